@@ -1,0 +1,36 @@
+#ifndef STORE_RECORDS_H
+#define STORE_RECORDS_H
+
+#include "store/store.h"
+
+/* An artifact as a sequence of messages of one type: 4-byte little-endian length, packed message.
+ * The fact `records` counts them. */
+struct records_writer;
+int records_create(struct records_writer **out, struct store *s, ArtifactKind kind, struct err *e);
+int records_add(struct records_writer *w, const ProtobufCMessage *m, struct err *e);
+int records_fact(struct records_writer *w, const char *name, int64_t value, struct err *e);
+int records_commit(struct records_writer *w, const char *name, Output **out, struct err *e); /* takes w */
+void records_abort(struct records_writer *w);
+
+struct records_reader;
+int records_open(struct records_reader **out, struct store *s, const struct id *id,
+    ArtifactKind kind, const ProtobufCMessageDescriptor *type, struct err *e);
+/* Next record, freed by message_free; *out NULL with OK at the end. */
+int records_next(struct records_reader *r, ProtobufCMessage **out, struct err *e);
+uint64_t records_count(const struct records_reader *r);
+void records_close(struct records_reader *r);
+
+/* Takes a file or a folder (recursively, names in byte order, dot-files left out) into the store
+ * as FILES; fact `files`, `bytes`, and `split` (enum Split) as given. *out freed by message_free. */
+int files_take(Output **out, struct store *s, const char *path, int split, struct err *e);
+
+/* Calls each(ctx, path, bytes) for every file of a FILES or REPORT artifact; stops at the first
+ * error. The bytes are borrowed for the call. */
+int files_each(struct store *s, const struct id *id, ArtifactKind kind,
+    int (*each)(void *ctx, const char *path, struct span bytes, struct err *e), void *ctx,
+    struct err *e);
+
+/* Adds one file to a FILES/REPORT writer, in parts. */
+int files_add(struct records_writer *w, const char *path, const void *p, size_t n, struct err *e);
+
+#endif

@@ -1,0 +1,60 @@
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "proto/bytes.h"
+#include "proto/message.h"
+
+/* The store: chunks and artifacts in one LMDB environment, named by their SHA-256.
+ *
+ * INVARIANTS
+ * (1) An artifact exists when its manifest does; the manifest is committed after its chunks.
+ * (2) Nothing that was committed is ever changed.
+ * (3) No read transaction outlives the call that opened it, but for struct store_read.
+ *
+ * Several processes may have it open, each once; one writes at a time (LMDB's lock). */
+struct store;
+
+#define CHUNK_SIZE ((1u << 20) - 16u) /* bytes; with the page header it fills its pages */
+
+/* Opens (and makes, when `create`) HOME/store. Refuses network file systems and an environment
+ * of another schema. Clears stale readers. */
+int store_open(struct store **out, const char *home, bool create, struct err *e);
+void store_close(struct store *s);
+
+/* The store's own random id, made with it: equal ids mean the same environment. */
+void store_uuid(const struct store *s, struct id *out);
+
+bool store_has(struct store *s, const struct id *artifact);
+/* *out is freed by message_free. E_MISSING, E_CORRUPT. */
+int store_manifest(Manifest **out, struct store *s, const struct id *artifact, struct err *e);
+
+/* ---- writing: streamed; the artifact exists after commit and not before ---- */
+struct artifact_writer;
+int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e);
+int artifact_write(struct artifact_writer *w, const void *p, size_t n, struct err *e); /* copies */
+int artifact_fact(struct artifact_writer *w, const char *name, int64_t value, struct err *e);
+/* Takes w, freed even on failure. `out` gets name, id, kind and facts (malloc'ed; freed by
+ * message_free). */
+int artifact_commit(struct artifact_writer *w, const char *name, Output **out, struct err *e);
+void artifact_abort(struct artifact_writer *w); /* NULL is fine */
+
+/* ---- reading ---- */
+struct artifact_reader;
+int artifact_open(struct artifact_reader **out, struct store *s, const struct id *id,
+    ArtifactKind kind, struct err *e); /* E_INPUT when it is of another kind; 0: any */
+void artifact_close(struct artifact_reader *r);
+const Manifest *artifact_manifest(const struct artifact_reader *r);
+/* Copies n bytes from offset, checking the hash of each chunk when it is first touched.
+ * E_CORRUPT names the chunk. */
+int artifact_read(struct artifact_reader *r, uint64_t offset, void *p, size_t n, struct err *e);
+
+/* ---- raw chunks and manifests, for transfer between stores ---- */
+int store_chunk_get(struct store *s, const struct id *id, struct buf *out, struct err *e);
+int store_chunk_put(struct store *s, const void *p, size_t n, struct id *out, struct err *e);
+int store_manifest_put(struct store *s, const Manifest *m, struct id *out, struct err *e);
+
+/* Re-hashes everything; calls bad() for each artifact or chunk that is not what its name says. */
+int store_verify(struct store *s, void (*bad)(void *ctx, const char *what), void *ctx,
+    struct err *e);
+
+#endif

@@ -1,0 +1,22 @@
+#ifndef WORKERS_TEXT_TEMPLATE_H
+#define WORKERS_TEXT_TEMPLATE_H
+
+#include "workers/text/tokenizer.h"
+
+/* Chat templates are rows of one table ("plain": prompt, newline, answer; "chatml"). NULL: unknown
+ * name. Borrows static memory. */
+const ChatTemplate *template_named(const char *name);
+const char *const *template_names(void); /* NULL-terminated */
+/* Texts of the special tokens that a template needs beside pad, end_of_text, end_of_answer. */
+const char *const *template_specials(const char *name); /* NULL-terminated, may be empty */
+
+/* Prompt turns → ids up to where the assistant starts to speak. */
+int template_prompt(const struct tokenizer *t, struct ids *out, Turn *const *turns, size_t n, struct err *e);
+
+/* A whole conversation → ids and loss mask (a byte each): 1 on the tokens of every assistant turn
+ * and its end_of_answer, 0 elsewhere. INVARIANT: at least one 1 and, since a first turn is the
+ * user's, at least one 0; otherwise E_INPUT. mask is malloc'ed, out->n bytes. */
+int template_conversation(const struct tokenizer *t, struct ids *out, uint8_t **mask,
+    Turn *const *turns, size_t n, struct err *e);
+
+#endif
