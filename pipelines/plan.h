@@ -11,6 +11,7 @@ struct binding {
     const char *port;    /* "tokenizer", "text", "init", "demonstrations", … */
     const char *output;  /* of the job: "checkpoint", "tokenizer", …; NULL: a pipeline input */
     uint32_t source;     /* index of the job, or of the pipeline input */
+    const char *name;    /* of that job or input */
 };
 
 struct plan_job {
@@ -23,6 +24,9 @@ struct plan_job {
     uint32_t *after;             /* jobs that must be done first, ascending, no doubles */
     size_t n_after;
     bool numeric;                /* its results depend on the numeric class */
+    const Rubric *rubric;        /* that the stage names; NULL: none */
+    uint32_t text_shards;        /* text that is trained on is encoded in so many shards, less */
+    double text_held_out;        /* this share: as in the pretrain stage that the model is from */
 };
 
 struct plan {

@@ -25,8 +25,9 @@ void json_free(struct json *root);
 
 enum json_type { JSON_NULL_, JSON_BOOL_, JSON_NUMBER_, JSON_STRING_, JSON_ARRAY_, JSON_OBJECT_ };
 enum json_type json_kind(const struct json *v);
-const struct json *json_get(const struct json *object, const char *key); /* NULL: none, or no object */
-size_t json_size(const struct json *v);                                  /* of array or object; else 0 */
+/* NULL: no such key, or no object. */
+const struct json *json_get(const struct json *object, const char *key);
+size_t json_size(const struct json *v); /* of array or object; else 0 */
 const struct json *json_at(const struct json *array, size_t i);
 const char *json_text(const struct json *v, size_t *n); /* NULL: no string */
 double json_number(const struct json *v, double otherwise);

@@ -50,7 +50,7 @@ int state_get(struct state_txn *t, enum state_table table, struct state_key key,
 int state_delete(struct state_txn *t, enum state_table table, struct state_key key, struct err *e);
 
 /* Every record whose key begins with `prefix`, in order of keys (last first when `backwards`),
- * until each() returns nonzero (1: stop, negative: error). m belongs to the caller of each. */
+ * until each() returns nonzero (1: stop, negative: error). each() must not write to the table. m belongs to the caller of each. */
 int state_each(struct state_txn *t, enum state_table table, struct state_key prefix, bool backwards,
     const ProtobufCMessageDescriptor *type,
     int (*each)(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e), void *ctx,

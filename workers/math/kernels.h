@@ -84,6 +84,12 @@ struct kernels {
      * sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps). g is read scaled by `scale`. */
     void (*adamw)(float *w, float *m, float *v, const float *g, size_t count,
         const struct adamw_step *s);
+
+    /* c[m,n] = a[m,k] b[k,n] (+ c when add_to); b(j, o) = b[j * b_k + o * b_n], one of b_k, b_n
+     * being 1. Each element is one chain of operations over k in order: its bits depend on
+     * nothing else. For blas.c, where the library's sgemm does not keep that. */
+    void (*gemm)(float *c, size_t c_row, const float *a, size_t a_row, const float *b, size_t b_k,
+        size_t b_n, size_t m, size_t n, size_t k, int add_to);
 };
 
 struct adamw_step {

@@ -9,6 +9,8 @@ const ChatTemplate *template_named(const char *name);
 const char *const *template_names(void); /* NULL-terminated */
 /* Texts of the special tokens that a template needs beside pad, end_of_text, end_of_answer. */
 const char *const *template_specials(const char *name); /* NULL-terminated, may be empty */
+/* Text of the token that ends an answer; NULL: unknown name. */
+const char *template_end_of_answer(const char *name);
 
 /* Prompt turns → ids up to where the assistant starts to speak. */
 int template_prompt(const struct tokenizer *t, struct ids *out, Turn *const *turns, size_t n, struct err *e);

@@ -1,0 +1,147 @@
+#include "orchestrator/broker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/daemon.h"
+#include "proto/log.h"
+
+#define DRAIN_MAX 256
+#define SOCKETS 2
+#define FDS_MAX 8
+
+struct broker {
+    struct net *net;
+    struct socket *sockets[SOCKETS]; /* ipc, tcp */
+    size_t n;
+};
+
+/* Without keys nobody but this machine may connect. */
+static bool is_loopback(const char *url)
+{
+    static const char *const ours[] = { "tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://" };
+
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (!strncmp(url, ours[i], strlen(ours[i])))
+            return true;
+    return false;
+}
+
+int broker_open(struct broker **out, const char *home, const char *listen, struct err *e)
+{
+    struct broker *b = calloc(1, sizeof *b);
+    char url[HOME_URL];
+    int rc = b ? home_url(url, home, e) : err_set(e, E_NOMEM, "out of memory");
+
+    if (rc == OK && listen && !is_loopback(listen))
+        rc = err_set(e, E_INPUT, "will not listen on %s without keys: use tcp://127.0.0.1:PORT",
+            listen);
+    if (rc == OK)
+        rc = net_new(&b->net, e);
+    if (rc == OK)
+        rc = socket_listen(&b->sockets[b->n], b->net, url, e);
+    if (rc == OK && listen) {
+        b->n++;
+        rc = socket_listen(&b->sockets[b->n], b->net, listen, e);
+    }
+    if (rc != OK) {
+        broker_close(b);
+        return rc;
+    }
+    b->n++;
+    *out = b;
+    return OK;
+}
+
+void broker_close(struct broker *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < SOCKETS; i++)
+        if (b->sockets[i])
+            socket_free(b->sockets[i]);
+    if (b->net)
+        net_free(b->net);
+    free(b);
+}
+
+int broker_wait(struct broker *b, const int *fds, size_t n_fds, int64_t timeout_ms, bool *stop,
+    struct err *e)
+{
+    bool ready[SOCKETS + FDS_MAX] = { false };
+    int open[FDS_MAX] = { 0 };
+    size_t n = 0;
+    int rc;
+
+    for (size_t i = 0; i < n_fds && n < FDS_MAX; i++)
+        if (fds[i] >= 0)
+            open[n++] = fds[i];
+    rc = socket_poll(b->sockets, b->n, open, n, ready, timeout_ms, e);
+    for (size_t i = 0; i < n && rc == OK; i++)
+        *stop = *stop || ready[b->n + i];
+    return rc;
+}
+
+/* A connection is known by its socket and the socket's own name for it. */
+static void mark(struct peer *p, size_t socket)
+{
+    if (p->n < sizeof p->b)
+        p->b[p->n++] = (uint8_t)socket;
+}
+
+static size_t unmark(struct peer *p)
+{
+    return p->n > 0 ? p->b[--p->n] : 0;
+}
+
+static int drain_socket(struct broker *b, size_t i, struct orchestrator *o, struct now now,
+    struct err *e)
+{
+    struct outbox *out = orchestrator_outbox(o);
+    int rc = OK;
+
+    for (int n = 0; n < DRAIN_MAX && rc == OK; n++) {
+        struct err bad = ERR_INIT;
+        struct peer from = { .n = 0 };
+        Envelope *m = NULL;
+        rc = socket_receive(b->sockets[i], &from, &m, &bad);
+        if (rc == E_PROTOCOL) {
+            outbox_notice(out, LOG_WARN, "ignored a message: %s", bad.msg);
+            rc = OK;
+            continue;
+        }
+        if (rc != OK)
+            *e = bad;
+        if (rc != OK || !m)
+            break;
+        mark(&from, i);
+        rc = orchestrator_receive(o, &from, m, now, e);
+        message_free(m);
+    }
+    return rc;
+}
+
+int broker_drain(struct broker *b, struct orchestrator *o, struct now now, struct err *e)
+{
+    int rc = OK;
+
+    for (size_t i = 0; i < b->n && rc == OK; i++)
+        rc = drain_socket(b, i, o, now, e);
+    return rc;
+}
+
+void broker_flush(struct broker *b, struct outbox *out)
+{
+    for (size_t i = 0; i < out->n_letters; i++) {
+        struct err e = ERR_INIT;
+        struct peer to = out->letters[i].to;
+        size_t socket = unmark(&to);
+        if (socket >= b->n || socket_send(b->sockets[socket], &to, out->letters[i].m, &e) == OK)
+            continue;
+        if (e.code != E_MISSING)
+            outbox_notice(out, LOG_WARN, "a message could not be sent: %s", e.msg);
+    }
+    for (size_t i = 0; i < out->n_notices; i++)
+        log_line((enum log_level)out->notices[i].level, "%s", out->notices[i].text);
+    outbox_clear(out);
+}

@@ -1,0 +1,29 @@
+#ifndef ORCHESTRATOR_CLI_EMBEDDED_H
+#define ORCHESTRATOR_CLI_EMBEDDED_H
+
+#include <stdint.h>
+
+#include "proto/err.h"
+
+/* An orchestrator and workers as children of this process: started, supervised (one that dies is
+ * started again), ended with it. Their logs go to HOME/logs. */
+struct embedded;
+
+struct embedded_options {
+    const char *home, *program;  /* program: folder of jielong and jielong-worker */
+    int workers;
+    int threads;                 /* of each worker; 0: as many as cores */
+};
+
+/* Starts the orchestrator, waits until it answers, starts the workers. E_BUSY: another
+ * orchestrator holds the home. */
+int embedded_start(struct embedded **out, const struct embedded_options *o, struct err *e);
+
+/* Looks after the children: call when SIGCHLD has come, and now and then. E_IO when one of them
+ * keeps dying; the message has the end of its log. */
+int embedded_look_after(struct embedded *b, int64_t now_ms, struct err *e);
+
+/* Ends the children and waits for them. NULL is fine. */
+void embedded_end(struct embedded *b);
+
+#endif

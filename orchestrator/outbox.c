@@ -1,0 +1,70 @@
+#include "orchestrator/outbox.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NOTICES_MAX 64
+
+static int room(struct outbox *o, struct err *e)
+{
+    size_t cap = o->cap_letters ? 2 * o->cap_letters : 16;
+    struct letter *p;
+
+    if (o->n_letters < o->cap_letters)
+        return OK;
+    p = realloc(o->letters, cap * sizeof *p);
+    if (!p)
+        return err_set(e, E_NOMEM, "out of memory");
+    o->letters = p;
+    o->cap_letters = cap;
+    return OK;
+}
+
+int outbox_put(struct outbox *o, const struct peer *to, uint64_t request, Envelope__KindCase kind,
+    void *body, struct err *e)
+{
+    Envelope *m = body && room(o, e) == OK ? malloc(sizeof *m) : NULL;
+
+    if (!m) {
+        message_free(body);
+        return err_set(e, E_NOMEM, "out of memory");
+    }
+    envelope__init(m);
+    m->has_request = request != 0;
+    m->request = request;
+    m->kind_case = kind;
+    m->submit = body; /* every member of the oneof is a pointer in the same place */
+    o->letters[o->n_letters++] = (struct letter){ *to, m };
+    return OK;
+}
+
+void outbox_notice(struct outbox *o, int level, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!o->notices)
+        o->notices = calloc(NOTICES_MAX, sizeof *o->notices);
+    if (!o->notices || o->n_notices == NOTICES_MAX)
+        return;
+    struct notice *n = &o->notices[o->n_notices++];
+    n->level = level;
+    va_start(ap, fmt);
+    vsnprintf(n->text, sizeof n->text, fmt, ap);
+    va_end(ap);
+}
+
+void outbox_clear(struct outbox *o)
+{
+    for (size_t i = 0; i < o->n_letters; i++)
+        message_free(o->letters[i].m);
+    o->n_letters = o->n_notices = 0;
+}
+
+void outbox_free(struct outbox *o)
+{
+    outbox_clear(o);
+    free(o->letters);
+    free(o->notices);
+    *o = (struct outbox){ 0 };
+}

@@ -1,0 +1,34 @@
+#ifndef ORCHESTRATOR_OUTBOX_H
+#define ORCHESTRATOR_OUTBOX_H
+
+#include "proto/socket.h"
+
+/* What is to be said at the end of this turn, once the journal is committed; and what is worth a
+ * line in the daemon's own log. */
+struct letter {
+    struct peer to;
+    Envelope *m; /* owned */
+};
+struct notice {
+    int level; /* enum log_level */
+    char text[512];
+};
+struct outbox {
+    struct letter *letters;
+    size_t n_letters, cap_letters;
+    struct notice *notices;
+    size_t n_notices;
+};
+
+/* A new envelope of that kind around `body`, which is taken, even on failure. */
+int outbox_put(struct outbox *o, const struct peer *to, uint64_t request, Envelope__KindCase kind,
+    void *body, struct err *e);
+
+/* More than 64 in a turn are dropped. */
+void outbox_notice(struct outbox *o, int level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void outbox_clear(struct outbox *o); /* keeps its room */
+void outbox_free(struct outbox *o);
+
+#endif

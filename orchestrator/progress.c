@@ -1,0 +1,261 @@
+#include "orchestrator/runs.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/field.h"
+#include "proto/clock.h"
+#include "proto/task.h"
+
+#define HEARD_MS 200 /* a job's progress is taken at most so often */
+
+/* ---- progress ---- */
+
+static int own_progress(struct job_book *b, struct err *e)
+{
+    if (b->record->progress)
+        return OK;
+    b->record->progress = malloc(sizeof *b->record->progress);
+    if (!b->record->progress)
+        return err_set(e, E_NOMEM, "out of memory");
+    progress__init(b->record->progress);
+    return OK;
+}
+
+static void set_progress(Progress *p, uint64_t done, uint64_t total)
+{
+    p->has_done = p->has_total = true;
+    p->done = done;
+    p->total = total;
+}
+
+int progress_count(struct job_book *b, struct err *e)
+{
+    uint64_t done = b->record->tasks_run + b->record->tasks_cached, missing = 0;
+    int rc = own_progress(b, e);
+
+    for (size_t i = 0; i < b->round.n; i++)
+        missing += b->round.answers[i] == NULL;
+    if (rc == OK && !b->trains && !b->record->progress->rate_unit)
+        set_progress(b->record->progress, done, done + missing);
+    return rc;
+}
+
+static int add_point(struct orchestrator *o, struct job_book *b, uint64_t step, Metric **metrics,
+    size_t n, struct err *e)
+{
+    MetricPoint point = METRIC_POINT__INIT;
+
+    point.has_run = point.has_job = point.has_step = point.has_time_ms = true;
+    point.run = b->record->run;
+    point.job = b->record->index;
+    point.step = step;
+    point.time_ms = o->now.unix_ms;
+    point.n_metrics = n;
+    point.metrics = metrics;
+    return n > 0 ? journal_put_metric(o->journal, &point, b->next_metric++, e) : OK;
+}
+
+int progress_answer(struct orchestrator *o, struct job_book *b, const struct task *t,
+    const TaskAnswer *a, struct err *e)
+{
+    int64_t step = 0;
+
+    if (t->spec->kind_case != TASK_SPEC__KIND_TRAIN)
+        return OK;
+    for (size_t i = 0; i < a->n_outputs; i++)
+        step = fact_value(a->outputs[i]->facts, a->outputs[i]->n_facts, "step", step);
+    return add_point(o, b, (uint64_t)step, a->metrics, a->n_metrics, e);
+}
+
+int progress_take(struct orchestrator *o, struct job_book *b, const struct task *t, const Progress *p,
+    struct err *e)
+{
+    bool trains = t->spec->kind_case == TASK_SPEC__KIND_TRAIN;
+    Progress *own;
+    int rc;
+
+    if (!trains && (b->trains || b->round.n > 1))
+        return OK; /* one shard of several says little about the job */
+    if (b->heard_ms > 0 && o->now.ms - b->heard_ms < HEARD_MS && p->done < p->total)
+        return OK;
+    b->heard_ms = o->now.ms;
+    b->trains = b->trains || trains;
+    b->touched = true;
+    rc = own_progress(b, e);
+    if (rc != OK)
+        return rc;
+    own = b->record->progress;
+    set_progress(own, p->done, p->total);
+    own->has_rate = p->has_rate;
+    own->rate = p->rate;
+    rc = field_text(&own->rate_unit, p->rate_unit, e);
+    if (rc == OK)
+        rc = field_metrics(&b->record->metrics, &b->record->n_metrics, p->metrics, p->n_metrics, e);
+    return rc == OK ? add_point(o, b, p->done, p->metrics, p->n_metrics, e) : rc;
+}
+
+/* ---- why ---- */
+
+static void why_text(char out[256], const struct orchestrator *o, const struct job_book *b)
+{
+    const double gib = 1024.0 * 1024 * 1024;
+    struct why w = sched_why(o->sched, b->job);
+
+    *out = '\0';
+    switch (w.what) {
+    case WHY_NOT:
+        break;
+    case WHY_NO_WORKER:
+        snprintf(out, 256, "no worker is connected");
+        break;
+    case WHY_TAG:
+        snprintf(out, 256, "no worker has %s", fleet_tag_name(o->fleet, w.tag));
+        break;
+    case WHY_MEMORY:
+        snprintf(out, 256, "no worker has enough memory: it needs %.1f GiB, the largest has %.1f GiB",
+            (double)b->job->memory / gib, (double)w.most / gib);
+        break;
+    case WHY_BUSY:
+        snprintf(out, 256, "every worker that could take it is busy");
+        break;
+    case WHY_BACKOFF:
+        snprintf(out, 256, "backing off after a failed attempt: %s", retry_rule(w.cause)->words);
+        break;
+    }
+}
+
+static int sweep_job(struct orchestrator *o, struct job_book *b, struct err *e)
+{
+    enum job_state state = b->job->state;
+    char text[256] = "";
+    int rc = OK;
+
+    if (job_is_over(state))
+        return OK; /* its record was written when it ended */
+    if (state == JOB_BLOCKED && !b->run->class_tag && b->job->n_after == 0)
+        snprintf(text, sizeof text, "no worker has been here yet");
+    else if (state == JOB_WAITING_FOR_PEOPLE)
+        snprintf(text, sizeof text, "%llu of %u rankings are in", (unsigned long long)b->next_label,
+            b->wanted);
+    else if (state == JOB_READY || state == JOB_RUNNING)
+        why_text(text, o, b);
+    if (strcmp(text, b->record->why ? b->record->why : "")) {
+        rc = field_text(&b->record->why, *text ? text : NULL, e);
+        b->touched = true;
+    }
+    if (rc == OK && b->touched)
+        rc = journal_put_job(o->journal, b->record, SOFT, e);
+    b->touched = false;
+    return rc;
+}
+
+int progress_sweep(struct orchestrator *o, struct err *e)
+{
+    int rc = OK;
+
+    for (struct run_book *r = o->books; r && rc == OK; r = r->next)
+        for (size_t i = 0; i < r->plan->n_jobs && rc == OK; i++)
+            rc = sweep_job(o, &r->jobs[i], e);
+    return rc;
+}
+
+/* ---- log lines ---- */
+
+static int remember_line(struct lines *l, uint64_t number, uint64_t *dropped, struct err *e)
+{
+    *dropped = 0;
+    if (!l->numbers)
+        l->numbers = malloc(LOG_LINES_MAX * sizeof *l->numbers);
+    if (!l->numbers)
+        return err_set(e, E_NOMEM, "out of memory");
+    if (l->n == LOG_LINES_MAX) {
+        *dropped = l->numbers[l->first];
+        l->first = (l->first + 1) % LOG_LINES_MAX;
+        l->n--;
+    }
+    l->numbers[(l->first + l->n++) % LOG_LINES_MAX] = number;
+    return OK;
+}
+
+int progress_log(struct orchestrator *o, struct job_book *b, const char *worker, uint32_t attempt,
+    const char *text, struct err *e)
+{
+    LogLine line = LOG_LINE__INIT;
+    char time[CLOCK_TEXT];
+    uint64_t dropped;
+    int rc;
+
+    clock_iso(time, o->now.unix_ms);
+    line.has_number = true;
+    line.number = ++b->run->next_line;
+    line.time = time;
+    line.job = (char *)b->plan->name;
+    line.worker = (char *)worker;
+    line.has_attempt = attempt > 0;
+    line.attempt = attempt;
+    line.text = (char *)text;
+    rc = remember_line(&b->lines, line.number, &dropped, e);
+    if (rc == OK && dropped)
+        rc = journal_drop_log(o->journal, b->record->run, dropped, e);
+    return rc == OK ? journal_put_log(o->journal, b->record->run, &line, e) : rc;
+}
+
+int progress_logf(struct orchestrator *o, struct job_book *b, struct err *e, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return progress_log(o, b, "orchestrator", 0, text, e);
+}
+
+/* ---- after a restart ---- */
+
+static int each_line(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    struct run_book *r = ctx;
+    LogLine *line = (LogLine *)m;
+    struct job_book *b = line->job ? run_job(r, line->job) : NULL;
+    uint64_t dropped;
+    int rc = OK;
+
+    (void)key;
+    if (line->number > r->next_line)
+        r->next_line = line->number;
+    if (b)
+        rc = remember_line(&b->lines, line->number, &dropped, e);
+    message_free(m);
+    return rc;
+}
+
+static int last_point(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    uint64_t *next = ctx, seq = 0;
+
+    (void)e;
+    for (int i = 16; i < 24 && i < key.n; i++)
+        seq = seq << 8 | key.b[i];
+    *next = seq + 1;
+    message_free(m);
+    return 1;
+}
+
+int progress_load_lines(struct orchestrator *o, struct run_book *r, struct err *e)
+{
+    uint64_t number = r->record->number;
+    struct state_txn *t = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    if (rc == OK)
+        rc = state_each(t, STATE_LOG, key_numbers(1, number, 0, 0), false, &log_line__descriptor,
+            each_line, r, e);
+    for (size_t i = 0; i < r->plan->n_jobs && rc >= OK; i++)
+        rc = state_each(t, STATE_METRIC, key_numbers(2, number, i, 0), true,
+            &metric_point__descriptor, last_point, &r->jobs[i].next_metric, e);
+    return rc < OK ? rc : OK;
+}

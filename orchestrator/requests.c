@@ -1,0 +1,358 @@
+#include "orchestrator/reply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/field.h"
+#include "orchestrator/run_record.h"
+#include "orchestrator/status.h"
+#include "proto/log.h"
+
+/* What clients ask. A request that is wrong is refused; only what breaks the journal is an error. */
+
+enum { EXIT_USAGE = 2, EXIT_BAD_DATA = 65 };
+
+int reply_refused(struct orchestrator *o, const struct peer *to, uint64_t request, int code,
+    const char *message, struct err *e)
+{
+    Refused *m = malloc(sizeof *m);
+
+    if (!m)
+        return err_set(e, E_NOMEM, "out of memory");
+    refused__init(m);
+    m->has_code = true;
+    m->code = code;
+    if (field_text(&m->message, message, e) != OK) {
+        message_free(m);
+        return e->code;
+    }
+    return outbox_put(&o->outbox, to, request, ENVELOPE__KIND_REFUSED, m, e);
+}
+
+int reply_done(struct orchestrator *o, const struct peer *to, uint64_t request, struct err *e)
+{
+    Done *m = malloc(sizeof *m);
+
+    if (!m)
+        return err_set(e, E_NOMEM, "out of memory");
+    done__init(m);
+    return outbox_put(&o->outbox, to, request, ENVELOPE__KIND_DONE, m, e);
+}
+
+static bool is_refusable(int code)
+{
+    return code == E_MISSING || code == E_INPUT;
+}
+
+/* ---- submit ---- */
+
+static int check_submit(const struct orchestrator *o, const Submit *s, struct err *e)
+{
+    struct plan *plan = NULL;
+    struct id id;
+    int rc = s->pipeline ? plan_make(&plan, s, e) : err_set(e, E_INPUT, "there is no pipeline in it");
+
+    plan_free(plan);
+    for (size_t i = 0; i < s->n_inputs && rc == OK; i++) {
+        const TakenInput *in = s->inputs[i];
+        if (!in->name || !in->artifact || !id_from_span(&id, in->artifact->id.data,
+            in->artifact->id.len) || !store_has(o->store, &id))
+            rc = err_set(e, E_INPUT, "input '%s' is not in the store", in->name ? in->name : "?");
+    }
+    return rc;
+}
+
+static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, struct err *e)
+{
+    RunRecord *r = malloc(sizeof *r);
+    struct state_txn *t = NULL;
+    const char *class = s->pipeline->numeric_class;
+    int rc;
+
+    if (!r)
+        return err_set(e, E_NOMEM, "out of memory");
+    run_record__init(r);
+    r->has_number = r->has_state = r->has_submitted_ms = true;
+    r->state = RUN_STATE__RUN_RUNNING;
+    r->submitted_ms = o->now.unix_ms;
+    rc = journal_txn(o->journal, &t, e);
+    if (rc == OK)
+        rc = run_record_name(&r->name, t, s->pipeline->name, e);
+    if (rc == OK)
+        rc = journal_new_run(o->journal, &r->number, e);
+    if (rc == OK)
+        rc = message_copy((ProtobufCMessage **)&r->submit, &s->base, e);
+    if (rc == OK && class && *class && strcmp(class, "auto"))
+        rc = field_text(&r->numeric_class, class, e);
+    if (rc == OK)
+        rc = journal_put_run(o->journal, r, e);
+    if (rc != OK) {
+        message_free(r);
+        return rc;
+    }
+    *out = r;
+    return OK;
+}
+
+int request_submit(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    RunRecord *r = NULL;
+    Submitted *reply;
+    int rc = check_submit(o, m->submit, e);
+
+    if (rc != OK)
+        return rc == E_NOMEM ? rc : reply_refused(o, from, m->request, EXIT_BAD_DATA, e->msg, e);
+    reply = malloc(sizeof *reply);
+    if (!reply)
+        return err_set(e, E_NOMEM, "out of memory");
+    submitted__init(reply);
+    rc = new_run(&r, o, m->submit, e);
+    if (rc == OK)
+        rc = field_text(&reply->run, r->name, e);
+    if (rc != OK) {
+        message_free(r);
+        message_free(reply);
+        return rc;
+    }
+    outbox_notice(&o->outbox, LOG_INFO, "run %s: submitted", r->name);
+    rc = runs_add(o, r, true, e);
+    if (rc == OK)
+        rc = runs_start(o, e);
+    if (rc == OK)
+        rc = runs_pump(o, e);
+    if (rc != OK) {
+        message_free(reply);
+        return rc;
+    }
+    return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_SUBMITTED, reply, e);
+}
+
+/* ---- status ---- */
+
+/* "run/job" of what a session holds; *out malloc'ed, NULL: nothing. */
+static int held_by(char **out, const struct orchestrator *o, const struct session *s, struct err *e)
+{
+    const struct task *t = sched_tasks(o->sched);
+
+    *out = NULL;
+    while (t && t->holder != s->worker)
+        t = t->next;
+    if (!t)
+        return OK;
+    const struct job_book *b = runs_job(o, t->waiters[0].job);
+    return field_textf(out, e, "%s/%s", b->run->record->name, b->plan->name);
+}
+
+static int list_workers(WorkerStatus ***items, size_t *n, const struct orchestrator *o, struct err *e)
+{
+    int rc = OK;
+
+    for (const struct session *s = fleet_first(o->fleet); s && rc == OK; s = s->next) {
+        char *job = NULL;
+        WorkerStatus **p = field_grow(*items, *n, sizeof *p, e);
+        if (!p)
+            return e->code;
+        *items = p;
+        rc = held_by(&job, o, s, e);
+        if (rc == OK)
+            rc = fleet_status(&p[*n], s, job, o->now.ms, e);
+        *n += rc == OK;
+        free(job);
+    }
+    return rc;
+}
+
+static int one_run(StatusReply **out, struct orchestrator *o, struct state_txn *t, const char *run,
+    struct err *e)
+{
+    StatusReply *reply = malloc(sizeof *reply);
+    int rc;
+
+    if (!reply)
+        return err_set(e, E_NOMEM, "out of memory");
+    status_reply__init(reply);
+    reply->runs = malloc(sizeof *reply->runs);
+    rc = reply->runs ? status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e) :
+        err_set(e, E_NOMEM, "out of memory");
+    reply->n_runs = rc == OK;
+    if (rc == OK)
+        rc = list_workers(&reply->runs[0]->workers, &reply->runs[0]->n_workers, o, e);
+    if (rc != OK) {
+        message_free(reply);
+        return rc;
+    }
+    *out = reply;
+    return OK;
+}
+
+int request_status(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    const char *run = m->status_request->run;
+    StatusReply *reply = NULL;
+    struct state_txn *t = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    if (rc == OK)
+        rc = run && !strcmp(run, "all") ? status_runs(&reply, t, true, o->now.unix_ms, e) :
+            one_run(&reply, o, t, run, e);
+    if (rc != OK)
+        return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
+    return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_STATUS_REPLY, reply, e);
+}
+
+int request_workers(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    WorkersReply *reply = malloc(sizeof *reply);
+    int rc;
+
+    if (!reply)
+        return err_set(e, E_NOMEM, "out of memory");
+    workers_reply__init(reply);
+    rc = list_workers(&reply->workers, &reply->n_workers, o, e);
+    if (rc != OK) {
+        message_free(reply);
+        return rc;
+    }
+    return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_WORKERS_REPLY, reply, e);
+}
+
+/* ---- logs ---- */
+
+#define LOG_REPLY_LINES 2000
+#define LOG_REPLY_BYTES (700u << 10)
+
+struct reading {
+    const LogsRequest *request;
+    LogsReply *reply;
+    size_t bytes, limit;
+};
+
+static int take_line(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    struct reading *r = ctx;
+    LogLine *line = (LogLine *)m, **p;
+    const char *job = r->request->job;
+    size_t size = 64 + (line->text ? strlen(line->text) : 0) + (line->job ? strlen(line->job) : 0);
+    bool backwards = r->request->tail > 0;
+
+    (void)key;
+    if (line->number <= r->request->after || (job && *job && (!line->job || strcmp(line->job, job)))) {
+        bool end = backwards && line->number <= r->request->after;
+        message_free(m);
+        return end;
+    }
+    if (r->reply->n_lines >= r->limit || r->bytes + size > LOG_REPLY_BYTES) {
+        message_free(m);
+        return 1;
+    }
+    p = field_grow(r->reply->lines, r->reply->n_lines, sizeof *p, e);
+    if (!p) {
+        message_free(m);
+        return e->code;
+    }
+    r->reply->lines = p;
+    p[r->reply->n_lines++] = line;
+    r->bytes += size;
+    return OK;
+}
+
+static void reverse(LogLine **lines, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        LogLine *swap = lines[i];
+        lines[i] = lines[n - 1 - i];
+        lines[n - 1 - i] = swap;
+    }
+}
+
+static int read_lines(LogsReply *reply, const LogsRequest *q, struct state_txn *t, struct err *e)
+{
+    struct reading r = { .request = q, .reply = reply, .limit = LOG_REPLY_LINES };
+    RunRecord *run = NULL;
+    int rc = run_record_find(&run, t, q->run, e);
+
+    if (q->tail > 0 && q->tail < r.limit)
+        r.limit = q->tail;
+    if (rc == OK)
+        rc = state_each(t, STATE_LOG, key_numbers(1, run->number, 0, 0), q->tail > 0,
+            &log_line__descriptor, take_line, &r, e);
+    message_free(run);
+    if (rc < OK)
+        return rc;
+    if (q->tail > 0)
+        reverse(reply->lines, reply->n_lines);
+    reply->has_next = true;
+    reply->next = reply->n_lines ? reply->lines[reply->n_lines - 1]->number : q->after;
+    return OK;
+}
+
+int request_logs(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    LogsReply *reply = malloc(sizeof *reply);
+    struct state_txn *t = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    if (!reply)
+        return err_set(e, E_NOMEM, "out of memory");
+    logs_reply__init(reply);
+    if (rc == OK)
+        rc = read_lines(reply, m->logs_request, t, e);
+    if (rc != OK) {
+        message_free(reply);
+        return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
+    }
+    return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_LOGS_REPLY, reply, e);
+}
+
+/* ---- control ---- */
+
+static struct run_book *named_run(const struct orchestrator *o, const char *name)
+{
+    struct run_book *r = o->books;
+
+    if (name && *name)
+        return runs_find(o, name);
+    while (r && r->next)
+        r = r->next;
+    return r;
+}
+
+int request_cancel(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    const Cancel *c = m->cancel;
+    struct run_book *r = named_run(o, c->run);
+    struct job_book *b = r && c->job && *c->job ? run_job(r, c->job) : NULL;
+    struct event ev = { .kind = EV_CANCEL };
+    int rc;
+
+    if (!r)
+        return reply_refused(o, from, m->request, EXIT_USAGE, "there is no such unfinished run", e);
+    if (c->job && *c->job && !b)
+        return reply_refused(o, from, m->request, EXIT_USAGE, "the run has no such job", e);
+    if (b && job_is_over(b->job->state))
+        return reply_refused(o, from, m->request, EXIT_USAGE, "that job is over already", e);
+    ev.run = r->run;
+    ev.job = b ? b->job : NULL;
+    rc = runs_event(o, &ev, e);
+    return rc == OK ? reply_done(o, from, m->request, e) : rc;
+}
+
+int request_labels(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    const Labels *l = m->labels;
+    struct run_book *r = named_run(o, l->run);
+    struct job_book *b = r && l->job ? run_job(r, l->job) : NULL;
+    int rc;
+
+    if (!b || b->job->state != JOB_WAITING_FOR_PEOPLE)
+        return reply_refused(o, from, m->request, EXIT_USAGE,
+            "there is no such job that waits for people", e);
+    rc = people_take(o, b, l, e);
+    return rc == OK ? reply_done(o, from, m->request, e) : rc;
+}
+
+int request_shutdown(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    o->stop = true;
+    return reply_done(o, from, m->request, e);
+}

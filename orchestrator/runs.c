@@ -1,0 +1,336 @@
+#include "orchestrator/runs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/field.h"
+#include "proto/log.h"
+
+/* ---- memory ---- */
+
+static void book_free(struct run_book *r)
+{
+    for (size_t i = 0; r->jobs && r->plan && i < r->plan->n_jobs; i++) {
+        message_free(r->jobs[i].record);
+        round_clear(&r->jobs[i].round);
+        free(r->jobs[i].lines.numbers);
+    }
+    free(r->jobs);
+    plan_free(r->plan); /* borrows from the record */
+    message_free(r->record);
+    free(r);
+}
+
+void runs_free(struct orchestrator *o)
+{
+    while (o->books) {
+        struct run_book *r = o->books;
+        o->books = r->next;
+        book_free(r);
+    }
+}
+
+/* ---- looking ---- */
+
+struct run_book *runs_find(const struct orchestrator *o, const char *name)
+{
+    struct run_book *r = o->books;
+
+    while (r && strcmp(r->record->name, name))
+        r = r->next;
+    return r;
+}
+
+struct job_book *run_job(const struct run_book *r, const char *name)
+{
+    for (size_t i = 0; i < r->plan->n_jobs; i++)
+        if (!strcmp(r->plan->jobs[i].name, name))
+            return &r->jobs[i];
+    return NULL;
+}
+
+struct job_book *runs_job(const struct orchestrator *o, const struct job *j)
+{
+    struct run_book *r = o->books;
+
+    while (r->run != j->run)
+        r = r->next;
+    return &r->jobs[j->index];
+}
+
+/* ---- adding ---- */
+
+static int new_record(JobRecord **out, uint64_t run, uint32_t index, struct err *e)
+{
+    JobRecord *j = malloc(sizeof *j);
+
+    if (!j)
+        return err_set(e, E_NOMEM, "out of memory");
+    job_record__init(j);
+    j->has_run = j->has_index = j->has_state = j->has_round = j->has_attempts = true;
+    j->has_tasks_run = j->has_tasks_cached = true;
+    j->run = run;
+    j->index = index;
+    j->state = JOB_BLOCKED;
+    *out = j;
+    return OK;
+}
+
+static int spec_fill(struct job_spec *out, struct orchestrator *o, const struct job_book *b,
+    struct err *e)
+{
+    const Resources *need = b->plan->stage->resources;
+    size_t n = need ? need->n_labels : 0;
+    int rc = OK;
+
+    *out = (struct job_spec){
+        .after = b->plan->after,
+        .n_after = b->plan->n_after,
+        .priority = b->plan->stage->priority,
+        .retries = b->plan->stage->retries,
+        .memory = need ? need->memory : 0,
+        .state = b->record->state < JOB_STATES ? (enum job_state)b->record->state : JOB_BLOCKED,
+        .round = b->record->round,
+        .attempts = b->record->attempts,
+    };
+    out->labels.items = calloc(n ? n : 1, sizeof *out->labels.items);
+    if (!out->labels.items)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n && rc == OK; i++)
+        rc = fleet_label(o->fleet, need->labels[i], &out->labels.items[out->labels.n++], e);
+    return rc;
+}
+
+static int book_jobs(struct orchestrator *o, struct run_book *r, bool fresh, struct err *e)
+{
+    int rc = OK;
+
+    r->jobs = calloc(r->plan->n_jobs ? r->plan->n_jobs : 1, sizeof *r->jobs);
+    if (!r->jobs)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < r->plan->n_jobs && rc == OK; i++) {
+        struct job_book *b = &r->jobs[i];
+        b->plan = &r->plan->jobs[i];
+        b->run = r;
+        b->changed = fresh;
+        if (!fresh)
+            rc = journal_job(o->journal, r->record->number, i, &b->record, e);
+        if (rc == OK && !b->record)
+            rc = new_record(&b->record, r->record->number, i, e);
+        if (rc == OK && !fresh) {
+            enum job_state s = b->record->state < JOB_STATES ? b->record->state : JOB_BLOCKED;
+            b->resumed = s != JOB_BLOCKED && !job_is_over(s);
+            rc = people_load(o, b, e);
+        }
+    }
+    return rc;
+}
+
+static int schedule(struct orchestrator *o, struct run_book *r, struct err *e)
+{
+    size_t n = r->plan->n_jobs;
+    struct job_spec *specs = calloc(n ? n : 1, sizeof *specs);
+    int rc = specs ? OK : err_set(e, E_NOMEM, "out of memory");
+
+    for (size_t i = 0; i < n && rc == OK; i++)
+        rc = spec_fill(&specs[i], o, &r->jobs[i], e);
+    if (rc == OK)
+        rc = sched_add_run(&r->run, o->sched, r->record->number, specs, n, e);
+    for (size_t i = 0; i < n && rc == OK; i++)
+        r->jobs[i].job = &r->run->jobs[i];
+    for (size_t i = 0; i < n && specs; i++)
+        free(specs[i].labels.items);
+    free(specs);
+    return rc;
+}
+
+int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *e)
+{
+    struct run_book *r = calloc(1, sizeof *r), **at = &o->books;
+    int rc;
+
+    if (!r) {
+        message_free(record);
+        return err_set(e, E_NOMEM, "out of memory");
+    }
+    r->record = record;
+    rc = plan_make(&r->plan, record->submit, e);
+    if (rc == OK)
+        rc = book_jobs(o, r, fresh, e);
+    if (rc == OK && !fresh)
+        rc = progress_load_lines(o, r, e);
+    if (rc == OK)
+        rc = schedule(o, r, e);
+    if (rc != OK) {
+        book_free(r);
+        return rc;
+    }
+    while (*at)
+        at = &(*at)->next;
+    *at = r;
+    return OK;
+}
+
+/* ---- going on after a restart ---- */
+
+struct loading {
+    RunRecord **items;
+    size_t n;
+};
+
+static int collect(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    struct loading *l = ctx;
+    RunRecord *r = (RunRecord *)m, **p;
+
+    (void)key;
+    if (r->state != RUN_STATE__RUN_RUNNING || !r->submit || !r->name) {
+        message_free(m);
+        return OK;
+    }
+    p = field_grow(l->items, l->n, sizeof *p, e);
+    if (!p) {
+        message_free(m);
+        return e->code;
+    }
+    l->items = p;
+    p[l->n++] = r;
+    return OK;
+}
+
+/* What an older program took may be more than this one can plan: such a run has failed. */
+static int give_up(struct orchestrator *o, uint64_t number, const struct err *why, struct err *e)
+{
+    struct state_txn *t = NULL;
+    ProtobufCMessage *m = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    if (rc == OK)
+        rc = state_get(t, STATE_RUN, key_numbers(1, number, 0, 0), &run_record__descriptor, &m, e);
+    if (rc != OK || !m)
+        return rc;
+    RunRecord *r = (RunRecord *)m;
+    outbox_notice(&o->outbox, LOG_ERROR, "run %s cannot go on: %s", r->name, why->msg);
+    r->state = RUN_STATE__RUN_FAILED;
+    r->has_finished_ms = true;
+    r->finished_ms = o->now.unix_ms;
+    rc = journal_put_run(o->journal, r, e);
+    message_free(m);
+    return rc;
+}
+
+int runs_load(struct orchestrator *o, struct err *e)
+{
+    struct loading l = { 0 };
+    struct state_txn *t = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    if (rc == OK)
+        rc = state_each(t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor,
+            collect, &l, e);
+    for (size_t i = 0; i < l.n; i++) {
+        struct err why = ERR_INIT;
+        uint64_t number = l.items[i]->number;
+        if (rc != OK) {
+            message_free(l.items[i]);
+            continue;
+        }
+        rc = runs_add(o, l.items[i], false, &why);
+        if (rc == E_INPUT || rc == E_MISSING)
+            rc = give_up(o, number, &why, e);
+        else if (rc != OK)
+            *e = why;
+    }
+    free(l.items);
+    return rc == OK ? runs_start(o, e) : rc;
+}
+
+/* ---- starting: the numeric class is chosen and written down before anything is dispatched ---- */
+
+static int choose_class(struct orchestrator *o, struct run_book *r, struct err *e)
+{
+    const char *best = fleet_best_class(o->fleet);
+    int rc;
+
+    if (!r->record->numeric_class || !*r->record->numeric_class) {
+        if (!best)
+            return OK;
+        rc = field_text(&r->record->numeric_class, best, e);
+        if (rc == OK)
+            rc = journal_put_run(o->journal, r->record, e);
+        if (rc != OK)
+            return rc;
+    }
+    return fleet_class(o->fleet, r->record->numeric_class, &r->class_tag, e);
+}
+
+int runs_start(struct orchestrator *o, struct err *e)
+{
+    int rc = OK;
+
+    for (struct run_book *r = o->books; r && rc == OK; r = r->next) {
+        if (r->class_tag)
+            continue;
+        rc = choose_class(o, r, e);
+        if (rc != OK || !r->class_tag)
+            continue;
+        struct event ev = { .kind = EV_START, .run = r->run };
+        rc = runs_follow(o, &ev, e);
+    }
+    return rc;
+}
+
+/* ---- writing down ---- */
+
+static RunState end_state(const struct run_book *r)
+{
+    RunState s = RUN_STATE__RUN_DONE;
+
+    for (size_t i = 0; i < r->plan->n_jobs; i++) {
+        if (r->jobs[i].job->state == JOB_FAILED)
+            return RUN_STATE__RUN_FAILED;
+        if (r->jobs[i].job->state == JOB_CANCELLED)
+            s = RUN_STATE__RUN_CANCELLED;
+    }
+    return s;
+}
+
+static int finish(struct orchestrator *o, struct run_book *r, struct err *e)
+{
+    static const char *const words[] = {
+        [RUN_STATE__RUN_RUNNING] = "running",
+        [RUN_STATE__RUN_DONE] = "done",
+        [RUN_STATE__RUN_FAILED] = "failed",
+        [RUN_STATE__RUN_CANCELLED] = "cancelled",
+    };
+
+    r->record->state = end_state(r);
+    r->record->has_finished_ms = true;
+    r->record->finished_ms = o->now.unix_ms;
+    outbox_notice(&o->outbox, LOG_INFO, "run %s: %s", r->record->name, words[r->record->state]);
+    return journal_put_run(o->journal, r->record, e);
+}
+
+int runs_flush(struct orchestrator *o, struct err *e)
+{
+    int rc = OK;
+
+    for (struct run_book **at = &o->books; *at && rc == OK;) {
+        struct run_book *r = *at;
+        for (size_t i = 0; i < r->plan->n_jobs && rc == OK; i++) {
+            if (!r->jobs[i].changed)
+                continue;
+            r->jobs[i].changed = r->jobs[i].touched = false;
+            rc = journal_put_job(o->journal, r->jobs[i].record, FIRM, e);
+        }
+        if (rc == OK && r->over) {
+            rc = finish(o, r, e);
+            sched_remove_run(o->sched, r->run);
+            *at = r->next;
+            book_free(r);
+        } else {
+            at = &r->next;
+        }
+    }
+    return rc;
+}

@@ -1,0 +1,231 @@
+#ifndef ORCHESTRATOR_SCHEDULER_H
+#define ORCHESTRATOR_SCHEDULER_H
+
+#include "orchestrator/job.h"
+#include "orchestrator/retry.h"
+#include "proto/bytes.h"
+
+/* The scheduler: a pure step, (state, event, now) → actions. No socket, LMDB, clock, log or
+ * callback; memory grows only in sched_add_*, so a step cannot fail half-way.
+ *
+ * INVARIANTS (sched_check asserts them)
+ * (1) A task has at most one live lease: its holder, while its state is LEASED, and never else.
+ * (2) The holder of a lease is a live session; what a session holds is what is leased to it.
+ * (3) There is one open task for an id; it is open exactly as long as a job waits for its answer.
+ * (4) job.open is the number of places in its round that wait for an open task.
+ * (5) A job whose needs are not all done is blocked or over.
+ * (6) A failed attempt counts only by its exact (task, attempt, epoch); an answer counts for the
+ *     task, whoever gives it, once.
+ * (7) Between steps no task is ready while a session that may take it has room.
+ *
+ * All times are milliseconds of a monotonic clock. */
+enum {
+    HEARTBEAT_MS = 1000,
+    SUSPECT_MS = 5000,   /* silent for so long: gets nothing new */
+    DEADLINE_MS = 10000, /* a worker that hears nothing for so long stops what it runs */
+    LOST_MS = 15000,     /* silent for so long: what it held is given to others */
+    FORGOTTEN_MS = 5000  /* a lease that its holder does not report for so long is taken back */
+};
+
+struct sched;
+
+/* An attempt; what fences every message about it. */
+struct ref {
+    struct id task;
+    uint32_t attempt;
+    uint64_t epoch;
+};
+
+struct tags { /* numbers for labels and numeric classes, each once */
+    uint32_t *items;
+    size_t n;
+};
+
+/* The fields below are for reading: only the scheduler changes them. */
+struct run {
+    uint64_t number;
+    struct job *jobs; /* in topological order */
+    size_t n_jobs;
+    bool started, over;
+    struct run *next;
+};
+
+struct job {
+    struct run *run;
+    uint32_t index;
+    uint32_t *after; /* jobs that must be done first */
+    size_t n_after;
+    int32_t priority;
+    uint32_t retries;
+    uint64_t memory; /* bytes that a worker must have */
+    struct tags labels;
+    enum job_state state;
+    uint32_t round;
+    uint32_t open;   /* places of the round that wait for an answer */
+    uint32_t places; /* places of the round that had to wait */
+    bool unfolding;  /* asked for, not yet answered */
+    bool told;       /* its ACT_JOB is among this step's actions */
+    uint32_t attempts;    /* the most that one of its tasks has needed */
+    uint64_t last_worker; /* session that had its last task without siblings: may be warm */
+    int32_t blame;        /* cancelled because of that job; -1: by request */
+};
+
+struct waiter {
+    struct job *job;
+    uint32_t place; /* in the job's round */
+};
+
+struct task {
+    struct id id;
+    TaskSpec *spec; /* owned; only handed on */
+    enum task_state state;
+    bool brief;         /* over in seconds: may be given ahead */
+    uint32_t class_tag; /* the numeric class it needs; 0: none */
+    struct waiter *waiters;
+    size_t n_waiters, cap_waiters;
+    uint32_t last_attempt; /* number of the last attempt of this epoch */
+    uint32_t failures, losses;
+    Cause cause;          /* of the last failed attempt; 0: none */
+    uint64_t avoid;       /* serial of the session where it failed last; 0: none */
+    int64_t not_before;   /* BACKING_OFF: until */
+    struct worker *holder;
+    struct ref lease;
+    int64_t reported_ms;  /* LEASED: when given, or last reported running */
+    uint64_t reported;    /* the holder's inventory that last had it */
+    struct task *next, *prev; /* of all open tasks: by priority, run, job, place */
+    struct task *chain;       /* same hash bucket */
+};
+
+enum session_state { SESSION_NEW, SESSION_LIVE, SESSION_SUSPECT, SESSION_LOST };
+
+/* A worker's session: from its Hello to its Goodbye or silence. */
+struct worker {
+    uint64_t serial; /* from 1; never used again */
+    enum session_state state;
+    int64_t heard_ms;
+    uint64_t memory;
+    struct tags tags;
+    uint32_t credit; /* leases that it may hold at once */
+    uint32_t held, held_long;
+    uint64_t inventory; /* counts its inventories */
+    struct worker *next;
+};
+
+struct event {
+    enum event_kind {
+        EV_TICK,      /* time has passed */
+        EV_START,     /* run: begins, or goes on after a restart */
+        EV_UNFOLDED,  /* job: the tasks of its round are added (perhaps none: all were answered) */
+        EV_FINISHED,  /* job: is done */
+        EV_PEOPLE,    /* job: waits for people */
+        EV_LABELLED,  /* job: people have answered; the next round may be unfolded */
+        EV_BROKEN,    /* job: cannot be unfolded */
+        EV_CANCEL,    /* job, or run when job is NULL */
+        EV_HEARD,     /* worker: any message */
+        EV_RUNNING,   /* worker reports that it runs ref */
+        EV_INVENTORY, /* worker: that was all it runs; only now is it given work */
+        EV_ANSWER,    /* worker has answered ref.task */
+        EV_FAILURE,   /* worker's attempt ref has failed by cause */
+        EV_GONE,      /* worker: left (cause STOPPED), or was replaced (LOST) */
+        EV_KINDS
+    } kind;
+    struct run *run;
+    struct job *job;
+    struct worker *worker;
+    struct ref ref;
+    Cause cause;
+};
+
+struct action {
+    enum action_kind {
+        ACT_UNFOLD,   /* job: ask for its round (job->round); answer by an event */
+        ACT_JOB,      /* job: its state or attempts changed */
+        ACT_RUN_OVER, /* run: every job is over */
+        ACT_ASSIGN,   /* give task to worker, as ref */
+        ACT_REVOKE,   /* worker must stop ref */
+        ACT_ANSWERED, /* task: this event's answer is the one that counts, for each waiter */
+        ACT_LATE,     /* this event's answer came for a task that is not open: to be compared */
+        ACT_RETRY,    /* task: attempt ref on worker failed by cause; another follows in wait_ms */
+        ACT_SPENT,    /* job fails by task: attempt ref on worker failed by cause, the last */
+        ACT_LOST      /* worker: fell silent; its session is over */
+    } kind;
+    struct run *run;
+    struct job *job;
+    struct task *task;
+    struct worker *worker;
+    struct ref ref;
+    Cause cause;
+    int64_t wait_ms;
+};
+
+int sched_new(struct sched **out, uint64_t epoch, struct err *e);
+void sched_free(struct sched *s); /* with all runs, tasks and sessions */
+
+/* Does what follows from ev. *out: the actions, in the order in which they are to be done,
+ * borrowed until the next step, as is everything they name; returns how many. */
+size_t sched_step(struct sched *s, const struct event *ev, int64_t now, const struct action **out);
+
+/* How long until time alone changes something; -1: never. */
+int64_t sched_wait_ms(const struct sched *s, int64_t now);
+
+/* ---- adding: OK or E_NOMEM with nothing changed ---- */
+struct job_spec {
+    const uint32_t *after;
+    size_t n_after;
+    int32_t priority;
+    uint32_t retries;
+    uint64_t memory;
+    struct tags labels;   /* copied */
+    enum job_state state; /* JOB_BLOCKED, or as it was before a restart */
+    uint32_t round, attempts;
+};
+/* Does nothing until EV_START. Jobs are in topological order. */
+int sched_add_run(struct run **out, struct sched *s, uint64_t number, const struct job_spec *jobs,
+    size_t n, struct err *e);
+void sched_remove_run(struct sched *s, struct run *r); /* after ACT_RUN_OVER was done */
+
+struct task_spec {
+    struct id id;
+    TaskSpec *spec; /* taken on OK */
+    bool brief;
+    uint32_t class_tag;
+};
+/* The job's round waits, at `place`, for this task. When another job waits for the same id
+ * already, the two share it. *out may be NULL. */
+int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t place,
+    const struct task_spec *spec, struct err *e);
+
+struct worker_spec {
+    uint64_t memory;
+    struct tags tags; /* copied */
+    uint32_t credit;
+};
+/* Gets nothing before its first EV_INVENTORY. */
+int sched_add_worker(struct worker **out, struct sched *s, const struct worker_spec *spec,
+    int64_t now, struct err *e);
+
+/* ---- looking ---- */
+struct task *sched_task(const struct sched *s, const struct id *id); /* NULL: not open */
+struct task *sched_tasks(const struct sched *s);                     /* first of all open ones */
+struct worker *sched_workers(const struct sched *s);
+
+/* Why a job that is ready or running gets no further now. */
+struct why {
+    enum {
+        WHY_NOT,       /* it does: something of it is leased, or it waits for no task */
+        WHY_NO_WORKER, /* there is none */
+        WHY_TAG,       /* none has the label or class `tag` */
+        WHY_MEMORY,    /* the largest that has the labels has `most` bytes */
+        WHY_BUSY,      /* all that could are busy */
+        WHY_BACKOFF    /* an attempt failed by `cause` */
+    } what;
+    uint32_t tag;
+    uint64_t most;
+    Cause cause;
+};
+struct why sched_why(const struct sched *s, const struct job *job);
+
+/* Asserts the invariants. O(everything): for tests. */
+void sched_check(const struct sched *s);
+
+#endif

@@ -1,0 +1,369 @@
+#include "pipelines/draft.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pipelines/ranges.h"
+#include "proto/diag.h"
+
+#define NAME_BYTES 64
+#define PATH_BYTES 4096
+
+static const char name_help[] = "letters, digits, '_' and '-', at most 64";
+
+/* ---- the pipeline, its inputs and names ---- */
+
+static bool is_name(const char *s)
+{
+    size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+
+    return n > 0 && n <= NAME_BYTES && s[n] == '\0';
+}
+
+static void check_name(struct mistakes *m, struct site at, const char *name, const char *what)
+{
+    if (name[0] == '\0')
+        mistake_empty(m, &at, "name");
+    else if (!is_name(name))
+        mistake_add(m, &at, name_help, "'%s' cannot be the name of %s", name, what);
+}
+
+static void check_inputs(const Pipeline *p, struct mistakes *m)
+{
+    for (uint32_t i = 0; i < p->n_inputs; i++) {
+        struct site at = site_of(SITE_INPUT, i, "name"), path = site_of(SITE_INPUT, i, "path");
+        const Input *one = p->inputs[i];
+        at.of_key = true;
+        check_name(m, at, one->name, "an input");
+        for (uint32_t k = 0; k < i; k++)
+            if (one->name[0] && strcmp(p->inputs[k]->name, one->name) == 0)
+                mistake_add(m, &at, NULL, "input '%s' is given twice", one->name);
+        if (one->path[0] == '\0')
+            mistake_empty(m, &path, "path");
+        else if (strlen(one->path) > PATH_BYTES)
+            mistake_add(m, &path, NULL, "too long a path");
+    }
+}
+
+static void check_stages(const Pipeline *p, struct mistakes *m)
+{
+    struct site whole = site_of(SITE_PIPELINE, 0, "stages");
+
+    whole.of_key = true;
+    if (p->n_stages == 0)
+        mistake_add(m, &whole, NULL, "a pipeline needs at least one stage");
+    for (uint32_t i = 0; i < p->n_stages; i++) {
+        struct site at = site_of(SITE_STAGE, i, "name");
+        const Stage *one = p->stages[i];
+        at.of_key = true;
+        check_name(m, at, one->name, "a stage");
+        for (uint32_t k = 0; k < i; k++)
+            if (one->name[0] && strcmp(p->stages[k]->name, one->name) == 0)
+                mistake_add(m, &at, NULL, "stage '%s' is given twice", one->name);
+        for (uint32_t k = 0; k < p->n_inputs; k++)
+            if (one->name[0] && strcmp(p->inputs[k]->name, one->name) == 0)
+                mistake_add(m, &at, "a name must tell which of the two is meant",
+                    "'%s' is the name of an input already", one->name);
+        if (!kind_of(one))
+            mistake_empty(m, &at, "kind");
+    }
+}
+
+/* Inputs are named by their place, but taken in by name. */
+static void check_taken(const Submit *s, struct mistakes *m)
+{
+    for (uint32_t i = 0; i < s->pipeline->n_inputs && s->n_inputs > 0; i++) {
+        struct site at = site_of(SITE_INPUT, i, NULL);
+        const Output *artifact = NULL;
+        for (size_t k = 0; k < s->n_inputs && !artifact; k++)
+            if (s->inputs[k]->name && strcmp(s->inputs[k]->name, s->pipeline->inputs[i]->name) == 0)
+                artifact = s->inputs[k]->artifact;
+        if (!artifact || artifact->id.len != sizeof(struct id))
+            mistake_add(m, &at, NULL, "it was not taken in");
+        else if (artifact->kind != ARTIFACT_KIND__FILES)
+            mistake_add(m, &at, NULL, "it was not taken in as files");
+    }
+}
+
+bool check_pipeline(const Submit *s, struct mistakes *m)
+{
+    struct site at = site_of(SITE_PIPELINE, 0, NULL);
+    const Pipeline *p = s->pipeline;
+
+    if (!p) {
+        mistake_add(m, &at, NULL, "there is no pipeline");
+        return false;
+    }
+    if (p->n_inputs > JOBS_MAX || p->n_stages > JOBS_MAX || s->n_inputs > JOBS_MAX ||
+        s->n_rubrics > JOBS_MAX) {
+        mistake_add(m, &at, NULL, "more than %d stages or inputs", JOBS_MAX);
+        return false;
+    }
+    check_name(m, site_of(SITE_PIPELINE, 0, "name"), p->name, "a pipeline");
+    at = site_of(SITE_PIPELINE, 0, "numeric_class");
+    if (p->numeric_class[0] == '\0' || strlen(p->numeric_class) > NAME_BYTES)
+        mistake_add(m, &at, "'auto' takes the best that the workers share",
+            "'%.64s' is no numeric class", p->numeric_class);
+    check_inputs(p, m);
+    check_stages(p, m);
+    check_taken(s, m);
+    return true;
+}
+
+/* ---- one job ---- */
+
+static void tell(const struct drafts *d, const struct draft *one, struct site at, const char *help,
+    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void tell(const struct drafts *d, const struct draft *one, struct site at, const char *help,
+    const char *fmt, ...)
+{
+    char what[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    at = draft_site(one, at);
+    mistake_add(d->mistakes, &at, help, "%s", what);
+}
+
+static struct site at_key(const struct draft *one, const char *key)
+{
+    return site_of(SITE_STAGE, one->stage, key);
+}
+
+static void check_tokenizer(const struct drafts *d, const struct draft *one)
+{
+    static const char *const templates[] = { "plain", "chatml" };
+    const char *template = one->copy->tokenizer->template_, *nearest;
+    char help[64] = "one of: plain, chatml";
+
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++)
+        if (strcmp(templates[i], template) == 0)
+            return;
+    nearest = diag_nearest(template, templates, sizeof templates / sizeof *templates);
+    if (nearest)
+        snprintf(help, sizeof help, "did you mean '%s'?", nearest);
+    tell(d, one, at_key(one, "template"), help, "there is no chat template '%s'", template);
+}
+
+static void check_pretrain(const struct drafts *d, const struct draft *one)
+{
+    const ModelConfig *c = one->copy->pretrain->model;
+    struct site model = at_key(one, "model");
+    struct site heads = site_key(model, "heads");
+
+    if (c->heads == 0 || c->width == 0)
+        return; /* told by its range */
+    if (c->width % c->heads != 0)
+        tell(d, one, heads, NULL, "%u heads do not divide the width %u", c->heads, c->width);
+    else if (c->width / c->heads % 2 != 0)
+        tell(d, one, heads, NULL, "width %u / heads %u = %u is not even", c->width, c->heads,
+            c->width / c->heads);
+    if (c->kv_heads > 0 && c->heads % c->kv_heads != 0)
+        tell(d, one, site_key(model, "kv_heads"), NULL, "%u kv_heads do not divide %u heads",
+            c->kv_heads, c->heads);
+    if (c->qkv_bias && c->family != MODEL_CONFIG__FAMILY__LLAMA)
+        tell(d, one, site_key(model, "qkv_bias"), NULL, "only the llama family has 'qkv_bias'");
+    if (c->scalar_head)
+        tell(d, one, site_key(model, "scalar_head"), "a stage of kind reward_model sets it",
+            "a model that continues text has no scalar head");
+}
+
+static void check_rank(const struct drafts *d, const struct draft *one)
+{
+    const RankStage *r = one->copy->rank;
+    struct site by = at_key(one, "by"), here = at_key(one, "answers");
+
+    if (r->by->kind_case == RANK_BY__KIND__NOT_SET) {
+        by = draft_site(one, by);
+        mistake_empty(d->mistakes, &by, "by");
+        return;
+    }
+    here.of_key = true;
+    if (r->by->kind_case != RANK_BY__KIND_FILE && (!r->answers || !r->answers[0]))
+        tell(d, one, here, "name a stage of kind sample", "key 'answers' is missing");
+    if (r->by->kind_case == RANK_BY__KIND_RUBRIC && !r->by->rubric[0])
+        tell(d, one, site_key(by, "rubric"), NULL, "'rubric' is empty");
+    if (r->by->kind_case == RANK_BY__KIND_FILE && !r->by->file[0])
+        tell(d, one, site_key(by, "file"), NULL, "'file' is empty");
+}
+
+static void check_ppo(const struct drafts *d, const struct draft *one)
+{
+    const PpoStage *p = one->copy->ppo;
+
+    if (p->minibatch_size > p->batch_size)
+        tell(d, one, at_key(one, "minibatch_size"), NULL,
+            "'minibatch_size' %u is more than 'batch_size' %u", p->minibatch_size, p->batch_size);
+    if (p->rollout_shards > p->batch_size)
+        tell(d, one, at_key(one, "rollout_shards"), NULL,
+            "'rollout_shards' %u is more than 'batch_size' %u", p->rollout_shards, p->batch_size);
+    if (p->adaptive_kl && p->kl_coef == 0)
+        tell(d, one, at_key(one, "adaptive_kl"), "it multiplies kl_coef",
+            "'adaptive_kl' needs a 'kl_coef' above 0 to start from");
+}
+
+static void check_evaluate(const struct drafts *d, const struct draft *one)
+{
+    const EvaluateStage *v = one->copy->evaluate;
+
+    if (v->n_reward_examples > 0 && (!v->reward_model || !v->reward_model[0]))
+        tell(d, one, at_key(one, "reward_examples"), "name a stage of kind reward_model",
+            "'reward_examples' needs a 'reward_model' that scores them");
+}
+
+/* The rubric that came with the submission is there, and right. */
+static void check_rubric(const struct drafts *d, const struct draft *one)
+{
+    const char *path = stage_rubric(one->copy);
+    struct site at = site_key(at_key(one, one->kind->rubric.field), one->kind->rubric.inner);
+    struct mistakes found = { 0 };
+
+    if (!path)
+        return;
+    for (size_t i = 0; i < d->submit->n_rubrics; i++) {
+        const NamedRubric *r = d->submit->rubrics[i];
+        if (!r->path || !r->rubric || strcmp(r->path, path) != 0)
+            continue;
+        ranges_check(&found, at, &r->rubric->base);
+        for (size_t k = 0; k < found.n; k++)
+            tell(d, one, at, found.items[k].help, "rubric '%s': %s", path, found.items[k].what);
+        mistakes_free(&found);
+        return;
+    }
+    tell(d, one, at, NULL, "there is no rubric '%s'", path);
+}
+
+static const struct {
+    Stage__KindCase kind;
+    void (*check)(const struct drafts *d, const struct draft *one);
+} relations[] = {
+    { STAGE__KIND_TOKENIZER, check_tokenizer },
+    { STAGE__KIND_PRETRAIN, check_pretrain },
+    { STAGE__KIND_RANK, check_rank },
+    { STAGE__KIND_PPO, check_ppo },
+    { STAGE__KIND_EVALUATE, check_evaluate },
+};
+
+void check_draft(const struct drafts *d, const struct draft *one)
+{
+    struct mistakes found = { 0 };
+
+    ranges_check(&found, at_key(one, NULL), &one->copy->base);
+    for (size_t i = 0; i < found.n; i++)
+        tell(d, one, found.items[i].at, found.items[i].help, "%s", found.items[i].what);
+    d->mistakes->no_memory |= found.no_memory;
+    mistakes_free(&found);
+    for (size_t i = 0; i < sizeof relations / sizeof *relations; i++)
+        if (relations[i].kind == one->kind->number)
+            relations[i].check(d, one);
+    check_rubric(d, one);
+}
+
+/* ---- between jobs ---- */
+
+/* The tokenizer stage whose tokenizer a model has; NULL: not known. */
+static const struct draft *tokenizer_of(const struct drafts *d, const struct draft *one)
+{
+    for (size_t i = 0; i < d->n && one; i++) {
+        const struct reference *r;
+        if (one->kind->number == STAGE__KIND_TOKENIZER)
+            return one;
+        r = one->base ? draft_reference(one->base, "tokenizer") : NULL;
+        one = r && r->is_job ? &d->items[r->source] : NULL;
+    }
+    return NULL;
+}
+
+/* Both are trained, directly or not, on the same tokens. */
+static void check_tokenizers(const struct drafts *d, const struct draft *one, const char *key,
+    const struct draft *a, const struct draft *b)
+{
+    const struct draft *ta = tokenizer_of(d, a), *tb = tokenizer_of(d, b);
+
+    if (ta && tb && ta != tb)
+        tell(d, one, at_key(one, key), NULL, "'%s' and '%s' have different tokenizers", a->name,
+            b->name);
+}
+
+static const struct draft *source_of(const struct drafts *d, const struct draft *one,
+    const char *port)
+{
+    const struct reference *r = draft_reference(one, port);
+
+    return r && r->is_job ? &d->items[r->source] : NULL;
+}
+
+static void check_context(const struct drafts *d, const struct draft *one,
+    const struct draft *model, uint32_t max_new_tokens)
+{
+    uint32_t context;
+
+    if (!model || !model->base)
+        return;
+    context = model->base->copy->pretrain->model->context;
+    if (max_new_tokens >= context)
+        tell(d, one, at_key(one, "max_new_tokens"), NULL,
+            "%u new tokens leave no room for a prompt: '%s' has a context of %u", max_new_tokens,
+            model->name, context);
+}
+
+static void agree_sample(const struct drafts *d, const struct draft *one)
+{
+    check_context(d, one, source_of(d, one, "model"), one->copy->sample->max_new_tokens);
+}
+
+static void agree_rank(const struct drafts *d, const struct draft *one)
+{
+    const struct draft *sample = source_of(d, one, "answers");
+
+    if (sample && one->copy->rank->by->kind_case != RANK_BY__KIND_FILE &&
+        sample->copy->sample->answers_per_prompt < 2)
+        tell(d, one, at_key(one, "answers"), "give it answers_per_prompt: 4",
+            "'%s' has one answer to each prompt: there is nothing to rank", sample->name);
+}
+
+static void agree_ppo(const struct drafts *d, const struct draft *one)
+{
+    const struct draft *teacher = source_of(d, one, "reward_model");
+
+    check_context(d, one, one->init, one->copy->ppo->max_new_tokens);
+    if (one->init && teacher)
+        check_tokenizers(d, one, "reward_model", one->init, teacher);
+}
+
+static void agree_evaluate(const struct drafts *d, const struct draft *one)
+{
+    static const char *const judges[] = { "reference", "reward_model" };
+
+    for (size_t i = 0; i < one->n_refs; i++) {
+        const struct reference *r = &one->refs[i];
+        if (!r->is_job || !r->port || strcmp(r->port->name, "model") != 0)
+            continue;
+        check_context(d, one, &d->items[r->source], one->copy->evaluate->max_new_tokens);
+        for (size_t k = 0; k < sizeof judges / sizeof *judges; k++)
+            if (source_of(d, one, judges[k]))
+                check_tokenizers(d, one, judges[k], &d->items[r->source],
+                    source_of(d, one, judges[k]));
+    }
+}
+
+static const struct {
+    Stage__KindCase kind;
+    void (*check)(const struct drafts *d, const struct draft *one);
+} agreements[] = {
+    { STAGE__KIND_SAMPLE, agree_sample },
+    { STAGE__KIND_RANK, agree_rank },
+    { STAGE__KIND_PPO, agree_ppo },
+    { STAGE__KIND_EVALUATE, agree_evaluate },
+};
+
+void check_agreement(const struct drafts *d, const struct draft *one)
+{
+    for (size_t i = 0; i < sizeof agreements / sizeof *agreements; i++)
+        if (agreements[i].kind == one->kind->number)
+            agreements[i].check(d, one);
+}

@@ -1,0 +1,147 @@
+#include "pipelines/ranges.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pipelines/fields.h"
+
+#define ANY(field, min, max, ends, why) { NULL, #field, min, max, ends, why }
+#define OF(type, field, min, max, ends, why) { &type##__descriptor, #field, min, max, ends, why }
+
+static const char room[] = "0 would leave nothing to do";
+static const char shards[] = "each shard is a task of its own";
+
+/* The first row that fits counts: rows for one message stand before those for all. */
+static const struct range ranges[] = {
+    /* models */
+    OF(model_config, layers, 1, 1024, CLOSED, NULL),
+    OF(model_config, width, 2, 65536, CLOSED, NULL),
+    OF(model_config, heads, 1, 1024, CLOSED, NULL),
+    OF(model_config, kv_heads, 0, 1024, CLOSED, "0 means as many as heads"),
+    OF(model_config, hidden, 0, 262144, CLOSED, "0 means as the family has it"),
+    OF(model_config, context, 2, 1048576, CLOSED, "one token is there to predict another"),
+    OF(model_config, vocab_size, 0, 0, CLOSED, "it is the tokenizer's: set it there"),
+    OF(model_config, rope_theta, 1, 1e9, CLOSED, NULL),
+    OF(model_config, norm_eps, 0, 1, OPEN_MIN, "it keeps a division from being by 0"),
+
+    /* what only one kind has, or has otherwise */
+    OF(tokenizer_stage, vocab_size, 260, 1048576, CLOSED, "256 bytes and the special tokens come first"),
+    OF(sft_stage, pretrain_mix, 0, 1, OPEN_MAX, "it is the share of the loss that text has"),
+    OF(people, target, 0, 1e8, CLOSED, NULL),
+    OF(ppo_stage, iterations, 1, 1e6, CLOSED, room),
+    OF(ppo_stage, batch_size, 1, 1048576, CLOSED, room),
+    OF(ppo_stage, minibatch_size, 1, 1048576, CLOSED, room),
+    OF(ppo_stage, rollout_shards, 1, 256, CLOSED, shards),
+    OF(ppo_stage, temperature, 0, 10, OPEN_MIN, "practice without chance explores nothing"),
+    OF(ppo_stage, kl_coef, 0, 1000, CLOSED, "below 0 it would reward leaving the reference"),
+    OF(ppo_stage, kl_target, 0, 1e6, OPEN_MIN, "in nats"),
+    OF(ppo_stage, kl_horizon, 1, 1e12, CLOSED, "in episodes"),
+    OF(ppo_stage, clip_ratio, 0, 1, OPEN_MIN | OPEN_MAX, "the probability ratio stays within 1 ± it"),
+    OF(ppo_stage, value_clip, 0, 1e6, OPEN_MIN, "values move by at most so much"),
+    OF(ppo_stage, discount, 0, 1, OPEN_MIN, NULL),
+    OF(ppo_stage, gae_lambda, 0, 1, CLOSED, "0 trusts the values alone, 1 the returns alone"),
+    OF(ppo_stage, missing_end_score, -1e6, 1e6, CLOSED, NULL),
+    OF(ppo_stage, ptx_coef, 0, 1e6, CLOSED, "0 turns it off"),
+    OF(ppo_stage, ptx_examples, 0, 1024, OPEN_MIN, "ptx_coef: 0 turns it off"),
+    OF(ppo_stage, value_learning_rate, 0, 10, OPEN_MIN, NULL),
+    OF(ppo_stage, warmup_iterations, 0, 1e6, CLOSED, NULL),
+    OF(ppo_stage, warmup_start, 0, 1, CLOSED, "it is a share of the learning rate"),
+    OF(ppo_stage, ema_decay, 0, 1, OPEN_MAX, "0 turns it off; at 1 the average would never move"),
+    OF(evaluate_stage, side_by_side, 0, 10000, CLOSED, NULL),
+
+    /* rubrics: weights may count against */
+    OF(rubric, right, -1000, 1000, CLOSED, NULL),
+    OF(rubric, answers, -1000, 1000, CLOSED, NULL),
+    OF(rubric, language, -1000, 1000, CLOSED, NULL),
+    OF(rubric, ends, -1000, 1000, CLOSED, NULL),
+    OF(rubric, short, -1000, 1000, CLOSED, NULL),
+    OF(rubric, max_chars, 1, 1e6, CLOSED, NULL),
+    OF(rubric, max_chars_en, 1, 1e6, CLOSED, NULL),
+    OF(rubric, noise, 0, 1, CLOSED, "it is a probability"),
+
+    /* every stage */
+    OF(stage, retries, 0, 1000, CLOSED, NULL),
+    OF(stage, timeout, 0, 1e9, CLOSED, "in seconds; 0 means no limit"),
+    OF(resources, threads, 0, 4096, CLOSED, "0 means as many as the worker gives"),
+
+    /* training */
+    ANY(steps, 1, 1e9, CLOSED, room),
+    ANY(epochs, 1, 10000, CLOSED, room),
+    ANY(batch_size, 1, 65536, CLOSED, room),
+    ANY(gradient_accumulation, 1, 65536, CLOSED, "1 means a step is one batch"),
+    ANY(learning_rate, 0, 10, OPEN_MIN, NULL),
+    ANY(min_lr_ratio, 0, 1, CLOSED, "it is a share of the learning rate"),
+    ANY(warmup_steps, 0, 1e9, CLOSED, NULL),
+    ANY(beta1, 0, 1, OPEN_MAX, "at 1 the moment would never move"),
+    ANY(beta2, 0, 1, OPEN_MAX, "at 1 the moment would never move"),
+    ANY(eps, 0, 1, OPEN_MIN, "it keeps a division from being by 0"),
+    ANY(weight_decay, 0, 10, CLOSED, NULL),
+    ANY(grad_clip, 0, 1e6, CLOSED, "0 turns it off"),
+    ANY(held_out, 0, 1, OPEN_MAX, "at 1 nothing would be left to learn from"),
+    ANY(encode_shards, 1, 256, CLOSED, shards),
+    ANY(checkpoint_every, 1, 1e9, CLOSED, "in steps"),
+
+    /* sampling */
+    ANY(answers_per_prompt, 1, 1024, CLOSED, room),
+    ANY(max_new_tokens, 1, 1048575, CLOSED, room),
+    ANY(temperature, 0, 10, CLOSED, "0 is greedy"),
+    ANY(top_k, 0, 1048576, CLOSED, "0 turns it off"),
+    ANY(top_p, 0, 1, OPEN_MIN, "1 turns it off"),
+    ANY(min_p, 0, 1, OPEN_MAX, "0 turns it off"),
+    ANY(shards, 1, 256, CLOSED, shards),
+    ANY(limit, 0, 1e9, CLOSED, "0 means all"),
+};
+
+#undef ANY
+#undef OF
+
+const struct range *range_of(const ProtobufCMessageDescriptor *type, const char *field)
+{
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if ((!ranges[i].type || ranges[i].type == type) && strcmp(ranges[i].field, field) == 0)
+            return &ranges[i];
+    return NULL;
+}
+
+bool range_holds(const struct range *r, double value)
+{
+    bool above = r->ends & OPEN_MIN ? value > r->min : value >= r->min;
+    bool below = r->ends & OPEN_MAX ? value < r->max : value <= r->max;
+
+    return above && below;
+}
+
+/* The end of the range that the value is beyond, in words. */
+static void tell(struct mistakes *out, const struct site *at, const struct range *r, double value)
+{
+    bool low = !(r->ends & OPEN_MIN ? value > r->min : value >= r->min);
+    const char *words = low ? (r->ends & OPEN_MIN ? "more than" : "at least") :
+                              (r->ends & OPEN_MAX ? "less than" : "at most");
+
+    if (r->min == r->max)
+        mistake_add(out, at, r->why, "'%s' must be %.15g, not %.15g", r->field, r->min, value);
+    else if (isnan(value))
+        mistake_add(out, at, r->why, "'%s' must be a number", r->field);
+    else
+        mistake_add(out, at, r->why, "'%s' must be %s %.15g, not %.15g", r->field, words,
+            low ? r->min : r->max, value);
+}
+
+void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *m)
+{
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        const ProtobufCMessage *inner = field_message(m, f);
+        struct site here = site_key(at, f->name);
+        const struct range *r;
+        double value;
+        if (inner)
+            ranges_check(out, here, inner);
+        if (!field_number(&value, m, f))
+            continue;
+        r = range_of(m->descriptor, f->name);
+        if (r && !range_holds(r, value))
+            tell(out, &here, r, value);
+    }
+}

@@ -1,0 +1,319 @@
+#include "proto/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <zmq.h>
+
+#define LINGER_MS 1000         /* of what is unsent when a socket is closed */
+#define HANDSHAKE_MS 10000     /* a peer that says nothing is dropped */
+#define QUEUE_MESSAGES 1000    /* for each peer, each way */
+#define RECONNECT_MS 100
+#define RECONNECT_MOST_MS 2000
+#define FILES_WANTED 65536     /* libzmq aborts when it runs out of descriptors */
+
+struct net {
+    void *context;
+};
+
+struct socket {
+    void *zmq;
+    bool router;
+    char url[512];
+};
+
+static int zmq_failed(struct err *e, const char *what)
+{
+    return err_set(e, errno == ENOMEM ? E_NOMEM : E_IO, "%s: %s", what, zmq_strerror(errno));
+}
+
+/* Failing is no error: the limit that is left may be enough. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= FILES_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int net_new(struct net **out, struct err *e)
+{
+    struct net *n = malloc(sizeof *n);
+
+    if (!n)
+        return err_set(e, E_NOMEM, "out of memory");
+    raise_file_limit();
+    n->context = zmq_ctx_new();
+    if (!n->context) {
+        free(n);
+        return zmq_failed(e, "cannot start the network");
+    }
+    *out = n;
+    return OK;
+}
+
+void net_free(struct net *n)
+{
+    if (!n)
+        return;
+    while (zmq_ctx_term(n->context) != 0 && errno == EINTR)
+        ;
+    free(n);
+}
+
+static int set_options(struct socket *s, struct err *e)
+{
+    static const struct {
+        int option, value;
+    } options[] = {
+        { ZMQ_LINGER, LINGER_MS },
+        { ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS },
+        { ZMQ_SNDHWM, QUEUE_MESSAGES },
+        { ZMQ_RCVHWM, QUEUE_MESSAGES },
+        { ZMQ_RECONNECT_IVL, RECONNECT_MS },
+        { ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS },
+    };
+    int64_t most = FRAME_MAX;
+    int on = 1;
+
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (zmq_setsockopt(s->zmq, options[i].option, &options[i].value, sizeof(int)) != 0)
+            return zmq_failed(e, "cannot set up a socket");
+    if (zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &most, sizeof most) != 0 ||
+        (s->router && zmq_setsockopt(s->zmq, ZMQ_ROUTER_MANDATORY, &on, sizeof on) != 0))
+        return zmq_failed(e, "cannot set up a socket");
+    return OK;
+}
+
+static int socket_open(struct socket **out, struct net *n, bool router, struct err *e)
+{
+    struct socket *s = calloc(1, sizeof *s);
+    int rc;
+
+    if (!s)
+        return err_set(e, E_NOMEM, "out of memory");
+    s->router = router;
+    s->zmq = zmq_socket(n->context, router ? ZMQ_ROUTER : ZMQ_DEALER);
+    rc = s->zmq ? set_options(s, e) : zmq_failed(e, "cannot open a socket");
+    if (rc != OK) {
+        socket_free(s);
+        return rc;
+    }
+    *out = s;
+    return OK;
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Nothing is encrypted, and nobody is asked who they are: only this host may come in. */
+static bool is_local(const char *url)
+{
+    return begins(url, "ipc://") || begins(url, "inproc://") || begins(url, "tcp://127.") ||
+        begins(url, "tcp://localhost:") || begins(url, "tcp://[::1]:");
+}
+
+int socket_listen(struct socket **out, struct net *n, const char *url, struct err *e)
+{
+    struct socket *s;
+    size_t size = sizeof s->url;
+    int rc;
+
+    if (!is_local(url))
+        return err_set(e, E_INPUT, "'%s' is not on this host (ipc:// or tcp://127.0.0.1)", url);
+    rc = socket_open(&s, n, true, e);
+    if (rc != OK)
+        return rc;
+    if (zmq_bind(s->zmq, url) != 0 || zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, s->url, &size) != 0)
+        rc = zmq_failed(e, "cannot listen");
+    if (rc != OK) {
+        socket_free(s);
+        return err_wrap(e, "'%s'", url);
+    }
+    *out = s;
+    return OK;
+}
+
+int socket_connect(struct socket **out, struct net *n, const char *url, struct err *e)
+{
+    struct socket *s;
+    int rc = socket_open(&s, n, false, e);
+
+    if (rc != OK)
+        return rc;
+    if (strlen(url) >= sizeof s->url)
+        rc = err_set(e, E_INPUT, "too long an address");
+    else if (zmq_connect(s->zmq, url) != 0)
+        rc = zmq_failed(e, "cannot connect");
+    if (rc != OK) {
+        socket_free(s);
+        return err_wrap(e, "'%s'", url);
+    }
+    memcpy(s->url, url, strlen(url) + 1);
+    *out = s;
+    return OK;
+}
+
+void socket_free(struct socket *s)
+{
+    if (s && s->zmq)
+        zmq_close(s->zmq);
+    free(s);
+}
+
+const char *socket_url(const struct socket *s)
+{
+    return s->url;
+}
+
+static int send_frame(struct socket *s, const void *p, size_t n, int flags, struct err *e)
+{
+    while (zmq_send(s->zmq, p, n, ZMQ_DONTWAIT | flags) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno == EHOSTUNREACH)
+            return err_set(e, E_MISSING, "the peer is gone");
+        if (errno == EAGAIN)
+            return err_set(e, E_MISSING, "the peer does not keep up");
+        return zmq_failed(e, "cannot send");
+    }
+    return OK;
+}
+
+int socket_send(struct socket *s, const struct peer *peer, Envelope *m, struct err *e)
+{
+    struct buf b = { 0 };
+    int rc = wire_encode(&b, m, e);
+
+    if (rc == OK && s->router)
+        rc = send_frame(s, peer->b, peer->n, ZMQ_SNDMORE, e);
+    if (rc == OK)
+        rc = send_frame(s, b.p, b.n, 0, e);
+    buf_free(&b);
+    return rc;
+}
+
+/* Takes one frame, if there is one. */
+static int receive_frame(struct socket *s, zmq_msg_t *frame, bool *there, struct err *e)
+{
+    *there = true;
+    while (zmq_msg_recv(frame, s->zmq, ZMQ_DONTWAIT) < 0) {
+        if (errno == EINTR)
+            continue;
+        *there = false;
+        return errno == EAGAIN ? OK : zmq_failed(e, "cannot receive");
+    }
+    return OK;
+}
+
+/* Takes the rest of a message, so that the next call begins with a new one. */
+static int drop_rest(struct socket *s, const zmq_msg_t *last, size_t *dropped, struct err *e)
+{
+    bool more = zmq_msg_more(last);
+    int rc = OK;
+
+    *dropped = 0;
+    while (more && rc == OK) {
+        zmq_msg_t frame;
+        bool there;
+        zmq_msg_init(&frame);
+        rc = receive_frame(s, &frame, &there, e);
+        more = rc == OK && there && zmq_msg_more(&frame);
+        zmq_msg_close(&frame);
+        ++*dropped;
+    }
+    return rc;
+}
+
+static int receive_payload(struct socket *s, Envelope **out, struct err *e)
+{
+    zmq_msg_t frame;
+    size_t dropped;
+    bool there;
+    int rc;
+
+    zmq_msg_init(&frame);
+    rc = receive_frame(s, &frame, &there, e);
+    if (rc == OK && !there && s->router)
+        rc = err_set(e, E_PROTOCOL, "an empty message");
+    else if (rc == OK && there)
+        rc = drop_rest(s, &frame, &dropped, e);
+    else
+        dropped = 0;
+    if (rc == OK && there && dropped > 0)
+        rc = err_set(e, E_PROTOCOL, "a message of %zu frames", dropped + 1);
+    if (rc == OK && there)
+        rc = wire_decode(out, zmq_msg_data(&frame), zmq_msg_size(&frame), e);
+    zmq_msg_close(&frame);
+    return rc;
+}
+
+/* A ROUTER's first frame says who sent it. *more: a payload follows. */
+static int receive_peer(struct socket *s, struct peer *peer, bool *more, struct err *e)
+{
+    zmq_msg_t frame;
+    size_t n, dropped;
+    bool there;
+    int rc;
+
+    *peer = (struct peer){ 0 };
+    *more = false;
+    zmq_msg_init(&frame);
+    rc = receive_frame(s, &frame, &there, e);
+    n = there ? zmq_msg_size(&frame) : 0;
+    if (rc == OK && there && (n == 0 || n > sizeof peer->b)) {
+        rc = drop_rest(s, &frame, &dropped, e);
+        if (rc == OK)
+            rc = err_set(e, E_PROTOCOL, "a peer's routing id has %zu bytes", n);
+    } else if (rc == OK && there) {
+        memcpy(peer->b, zmq_msg_data(&frame), n);
+        peer->n = (uint8_t)n;
+        *more = zmq_msg_more(&frame);
+        if (!*more)
+            rc = err_set(e, E_PROTOCOL, "an empty message");
+    }
+    zmq_msg_close(&frame);
+    return rc;
+}
+
+int socket_receive(struct socket *s, struct peer *peer, Envelope **out, struct err *e)
+{
+    bool more = true;
+    int rc = OK;
+
+    *out = NULL;
+    if (s->router)
+        rc = receive_peer(s, peer, &more, e);
+    return rc == OK && more ? receive_payload(s, out, e) : rc;
+}
+
+int socket_poll(struct socket *const *sockets, size_t n_sockets, const int *fds, size_t n_fds,
+    bool *ready, int64_t timeout_ms, struct err *e)
+{
+    size_t n = n_sockets + n_fds;
+    zmq_pollitem_t *items = calloc(n ? n : 1, sizeof *items);
+    int rc = OK, found;
+
+    if (!items)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        items[i].events = ZMQ_POLLIN;
+        if (i < n_sockets)
+            items[i].socket = sockets[i]->zmq;
+        else
+            items[i].fd = fds[i - n_sockets];
+    }
+    found = zmq_poll(items, (int)n, timeout_ms < 0 ? -1 : (long)timeout_ms);
+    if (found < 0 && errno != EINTR)
+        rc = zmq_failed(e, "cannot wait for messages");
+    for (size_t i = 0; i < n && rc == OK; i++)
+        ready[i] = found > 0 && (items[i].revents & (ZMQ_POLLIN | ZMQ_POLLERR)) != 0;
+    free(items);
+    return rc;
+}

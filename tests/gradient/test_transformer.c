@@ -1,0 +1,396 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/math/rng.h"
+#include "workers/model/transformer.h"
+
+/* The whole model, forward and backward, against a second transformer: this file's, written in
+ * double precision, one token after another, straight from the papers. Its central differences
+ * are exact to about 1e-9, so what remains is float32's rounding. */
+
+#define FORWARD_ERROR 1e-5  /* of log-probabilities and values, absolute */
+#define GRADIENT_ERROR 3e-5 /* relative to the tensor's largest gradient */
+#define STEP 1e-5
+#define ELEMENTS 48 /* checked of each tensor, at most */
+#define SEED 11
+
+enum { WIDTH = 24, HEADS = 4, HEAD = WIDTH / HEADS, HIDDEN = 40, CONTEXT = 9, VOCAB = 19, LAYERS = 2 };
+enum { SEQUENCES = 4, TOKENS = 17 };
+
+static const uint32_t starts[SEQUENCES + 1] = { 0, 1, 6, 15, 17 };
+static const float temperature = 0.7F;
+
+static const struct variant {
+    const char *name;
+    ModelConfig__Family family;
+    uint32_t kv_heads;
+    bool tied, qkv_bias, scalar;
+} variants[] = {
+    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false },
+    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false },
+    { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true, false },
+    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true },
+    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false },
+    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false },
+    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true },
+};
+
+/* ---- the reference ---- */
+
+struct reference {
+    const struct model *m;
+    const double *params;
+    bool llama;
+    size_t kv;
+};
+
+static const double *weight(const struct reference *r, int layer, const char *name)
+{
+    char full[64];
+
+    if (layer >= 0)
+        snprintf(full, sizeof full, "layers.%d.%s", layer, name);
+    else
+        snprintf(full, sizeof full, "%s", name);
+    const struct tensor *t = model_tensor(r->m, full);
+    return t == NULL ? NULL : r->params + t->offset;
+}
+
+static void normalise(double *y, const double *x, const double *w, const double *b, double eps)
+{
+    double mean = 0, square = 0;
+
+    for (int i = 0; i < WIDTH && b != NULL; i++)
+        mean += x[i] / WIDTH;
+    for (int i = 0; i < WIDTH; i++)
+        square += (x[i] - mean) * (x[i] - mean) / WIDTH;
+    for (int i = 0; i < WIDTH; i++)
+        y[i] = (x[i] - mean) / sqrt(square + eps) * w[i] + (b != NULL ? b[i] : 0);
+}
+
+static void linear(double *y, const double *x, const double *w, const double *b, size_t in, size_t out)
+{
+    for (size_t o = 0; o < out; o++) {
+        y[o] = b != NULL ? b[o] : 0;
+        for (size_t i = 0; i < in; i++)
+            y[o] += w[o * in + i] * x[i];
+    }
+}
+
+static void rotate(double *x, size_t heads, size_t position)
+{
+    for (size_t h = 0; h < heads; h++) {
+        for (size_t i = 0; i < HEAD; i += 2) {
+            double angle = (double)position * pow(10000, -(double)i / HEAD);
+            double a = x[h * HEAD + i], b = x[h * HEAD + i + 1];
+            x[h * HEAD + i] = a * cos(angle) - b * sin(angle);
+            x[h * HEAD + i + 1] = a * sin(angle) + b * cos(angle);
+        }
+    }
+}
+
+/* Of token t, given queries, keys and values of tokens 0..t of its sequence. */
+static void attend(const struct reference *r, double *out, const double (*qkv)[3 * WIDTH], size_t t)
+{
+    for (size_t h = 0; h < HEADS; h++) {
+        size_t shared = h / (HEADS / r->m->config.kv_heads) * HEAD;
+        double p[CONTEXT], sum = 0, *o = out + h * HEAD;
+        for (size_t j = 0; j <= t; j++) {
+            double s = 0;
+            for (size_t i = 0; i < HEAD; i++)
+                s += qkv[t][h * HEAD + i] * qkv[j][WIDTH + shared + i];
+            p[j] = exp(s / sqrt(HEAD));
+            sum += p[j];
+        }
+        for (size_t i = 0; i < HEAD; i++) {
+            o[i] = 0;
+            for (size_t j = 0; j <= t; j++)
+                o[i] += p[j] / sum * qkv[j][WIDTH + r->kv + shared + i];
+        }
+    }
+}
+
+static void activate(const struct reference *r, double *y, const double *x)
+{
+    for (size_t i = 0; i < HIDDEN; i++) {
+        if (r->llama)
+            y[i] = x[i] / (1 + exp(-x[i])) * x[HIDDEN + i];
+        else
+            y[i] = 0.5 * x[i] * (1 + tanh(sqrt(2 / acos(-1)) * (x[i] + 0.044715 * pow(x[i], 3))));
+    }
+}
+
+static void feed_forward(const struct reference *r, int layer, double *x)
+{
+    double h[WIDTH], up[2 * HIDDEN], act[HIDDEN], y[WIDTH];
+
+    normalise(h, x, weight(r, layer, "feed_forward_norm.weight"),
+        weight(r, layer, "feed_forward_norm.bias"), r->m->config.norm_eps);
+    linear(up, h, weight(r, layer, "feed_forward.w_up"), weight(r, layer, "feed_forward.b_up"), WIDTH,
+        r->llama ? 2 * HIDDEN : HIDDEN);
+    activate(r, act, up);
+    linear(y, act, weight(r, layer, "feed_forward.w_down"), weight(r, layer, "feed_forward.b_down"),
+        HIDDEN, WIDTH);
+    for (int i = 0; i < WIDTH; i++)
+        x[i] += y[i];
+}
+
+static void attention(const struct reference *r, int layer, double (*x)[WIDTH], size_t n)
+{
+    double qkv[CONTEXT][3 * WIDTH], h[WIDTH], y[WIDTH];
+
+    for (size_t t = 0; t < n; t++) {
+        normalise(h, x[t], weight(r, layer, "attention_norm.weight"),
+            weight(r, layer, "attention_norm.bias"), r->m->config.norm_eps);
+        linear(qkv[t], h, weight(r, layer, "attention.wqkv"), weight(r, layer, "attention.bqkv"),
+            WIDTH, WIDTH + 2 * r->kv);
+        if (r->llama) {
+            rotate(qkv[t], HEADS, t);
+            rotate(qkv[t] + WIDTH, r->m->config.kv_heads, t);
+        }
+    }
+    for (size_t t = 0; t < n; t++) {
+        attend(r, h, (const double(*)[3 * WIDTH])qkv, t);
+        linear(y, h, weight(r, layer, "attention.wo"), weight(r, layer, "attention.bo"), WIDTH, WIDTH);
+        for (int i = 0; i < WIDTH; i++)
+            x[t][i] += y[i];
+    }
+}
+
+static double head(const struct reference *r, const double *h, int32_t target)
+{
+    const double *output = weight(r, -1, "output");
+    double logits[VOCAB], sum = 0, value;
+
+    if (r->m->config.scalar_head) {
+        linear(&value, h, weight(r, -1, "score.weight"), weight(r, -1, "score.bias"), WIDTH, 1);
+        return value;
+    }
+    if (target < 0)
+        return 0;
+    linear(logits, h, output != NULL ? output : weight(r, -1, "token_embedding"), NULL, WIDTH, VOCAB);
+    for (int i = 0; i < VOCAB; i++)
+        sum += exp(logits[i] / (double)temperature);
+    return logits[target] / (double)temperature - log(sum);
+}
+
+/* Log-probabilities (or values) of one sequence. */
+static void sequence(const struct reference *r, double *out, const int32_t *tokens,
+    const int32_t *target, size_t n)
+{
+    const double *embedding = weight(r, -1, "token_embedding");
+    const double *positions = weight(r, -1, "position_embedding");
+    double x[CONTEXT][WIDTH], h[WIDTH];
+
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < WIDTH; i++)
+            x[t][i] = embedding[(size_t)tokens[t] * WIDTH + i] +
+                      (positions != NULL ? positions[t * WIDTH + i] : 0);
+    for (int layer = 0; layer < LAYERS; layer++) {
+        attention(r, layer, x, n);
+        for (size_t t = 0; t < n; t++)
+            feed_forward(r, layer, x[t]);
+    }
+    for (size_t t = 0; t < n; t++) {
+        normalise(h, x[t], weight(r, -1, "final_norm.weight"), weight(r, -1, "final_norm.bias"),
+            r->m->config.norm_eps);
+        out[t] = head(r, h, target[t]);
+    }
+}
+
+/* ---- the comparison ---- */
+
+struct fixture {
+    struct engine engine;
+    struct model *m;
+    struct workspace *w;
+    struct batch batch;
+    double *params;
+    float *grad;
+    int32_t tokens[TOKENS], target[TOKENS];
+    float g[TOKENS], result[TOKENS];
+};
+
+static double reference_loss(const struct fixture *f, double out[TOKENS])
+{
+    struct reference r = { .m = f->m,
+        .params = f->params,
+        .llama = f->m->config.family == MODEL_CONFIG__FAMILY__LLAMA,
+        .kv = (size_t)f->m->config.kv_heads * HEAD };
+    double loss = 0;
+
+    for (int s = 0; s < SEQUENCES; s++)
+        sequence(&r, out + starts[s], f->tokens + starts[s], f->target + starts[s],
+            starts[s + 1] - starts[s]);
+    for (int i = 0; i < TOKENS; i++)
+        loss += (double)f->g[i] * out[i];
+    return loss;
+}
+
+static void make_model(struct fixture *f, const struct variant *v)
+{
+    struct err e = ERR_INIT;
+    ModelConfig c = MODEL_CONFIG__INIT;
+
+    c.family = v->family;
+    c.layers = LAYERS;
+    c.width = WIDTH;
+    c.heads = HEADS;
+    c.kv_heads = v->kv_heads;
+    c.hidden = HIDDEN;
+    c.context = CONTEXT;
+    c.vocab_size = VOCAB;
+    c.tied_output = v->tied;
+    c.qkv_bias = v->qkv_bias;
+    c.scalar_head = v->scalar;
+    assert_int_equal(model_new(&f->m, &c, &e), OK);
+    for (size_t i = 0; i < f->m->n_tensors; i++) {
+        const struct tensor *t = &f->m->tensors[i];
+        float *p = f->m->params + t->offset, shift = t->init < 0 ? 1 : 0;
+        rng_normal(p, t->rows * t->cols, SEED, RNG_INIT, (uint32_t)i);
+        for (size_t j = 0; j < t->rows * t->cols; j++)
+            p[j] = shift + 0.3F * p[j];
+    }
+}
+
+static void set_up(struct fixture *f, const struct variant *v)
+{
+    struct err e = ERR_INIT;
+
+    memset(f, 0, sizeof *f);
+    assert_int_equal(engine_init(&f->engine, NULL, 2, &e), OK);
+    make_model(f, v);
+    assert_int_equal(workspace_new(&f->w, &f->m->config, TOKENS, true, &e), OK);
+    f->params = calloc(f->m->n_params, sizeof *f->params);
+    f->grad = calloc(f->m->n_params, sizeof *f->grad);
+    assert_non_null(f->params);
+    assert_non_null(f->grad);
+    for (size_t i = 0; i < f->m->n_params; i++)
+        f->params[i] = (double)f->m->params[i];
+    for (uint32_t i = 0; i < TOKENS; i++) {
+        uint32_t words[4];
+        rng_words(words, SEED, RNG_SHUFFLE, 0, i);
+        f->tokens[i] = (int32_t)(words[0] % VOCAB);
+        f->target[i] = i % 5 == 3 ? -1 : (int32_t)(words[1] % VOCAB);
+    }
+    rng_normal(f->g, TOKENS, SEED, RNG_NOISE, 0);
+    f->batch = (struct batch){ .n_sequences = SEQUENCES, .n_tokens = TOKENS, .start = starts,
+        .tokens = f->tokens };
+}
+
+static void tear_down(struct fixture *f)
+{
+    free(f->grad);
+    free(f->params);
+    workspace_free(f->w);
+    model_free(f->m);
+    engine_free(&f->engine);
+}
+
+static void run_backward(struct fixture *f)
+{
+    transformer_forward(f->w, &f->engine, f->m, &f->batch);
+    if (f->m->config.scalar_head) {
+        transformer_values(f->w, &f->engine, f->m, f->result);
+        transformer_backward_values(f->w, &f->engine, f->m, f->grad, f->g);
+    } else {
+        transformer_backward_log_probs(f->w, &f->engine, f->m, f->grad, f->target, f->g,
+            temperature, f->result);
+    }
+}
+
+static double difference(struct fixture *f, size_t i)
+{
+    double kept = f->params[i], out[TOKENS], loss;
+
+    f->params[i] = kept + STEP;
+    loss = reference_loss(f, out);
+    f->params[i] = kept - STEP;
+    loss -= reference_loss(f, out);
+    f->params[i] = kept;
+    return loss / (2 * STEP);
+}
+
+static void check_tensor(struct fixture *f, const struct tensor *t, const char *variant)
+{
+    size_t n = t->rows * t->cols, stride = n / ELEMENTS + 1;
+    double largest = 0, worst = 0;
+
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)f->grad[t->offset + i]));
+    for (size_t i = 0; i < n; i += stride)
+        worst = fmax(worst, fabs(difference(f, t->offset + i) - (double)f->grad[t->offset + i]));
+    if (!(largest > 0) || !(worst <= GRADIENT_ERROR * largest))
+        fail_msg("%s: %s: off by %g, of at most %g", variant, t->name, worst, largest);
+}
+
+static void check_padding(const struct fixture *f)
+{
+    for (size_t i = 0; i < f->m->n_tensors; i++) {
+        const struct tensor *t = &f->m->tensors[i];
+        size_t end = i + 1 < f->m->n_tensors ? t[1].offset : f->m->n_params;
+        for (size_t j = t->offset + t->rows * t->cols; j < end; j++)
+            assert_true(f->grad[j] == 0);
+    }
+}
+
+static void check_variant(const struct variant *v)
+{
+    struct fixture f;
+    double out[TOKENS];
+
+    set_up(&f, v);
+    run_backward(&f);
+    reference_loss(&f, out);
+    for (int i = 0; i < TOKENS; i++)
+        if (!(fabs((double)f.result[i] - out[i]) <= FORWARD_ERROR))
+            fail_msg("%s: token %d: %g, not %g", v->name, i, (double)f.result[i], out[i]);
+    for (size_t i = 0; i < f.m->n_tensors; i++)
+        check_tensor(&f, &f.m->tensors[i], v->name);
+    check_padding(&f);
+    tear_down(&f);
+}
+
+static void every_gradient_is_the_slope_of_the_reference(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        check_variant(&variants[i]);
+}
+
+static void gradients_are_added_to_what_is_there(void **state)
+{
+    (void)state;
+    struct fixture f;
+    float *once;
+
+    set_up(&f, &variants[1]);
+    once = malloc(f.m->n_params * sizeof *once);
+    assert_non_null(once);
+    run_backward(&f);
+    memcpy(once, f.grad, f.m->n_params * sizeof *once);
+    run_backward(&f);
+    for (size_t i = 0; i < f.m->n_params; i++)
+        assert_float_equal(f.grad[i], 2 * once[i], 1e-4);
+    free(once);
+    tear_down(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_gradient_is_the_slope_of_the_reference),
+        cmocka_unit_test(gradients_are_added_to_what_is_there),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,56 @@
+#ifndef TESTS_SIMULATION_SIM_H
+#define TESTS_SIMULATION_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/job.h"
+
+/* The real orchestrator (journal, books, scheduler, fleet) with pretended workers, network and
+ * disk, under virtual time. Everything that happens follows from the seed.
+ *
+ * Checked after every turn: the scheduler's invariants; that what is acknowledged is durable. */
+#define SECOND ((int64_t)1000)
+#define MINUTE (60 * SECOND)
+
+struct sim_opts {
+    uint64_t seed;
+    int workers;
+    const char *set[4];        /* settings, "base.retries=1" */
+    /* chances, for each second of virtual time, until `calm` */
+    double worker_dies, worker_leaves, worker_is_cut_off, orchestrator_dies;
+    /* chances for each message */
+    double lost, doubled, late; /* late: up to 4 s; others take 1 to 40 ms */
+    double attempt_fails;       /* chance for each attempt: crash, out of memory, I/O error */
+    int64_t calm;               /* from then on nothing goes wrong */
+    int runs;                   /* submissions of the pipeline; 0: one */
+};
+
+struct sim;
+struct sim *sim_start(const char *pipeline, struct sim_opts o); /* a file beside this one */
+void sim_end(struct sim *s);
+
+bool sim_run_until_done(struct sim *s, int64_t ms); /* all runs are over */
+void sim_run(struct sim *s, int64_t ms);
+bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms);
+bool sim_run_until_state(struct sim *s, const char *job, enum job_state state, int64_t ms);
+
+void sim_kill_holder_of(struct sim *s, const char *job);  /* SIGKILL; it is started again a second later */
+void sim_cut_off_holder_of(struct sim *s, const char *job, int64_t ms);
+void sim_fail_attempt_of(struct sim *s, const char *job, int cause); /* the one that runs now */
+void sim_kill_orchestrator(struct sim *s, int64_t down_ms); /* between a turn's decisions and its commit */
+void sim_cancel(struct sim *s, const char *job);            /* NULL: the run */
+void sim_label(struct sim *s, const char *job, int rankings);
+
+/* ---- what is durable about the first run ---- */
+enum job_state sim_state(struct sim *s, const char *job);
+uint32_t sim_attempts(struct sim *s, const char *job);
+uint32_t sim_tasks(struct sim *s, const char *job); /* run and cached */
+uint32_t sim_tasks_run(struct sim *s, const char *job);
+char *sim_why(struct sim *s, const char *job);      /* malloc'ed */
+char *sim_run_state(struct sim *s, int n);          /* malloc'ed; of the n-th run, from 1 */
+char *sim_results(struct sim *s);                   /* malloc'ed: every output of every job */
+int sim_executions(const struct sim *s, const char *job); /* attempts begun by workers */
+int64_t sim_now(const struct sim *s);
+
+#endif

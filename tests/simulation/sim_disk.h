@@ -1,0 +1,19 @@
+#ifndef TESTS_SIMULATION_SIM_DISK_H
+#define TESTS_SIMULATION_SIM_DISK_H
+
+#include "store/state.h"
+#include "store/store.h"
+
+/* What the simulation puts in place of LMDB: the same headers, in memory. */
+
+void disk_wipe(void);
+bool disk_has(enum state_table table, struct state_key key); /* committed */
+size_t disk_count(enum state_table table);
+int disk_get(enum state_table table, struct state_key key, const ProtobufCMessageDescriptor *type,
+    ProtobufCMessage **out, struct err *e); /* committed; NULL: not there */
+
+/* Artifacts have no bytes here, only ids. */
+void artifacts_wipe(void);
+void artifacts_add(const struct id *id);
+
+#endif

@@ -1,0 +1,597 @@
+#include "tests/simulation/sim_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/field.h"
+#include "pipelines/pipeline.h"
+
+/* Time, network, faults, and the client. */
+
+/* ---- chance: splitmix64 ---- */
+
+static uint64_t next_random(struct sim *s)
+{
+    uint64_t z = s->random += 0x9e3779b97f4a7c15ull;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+double sim_chance(struct sim *s)
+{
+    return (double)(next_random(s) >> 11) * 0x1p-53;
+}
+
+int64_t sim_between(struct sim *s, int64_t a, int64_t b)
+{
+    return a + (int64_t)(next_random(s) % (uint64_t)(b - a + 1));
+}
+
+struct peer sim_new_peer(struct sim *s)
+{
+    struct peer p = { .n = 5 };
+    uint64_t k = ++s->peers;
+
+    memcpy(p.b + 1, &k, 4);
+    return p;
+}
+
+static bool same_peer(const struct peer *a, const struct peer *b)
+{
+    return a->n == b->n && !memcmp(a->b, b->b, a->n);
+}
+
+/* ---- what will happen: a heap by (time, sequence) ---- */
+
+static bool sooner(const struct happening *a, const struct happening *b)
+{
+    return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+}
+
+void sim_plan(struct sim *s, struct happening h)
+{
+    size_t i = s->n_heap++;
+
+    if (i == s->cap_heap) {
+        s->cap_heap = s->cap_heap ? 2 * s->cap_heap : 256;
+        s->heap = realloc(s->heap, s->cap_heap * sizeof *s->heap);
+        assert(s->heap);
+    }
+    h.seq = ++s->seq;
+    for (; i > 0 && sooner(&h, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap[i] = h;
+}
+
+static struct happening take_first(struct sim *s)
+{
+    struct happening first = s->heap[0], last = s->heap[--s->n_heap];
+    size_t i = 0;
+
+    for (size_t k = 1; k < s->n_heap; k = 2 * i + 1) {
+        if (k + 1 < s->n_heap && sooner(&s->heap[k + 1], &s->heap[k]))
+            k++;
+        if (!sooner(&s->heap[k], &last))
+            break;
+        s->heap[i] = s->heap[k];
+        i = k;
+    }
+    s->heap[i] = last;
+    return first;
+}
+
+/* ---- the network ---- */
+
+static void transmit(struct sim *s, const struct happening *h, const Envelope *m)
+{
+    bool rough = s->now < s->opts.calm;
+    int copies = 1;
+
+    if (rough && sim_chance(s) < s->opts.lost)
+        copies = 0;
+    else if (rough && sim_chance(s) < s->opts.doubled)
+        copies = 2;
+    while (copies-- > 0) {
+        struct happening one = *h;
+        struct err e = ERR_INIT;
+        bool late = rough && sim_chance(s) < s->opts.late;
+        one.at = s->now + (late ? sim_between(s, 40, 4000) : sim_between(s, 1, 40));
+        if (wire_encode(&one.frame, (Envelope *)m, &e) != OK) {
+            fprintf(stderr, "cannot be sent: %s\n", e.msg);
+            abort();
+        }
+        sim_plan(s, one);
+    }
+}
+
+void sim_post(struct sim *s, struct fake_worker *w, Envelope *m)
+{
+    struct happening h = { .kind = AT_ORCHESTRATOR, .worker = w ? w->index : -1 };
+
+    if (w && s->now < w->cut_until)
+        return;
+    h.life = w ? w->life : 0;
+    if (w)
+        h.peer = w->peer;
+    else
+        h.peer.n = 1;
+    transmit(s, &h, m);
+}
+
+/* What was acknowledged must be on the disk by now. */
+static void check_letter(struct sim *s, const struct fake_worker *w, const Envelope *m)
+{
+    struct id id;
+
+    if (m->kind_case == ENVELOPE__KIND_SUBMITTED)
+        assert((int)disk_count(STATE_RUN) > s->submitted);
+    if (m->kind_case != ENVELOPE__KIND_RESULT_ACK)
+        return;
+    for (size_t k = 0; w && k < w->n_finished; k++) {
+        const Result *r = w->finished[k];
+        const AttemptRef *a = m->result_ack->attempts[0];
+        assert(id_from_span(&id, r->attempt->task.data, r->attempt->task.len));
+        if (r->kind_case == RESULT__KIND_ANSWER && r->attempt->attempt == a->attempt &&
+            r->attempt->epoch == a->epoch && !memcmp(a->task.data, id.b, sizeof id.b))
+            assert(disk_has(STATE_ANSWER, key_id(&id)));
+    }
+}
+
+static void send_letter(struct sim *s, const struct letter *l)
+{
+    struct happening h = { .kind = AT_WORKER, .worker = -1, .peer = l->to };
+    struct fake_worker *w = NULL;
+
+    for (int i = 0; i < s->opts.workers; i++)
+        if (s->workers[i].up && same_peer(&s->workers[i].peer, &l->to))
+            w = &s->workers[i];
+    check_letter(s, w, l->m);
+    if ((!w && l->to.n != 1) || (w && s->now < w->cut_until))
+        return;
+    if (w) {
+        h.worker = w->index;
+        h.life = w->life;
+    }
+    transmit(s, &h, l->m);
+}
+
+/* ---- the orchestrator ---- */
+
+static struct now now_of(const struct sim *s)
+{
+    return (struct now){ s->now, 1700000000000 + s->now };
+}
+
+static void must(int rc, const struct err *e)
+{
+    if (rc == OK)
+        return;
+    fprintf(stderr, "the orchestrator ended: %s\n", e->msg);
+    abort();
+}
+
+static void crash(struct sim *s)
+{
+    orchestrator_close(s->o);
+    s->o = NULL;
+    s->crashes = false;
+    sim_plan(s, (struct happening){ .at = s->now + s->down_ms, .kind = ORCHESTRATOR_STARTS });
+}
+
+static void end_turn(struct sim *s)
+{
+    struct outbox *out = orchestrator_outbox(s->o);
+    struct err e = ERR_INIT;
+
+    must(orchestrator_tick(s->o, now_of(s), &e), &e);
+    sched_check(orchestrator_sched(s->o));
+    if (s->crashes) {
+        crash(s);
+        return;
+    }
+    must(orchestrator_commit(s->o, &e), &e);
+    for (size_t i = 0; i < out->n_letters; i++)
+        send_letter(s, &out->letters[i]);
+    for (size_t i = 0; i < out->n_notices && s->trace; i++)
+        fprintf(stderr, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text);
+    outbox_clear(out);
+    s->tick_at = s->now + orchestrator_wait_ms(s->o, s->now);
+}
+
+static void orchestrator_starts(struct sim *s)
+{
+    struct err e = ERR_INIT;
+
+    must(orchestrator_open(&s->o, "simulated", now_of(s), &e), &e);
+    for (int i = 0; i < s->opts.workers; i++)
+        s->workers[i].peer = sim_new_peer(s); /* a new ROUTER knows nobody */
+    end_turn(s);
+}
+
+/* ---- the client ---- */
+
+static void client_asks(struct sim *s)
+{
+    Envelope m = ENVELOPE__INIT;
+    int wanted = s->opts.runs ? s->opts.runs : 1;
+
+    if (s->submitted >= wanted)
+        return;
+    if (!s->asked_at || s->now - s->asked_at > 5 * SECOND) {
+        m.has_request = true;
+        m.request = (uint64_t)s->submitted + 1;
+        m.kind_case = ENVELOPE__KIND_SUBMIT;
+        m.submit = s->submit;
+        s->asked_at = s->now;
+        sim_post(s, NULL, &m);
+    }
+    sim_plan(s, (struct happening){ .at = s->now + 1500, .kind = CLIENT_ASKS });
+}
+
+static void client_hears(struct sim *s, const Envelope *m)
+{
+    if (m->kind_case != ENVELOPE__KIND_SUBMITTED) {
+        assert(m->kind_case == ENVELOPE__KIND_DONE);
+        return;
+    }
+    if (m->request == (uint64_t)s->submitted + 1) {
+        s->submitted++;
+        s->asked_at = 0;
+    }
+}
+
+/* ---- faults, once a second ---- */
+
+static void fault(struct sim *s, struct fake_worker *w)
+{
+    const struct sim_opts *o = &s->opts;
+
+    if (!w->up)
+        return;
+    if (sim_chance(s) < o->worker_dies + o->worker_leaves) {
+        worker_stop(s, w, sim_chance(s) * (o->worker_dies + o->worker_leaves) >= o->worker_dies);
+        sim_plan(s, (struct happening){ .at = s->now + sim_between(s, 100, 20000),
+            .kind = WORKER_STARTS, .worker = w->index, .life = w->life });
+    } else if (sim_chance(s) < o->worker_is_cut_off) {
+        w->cut_until = s->now + sim_between(s, 500, 30000);
+        if (sim_chance(s) < 0.5)
+            w->peer = sim_new_peer(s); /* it comes back over a new connection */
+    }
+}
+
+static void faults(struct sim *s)
+{
+    if (s->now >= s->opts.calm)
+        return;
+    for (int i = 0; i < s->opts.workers; i++)
+        fault(s, &s->workers[i]);
+    if (s->o && sim_chance(s) < s->opts.orchestrator_dies) {
+        s->crashes = true;
+        s->down_ms = sim_between(s, 50, 20000);
+    }
+    sim_plan(s, (struct happening){ .at = s->now + SECOND, .kind = FAULTS });
+}
+
+/* ---- time ---- */
+
+static bool reaches_orchestrator(struct sim *s, struct happening *h)
+{
+    struct fake_worker *w = h->worker >= 0 ? &s->workers[h->worker] : NULL;
+    struct err e = ERR_INIT;
+    Envelope *m = NULL;
+
+    if (!s->o) { /* a DEALER keeps what it cannot deliver; some was on the way and is lost */
+        if (sim_chance(s) < 0.5) {
+            h->at = s->now + 200;
+            sim_plan(s, *h);
+            h->frame = (struct buf){ 0 };
+        }
+        return false;
+    }
+    if (w && w->life == h->life)
+        h->peer = w->peer;
+    must(wire_decode(&m, h->frame.p, h->frame.n, &e), &e);
+    must(orchestrator_receive(s->o, &h->peer, m, now_of(s), &e), &e);
+    message_free(m);
+    return true;
+}
+
+static void reaches_worker(struct sim *s, const struct happening *h)
+{
+    struct fake_worker *w = h->worker >= 0 ? &s->workers[h->worker] : NULL;
+    struct err e = ERR_INIT;
+    Envelope *m = NULL;
+
+    if (w && (!w->up || !same_peer(&w->peer, &h->peer) || s->now < w->cut_until))
+        return;
+    must(wire_decode(&m, h->frame.p, h->frame.n, &e), &e);
+    if (w)
+        worker_hears(s, w, m);
+    else
+        client_hears(s, m);
+    message_free(m);
+}
+
+/* Whether the orchestrator has something to do now. */
+static bool happens(struct sim *s, struct happening *h)
+{
+    struct fake_worker *w = h->worker >= 0 ? &s->workers[h->worker] : NULL;
+    bool turn = false;
+
+    switch (h->kind) {
+    case AT_ORCHESTRATOR:
+        turn = reaches_orchestrator(s, h);
+        break;
+    case AT_WORKER:
+        reaches_worker(s, h);
+        break;
+    case BEAT:
+        if (w->up && w->life == h->life)
+            worker_beat(s, w);
+        break;
+    case ATTEMPT_ENDS:
+        if (w->up && w->life == h->life)
+            worker_ends(s, w, &h->ref);
+        break;
+    case WORKER_STARTS:
+        if (!w->up && w->life == h->life)
+            worker_start(s, w);
+        break;
+    case ORCHESTRATOR_STARTS:
+        orchestrator_starts(s);
+        break;
+    case CLIENT_ASKS:
+        client_asks(s);
+        break;
+    case FAULTS:
+        faults(s);
+        break;
+    }
+    buf_free(&h->frame);
+    return turn;
+}
+
+/* Everything of the next moment at which something happens, at most until `limit`. */
+static void step(struct sim *s, int64_t limit)
+{
+    int64_t at = s->n_heap ? s->heap[0].at : limit;
+    bool turn = false;
+
+    if (s->o && s->tick_at < at)
+        at = s->tick_at;
+    if (at > limit) {
+        s->now = limit;
+        return;
+    }
+    s->now = at > s->now ? at : s->now;
+    while (s->n_heap && s->heap[0].at <= s->now) {
+        struct happening h = take_first(s);
+        turn = happens(s, &h) || turn;
+    }
+    if (s->o && (turn || s->crashes || s->tick_at <= s->now))
+        end_turn(s);
+}
+
+void sim_run(struct sim *s, int64_t ms)
+{
+    int64_t limit = s->now + ms;
+
+    while (s->now < limit)
+        step(s, limit);
+}
+
+bool sim_run_until(struct sim *s, int64_t ms, bool (*reached)(struct sim *s, const void *what),
+    const void *what)
+{
+    int64_t limit = s->now + ms, looked = s->now;
+
+    while (s->now < limit) {
+        step(s, limit);
+        if (s->now - looked < 20)
+            continue;
+        looked = s->now;
+        if (reached(s, what))
+            return true;
+    }
+    return reached(s, what);
+}
+
+/* ---- beginning and end ---- */
+
+static void take_inputs(struct sim *s)
+{
+    struct err e = ERR_INIT;
+
+    s->submit->inputs = calloc(s->submit->pipeline->n_inputs, sizeof *s->submit->inputs);
+    assert(s->submit->inputs);
+    for (size_t i = 0; i < s->submit->pipeline->n_inputs; i++) {
+        TakenInput *t = malloc(sizeof *t);
+        const char *name = s->submit->pipeline->inputs[i]->name;
+        struct id id;
+        assert(t);
+        taken_input__init(t);
+        t->artifact = malloc(sizeof *t->artifact);
+        assert(t->artifact && field_text(&t->name, name, &e) == OK);
+        output__init(t->artifact);
+        sha256(&id, name, strlen(name));
+        artifacts_add(&id);
+        t->artifact->has_id = t->artifact->has_kind = true;
+        t->artifact->kind = ARTIFACT_KIND__FILES;
+        assert(field_bytes(&t->artifact->id, &id, &e) == OK);
+        assert(field_text(&t->artifact->name, name, &e) == OK);
+        s->submit->inputs[s->submit->n_inputs++] = t;
+    }
+}
+
+static void load(struct sim *s, const char *pipeline)
+{
+    const char *root = getenv("JIELONG_SOURCE");
+    struct setting settings[4];
+    struct diags *d = diags_new();
+    struct buf text = { 0 };
+    struct err e = ERR_INIT;
+    char path[4096], parts[4][128];
+    size_t n = 0;
+
+    for (; n < 4 && s->opts.set[n]; n++) {
+        snprintf(parts[n], sizeof parts[n], "%s", s->opts.set[n]);
+        char *equals = strchr(parts[n], '=');
+        assert(equals);
+        *equals = '\0';
+        settings[n] = (struct setting){ parts[n], equals + 1 };
+    }
+    snprintf(path, sizeof path, "%s/tests/simulation/%s", root ? root : ".", pipeline);
+    if (pipeline_load(&s->submit, path, settings, n, d, &e) != OK) {
+        diags_print(d, &text);
+        fprintf(stderr, "%s%s\n", text.p ? text.p : "", e.msg);
+        abort();
+    }
+    diags_free(d);
+    take_inputs(s);
+    must(plan_make(&s->plan, s->submit, &e), &e);
+}
+
+struct sim *sim_start(const char *pipeline, struct sim_opts o)
+{
+    struct sim *s = calloc(1, sizeof *s);
+
+    assert(s && o.workers <= WORKERS_MAX);
+    s->opts = o;
+    s->random = o.seed * 0x2545f4914f6cdd1dull + 1;
+    s->now = 1000;
+    s->trace = getenv("SIM_TRACE") != NULL;
+    disk_wipe();
+    artifacts_wipe();
+    pretend_forget();
+    load(s, pipeline);
+    orchestrator_starts(s);
+    for (int i = 0; i < o.workers; i++) {
+        s->workers[i].index = i;
+        sim_plan(s, (struct happening){ .at = s->now + sim_between(s, 1, 300),
+            .kind = WORKER_STARTS, .worker = i });
+    }
+    sim_plan(s, (struct happening){ .at = s->now + 10, .kind = CLIENT_ASKS });
+    sim_plan(s, (struct happening){ .at = s->now + SECOND, .kind = FAULTS });
+    return s;
+}
+
+void sim_end(struct sim *s)
+{
+    orchestrator_close(s->o);
+    while (s->n_heap > 0) {
+        struct happening h = take_first(s);
+        buf_free(&h.frame);
+    }
+    for (int i = 0; i < s->opts.workers; i++)
+        worker_free(&s->workers[i]);
+    plan_free(s->plan);
+    message_free(s->submit);
+    free(s->heap);
+    free(s);
+    disk_wipe();
+    artifacts_wipe();
+}
+
+/* ---- what a test does to it ---- */
+
+static struct fake_worker *holder(struct sim *s, const char *job)
+{
+    for (int i = 0; i < s->opts.workers; i++) {
+        struct fake_worker *w = &s->workers[i];
+        for (size_t k = 0; k < w->n_held; k++)
+            if (!strcmp(strchr(w->held[k].label, '/') + 1, job))
+                return w;
+    }
+    return NULL;
+}
+
+static bool is_leased(struct sim *s, const void *job)
+{
+    return holder(s, job) != NULL;
+}
+
+bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms)
+{
+    return sim_run_until(s, ms, is_leased, job);
+}
+
+void sim_kill_holder_of(struct sim *s, const char *job)
+{
+    struct fake_worker *w = holder(s, job);
+
+    assert(w);
+    worker_stop(s, w, false);
+    sim_plan(s, (struct happening){ .at = s->now + SECOND, .kind = WORKER_STARTS,
+        .worker = w->index, .life = w->life });
+}
+
+void sim_cut_off_holder_of(struct sim *s, const char *job, int64_t ms)
+{
+    struct fake_worker *w = holder(s, job);
+
+    assert(w);
+    w->cut_until = s->now + ms;
+}
+
+void sim_fail_attempt_of(struct sim *s, const char *job, int cause)
+{
+    struct fake_worker *w = holder(s, job);
+
+    assert(w);
+    w->held[0].fails = (Cause)cause;
+    struct ref ref = w->held[0].ref;
+    worker_ends(s, w, &ref);
+}
+
+void sim_kill_orchestrator(struct sim *s, int64_t down_ms)
+{
+    assert(s->o);
+    s->down_ms = down_ms;
+    s->crashes = true;
+    end_turn(s);
+}
+
+static void ask(struct sim *s, Envelope *m)
+{
+    struct happening h = { .kind = AT_ORCHESTRATOR, .worker = -1, .peer = { .n = 1 },
+        .at = s->now + 1 };
+    struct err e = ERR_INIT;
+
+    must(wire_encode(&h.frame, m, &e), &e);
+    sim_plan(s, h);
+}
+
+void sim_cancel(struct sim *s, const char *job)
+{
+    Envelope m = ENVELOPE__INIT;
+    Cancel c = CANCEL__INIT;
+
+    c.run = "tiny-1";
+    c.job = (char *)job;
+    m.kind_case = ENVELOPE__KIND_CANCEL;
+    m.cancel = &c;
+    ask(s, &m);
+}
+
+void sim_label(struct sim *s, const char *job, int rankings)
+{
+    Envelope m = ENVELOPE__INIT;
+    Labels l = LABELS__INIT;
+    Ranking r = RANKING__INIT, *all[64];
+
+    assert(rankings <= 64);
+    r.source = "page";
+    for (int i = 0; i < rankings; i++)
+        all[i] = &r;
+    l.run = "tiny-1";
+    l.job = (char *)job;
+    l.rankings = all;
+    l.n_rankings = (size_t)rankings;
+    m.kind_case = ENVELOPE__KIND_LABELS;
+    m.labels = &l;
+    ask(s, &m);
+}

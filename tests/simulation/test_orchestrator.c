@@ -1,0 +1,306 @@
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "proto/message.h"
+#include "tests/simulation/sim.h"
+
+/* The orchestrator under virtual time. Each test can be read aloud; the last one is many
+ * histories at once. SIM_SEED=n replays one of them, SIM_TRACE=1 tells it. */
+
+#define TEST(name) static void name(void **unused)
+#define CHECK_STATE(s, job, state) \
+    assert_string_equal(job_state_name(sim_state(s, job)), job_state_name(state))
+
+static void check_text(char *text, const char *want)
+{
+    assert_string_equal(text, want);
+    free(text);
+}
+
+static void check_says(char *text, const char *part)
+{
+    if (!strstr(text, part))
+        print_message("'%s' does not say '%s'\n", text, part);
+    assert_non_null(strstr(text, part));
+    free(text);
+}
+
+static char *undisturbed(void)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 1 });
+
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    char *results = sim_results(s);
+    sim_end(s);
+    return results;
+}
+
+TEST(chain_runs_to_its_end)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 3 });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    CHECK_STATE(s, "report", JOB_DONE);
+    assert_int_equal(sim_attempts(s, "base"), 1);
+    assert_int_equal(sim_executions(s, "base"), (int)sim_tasks(s, "base"));
+    sim_end(s);
+}
+
+TEST(worker_dies_while_training)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 7 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "sft", 10 * MINUTE));
+    sim_kill_holder_of(s, "sft");
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    assert_int_equal(sim_attempts(s, "sft"), 2);
+    sim_end(s);
+}
+
+/* Its successor has the same name on the same host: there is no need to wait for silence. */
+TEST(worker_that_is_started_anew_gives_back_its_task_at_once)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 7 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", 10 * MINUTE));
+    sim_kill_holder_of(s, "vocabulary");
+    assert_true(sim_run_until_state(s, "vocabulary", JOB_DONE, 5 * SECOND));
+    assert_int_equal(sim_attempts(s, "vocabulary"), 2);
+    sim_end(s);
+}
+
+TEST(orchestrator_dies_while_training_and_the_attempt_is_adopted)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 11 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "chat", 10 * MINUTE));
+    assert_true(sim_run_until_leased(s, "chat", 10 * MINUTE));
+    int before = sim_executions(s, "base") + sim_executions(s, "sft");
+    sim_kill_orchestrator(s, 300);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    assert_int_equal(sim_executions(s, "base") + sim_executions(s, "sft"), before);
+    assert_int_equal(sim_executions(s, "chat"), (int)sim_tasks(s, "chat"));
+    sim_end(s);
+}
+
+TEST(worker_that_is_cut_off_for_a_moment_keeps_its_lease)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 13 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    sim_cut_off_holder_of(s, "vocabulary", 700);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    assert_int_equal(sim_attempts(s, "vocabulary"), 1);
+    sim_end(s);
+}
+
+TEST(worker_that_is_cut_off_for_long_loses_its_lease)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 13 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    sim_cut_off_holder_of(s, "vocabulary", MINUTE);
+    assert_true(sim_run_until_state(s, "vocabulary", JOB_DONE, 30 * SECOND));
+    assert_int_equal(sim_attempts(s, "vocabulary"), 2);
+    sim_end(s);
+}
+
+TEST(crash_is_tried_again_after_a_second_and_then_after_two)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 17 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    sim_fail_attempt_of(s, "vocabulary", CAUSE__CRASH);
+    int64_t failed = sim_now(s);
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    assert_in_range(sim_now(s) - failed, 1000, 1200);
+    sim_fail_attempt_of(s, "vocabulary", CAUSE__OUT_OF_MEMORY);
+    failed = sim_now(s);
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    assert_in_range(sim_now(s) - failed, 2000, 2200);
+    assert_true(sim_run_until_state(s, "vocabulary", JOB_DONE, MINUTE));
+    assert_int_equal(sim_attempts(s, "vocabulary"), 3);
+    sim_end(s);
+}
+
+TEST(job_that_crashes_too_often_fails_and_what_needs_it_is_cancelled)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 19,
+        .set = { "teacher.retries=1" } });
+
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        assert_true(sim_run_until_leased(s, "teacher", 10 * MINUTE));
+        sim_fail_attempt_of(s, "teacher", CAUSE__CRASH);
+    }
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "failed");
+    CHECK_STATE(s, "teacher", JOB_FAILED);
+    check_says(sim_why(s, "teacher"), "failed: crash: as the simulation would have it");
+    CHECK_STATE(s, "chat", JOB_CANCELLED);
+    check_text(sim_why(s, "chat"), "needs teacher, which failed");
+    CHECK_STATE(s, "sft", JOB_DONE);
+    sim_end(s);
+}
+
+TEST(bad_input_is_never_tried_again)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 23 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "sft", 10 * MINUTE));
+    sim_fail_attempt_of(s, "sft", CAUSE__BAD_INPUT);
+    assert_true(sim_run_until_done(s, MINUTE));
+    CHECK_STATE(s, "sft", JOB_FAILED);
+    check_says(sim_why(s, "sft"), "bad input");
+    assert_int_equal(sim_attempts(s, "sft"), 1);
+    sim_end(s);
+}
+
+TEST(same_pipeline_again_runs_nothing)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 29 });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    int executed = sim_executions(s, "chat") + sim_executions(s, "base");
+    sim_submit_again(s);
+    assert_true(sim_run_until_done(s, 10 * SECOND));
+    check_text(sim_run_state(s, 2), "done");
+    assert_int_equal(sim_executions(s, "chat") + sim_executions(s, "base"), executed);
+    sim_end(s);
+}
+
+TEST(two_runs_at_once_share_their_tasks)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 3, .seed = 31, .runs = 2 });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 20 * MINUTE));
+    check_text(sim_run_state(s, 2), "done");
+    assert_int_equal(sim_executions(s, "chat"), (int)sim_tasks(s, "chat"));
+    sim_end(s);
+}
+
+TEST(cancelled_run_ends_and_its_attempts_stop)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 37 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "base", MINUTE));
+    sim_cancel(s, NULL);
+    assert_true(sim_run_until_done(s, SECOND));
+    check_text(sim_run_state(s, 1), "cancelled");
+    CHECK_STATE(s, "vocabulary", JOB_DONE);
+    CHECK_STATE(s, "report", JOB_CANCELLED);
+    assert_false(sim_run_until_leased(s, "base", 10 * SECOND));
+    sim_end(s);
+}
+
+TEST(cancelled_job_takes_along_only_what_needs_it)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 41 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "answers", 10 * MINUTE));
+    sim_cancel(s, "answers");
+    assert_true(sim_run_until_done(s, MINUTE));
+    CHECK_STATE(s, "answers", JOB_CANCELLED);
+    check_text(sim_why(s, "ranking"), "needs answers, which was cancelled");
+    CHECK_STATE(s, "sft", JOB_DONE);
+    sim_end(s);
+}
+
+/* ---- many histories ---- */
+
+static struct sim_opts history(uint64_t seed)
+{
+    double rough = (double)(seed % 4) / 2; /* 0, 0.5, 1, 1.5 */
+
+    return (struct sim_opts){
+        .seed = seed,
+        .workers = 1 + (int)(seed % 5),
+        .worker_dies = 0.01 * rough,
+        .worker_leaves = 0.005 * rough,
+        .worker_is_cut_off = 0.01 * rough,
+        .orchestrator_dies = 0.01 * rough,
+        .lost = 0.02 * (double)(seed % 3),
+        .doubled = 0.02 * (double)(seed % 3),
+        .late = seed % 2 ? 0.05 : 0,
+        .attempt_fails = seed % 5 == 0 ? 0.1 : 0.02,
+        .calm = 4 * MINUTE,
+        .runs = 1 + (int)(seed % 7 == 0),
+    };
+}
+
+static bool goes_well(uint64_t seed, const char *results)
+{
+    struct sim *s = sim_start("tiny.yaml", history(seed));
+    bool done = sim_run_until_done(s, 40 * MINUTE);
+    char *state = sim_run_state(s, 1), *got = sim_results(s);
+    bool well = done && !strcmp(state, "done") && got && !strcmp(got, results);
+
+    if (!well)
+        print_message("seed %llu: %s, run %s after %.0f s\n", (unsigned long long)seed,
+            done ? "other results" : "not done", state, (double)sim_now(s) / 1000);
+    free(state);
+    free(got);
+    sim_end(s);
+    return well;
+}
+
+TEST(results_are_the_same_whatever_happens)
+{
+    const char *one = getenv("SIM_SEED");
+    uint64_t first = one ? strtoull(one, NULL, 10) : 1, n = one ? 1 : 250, bad = 0;
+    char *results = undisturbed();
+    clock_t began = clock();
+
+    (void)unused;
+    for (uint64_t seed = first; seed < first + n; seed++)
+        bad += !goes_well(seed, results);
+    double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
+    print_message("%llu seeds, %.0f a second\n", (unsigned long long)n, (double)n / seconds);
+    free(results);
+    assert_int_equal(bad, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chain_runs_to_its_end),
+        cmocka_unit_test(worker_dies_while_training),
+        cmocka_unit_test(worker_that_is_started_anew_gives_back_its_task_at_once),
+        cmocka_unit_test(orchestrator_dies_while_training_and_the_attempt_is_adopted),
+        cmocka_unit_test(worker_that_is_cut_off_for_a_moment_keeps_its_lease),
+        cmocka_unit_test(worker_that_is_cut_off_for_long_loses_its_lease),
+        cmocka_unit_test(crash_is_tried_again_after_a_second_and_then_after_two),
+        cmocka_unit_test(job_that_crashes_too_often_fails_and_what_needs_it_is_cancelled),
+        cmocka_unit_test(bad_input_is_never_tried_again),
+        cmocka_unit_test(same_pipeline_again_runs_nothing),
+        cmocka_unit_test(two_runs_at_once_share_their_tasks),
+        cmocka_unit_test(cancelled_run_ends_and_its_attempts_stop),
+        cmocka_unit_test(cancelled_job_takes_along_only_what_needs_it),
+        cmocka_unit_test(results_are_the_same_whatever_happens),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,375 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/math/rng.h"
+#include "workers/model/generator.h"
+
+enum { CONTEXT = 40, VOCAB = 53, N = 13, MAX_NEW = 20 };
+#define SEED 8
+
+static struct engine engine;
+static struct model *llama, *gpt2;
+
+/* N sequences with prompts of 1, 4, 7, … tokens. */
+struct sequences {
+    struct generation g[N];
+    int32_t prompt[N][CONTEXT], tokens[N][CONTEXT];
+};
+
+static struct model *make_model(ModelConfig__Family family)
+{
+    struct err e = ERR_INIT;
+    struct model *m = NULL;
+    ModelConfig c = MODEL_CONFIG__INIT;
+
+    c.family = family;
+    c.layers = 2;
+    c.width = 48;
+    c.heads = 4;
+    c.kv_heads = family == MODEL_CONFIG__FAMILY__LLAMA ? 2 : 4;
+    c.context = CONTEXT;
+    c.vocab_size = VOCAB;
+    assert_int_equal(model_new(&m, &c, &e), OK);
+    model_init(m, SEED);
+    for (size_t i = 0; i < m->n_tensors; i++) /* far from uniform */
+        for (size_t j = 0; j < m->tensors[i].rows * m->tensors[i].cols; j++)
+            m->params[m->tensors[i].offset + j] *= 6;
+    return m;
+}
+
+static int set_up(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(engine_init(&engine, NULL, 2, &e), OK);
+    llama = make_model(MODEL_CONFIG__FAMILY__LLAMA);
+    gpt2 = make_model(MODEL_CONFIG__FAMILY__GPT2);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    model_free(llama);
+    model_free(gpt2);
+    engine_free(&engine);
+    return 0;
+}
+
+static struct generator_options options(size_t slots)
+{
+    return (struct generator_options){ .sampler = { .temperature = 1, .top_p = 1 },
+        .seed = SEED,
+        .max_new = MAX_NEW,
+        .slots = slots,
+        .stops = { 7 },
+        .n_stops = 1 };
+}
+
+static void fill(struct sequences *s)
+{
+    memset(s, 0, sizeof *s);
+    for (uint32_t i = 0; i < N; i++) {
+        s->g[i].prompt = s->prompt[i];
+        s->g[i].n_prompt = 1 + 3 * i;
+        s->g[i].item = i;
+        s->g[i].tokens = s->tokens[i];
+        for (uint32_t j = 0; j < CONTEXT; j++) {
+            uint32_t words[4];
+            rng_words(words, SEED, RNG_PROMPT, i, j);
+            s->prompt[i][j] = (int32_t)(words[0] % VOCAB);
+        }
+    }
+}
+
+static void run(struct sequences *s, const struct engine *en, const struct model *m,
+    const struct generator_options *o)
+{
+    struct err e = ERR_INIT;
+
+    fill(s);
+    assert_int_equal(generate(en, m, s->g, N, o, NULL, NULL, &e), OK);
+}
+
+static void same(const struct generation *a, const struct generation *b)
+{
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    assert_int_equal(a->ended, b->ended);
+    assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof *a->tokens);
+}
+
+static void slots_threads_and_neighbours_change_nothing(void **state)
+{
+    (void)state;
+    const struct model *models[2] = { llama, gpt2 };
+    struct err e = ERR_INIT;
+
+    for (int m = 0; m < 2; m++) {
+        struct sequences first, other;
+        struct generator_options o = options(N);
+        run(&first, &engine, models[m], &o);
+        for (size_t slots = 1; slots <= 5; slots += 2) {
+            struct engine en;
+            assert_int_equal(engine_init(&en, NULL, (int)slots, &e), OK);
+            o.slots = slots;
+            run(&other, &en, models[m], &o);
+            for (int i = 0; i < N; i++)
+                same(&other.g[i], &first.g[i]);
+            engine_free(&en);
+        }
+        for (int i = 0; i < N; i++) { /* alone */
+            fill(&other);
+            assert_int_equal(generate(&engine, models[m], &other.g[i], 1, &o, NULL, NULL, &e), OK);
+            same(&other.g[i], &first.g[i]);
+        }
+    }
+}
+
+static void it_stops_at_stop_tokens_and_limits(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct generator_options o = options(4);
+    int stopped = 0, limited = 0, filled = 0;
+
+    run(&s, &engine, llama, &o);
+    for (int i = 0; i < N; i++) {
+        const struct generation *g = &s.g[i];
+        size_t room = CONTEXT - g->n_prompt, limit = room < MAX_NEW ? room : MAX_NEW;
+        assert_true(g->n_tokens <= limit);
+        for (size_t j = 0; j < g->n_tokens; j++)
+            assert_int_equal(g->tokens[j] == 7, g->ended && j == g->n_tokens - 1);
+        if (g->ended)
+            stopped++;
+        else
+            assert_int_equal(g->n_tokens, limit);
+        limited += !g->ended && limit == MAX_NEW;
+        filled += !g->ended && limit < MAX_NEW;
+    }
+    assert_true(stopped > 0 && limited > 0 && filled > 0); /* the test sees all three */
+}
+
+static void a_prompt_that_fills_the_context_has_no_answer(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct err e = ERR_INIT;
+    struct generator_options o = options(4);
+
+    fill(&s);
+    s.g[2].n_prompt = CONTEXT;
+    s.g[2].n_tokens = 99;
+    assert_int_equal(generate(&engine, llama, s.g, 4, &o, NULL, NULL, &e), OK);
+    assert_int_equal(s.g[2].n_tokens, 0);
+    assert_false(s.g[2].ended);
+    assert_true(s.g[3].n_tokens > 0);
+
+    s.g[2].n_prompt = CONTEXT + 1;
+    assert_int_equal(generate(&engine, llama, s.g, 4, &o, NULL, NULL, &e), E_INPUT);
+    s.g[2].n_prompt = 0;
+    assert_int_equal(generate(&engine, llama, s.g, 4, &o, NULL, NULL, &e), E_INPUT);
+    s.g[2].n_prompt = 1;
+    s.prompt[2][0] = VOCAB;
+    assert_int_equal(generate(&engine, llama, s.g, 4, &o, NULL, NULL, &e), E_INPUT);
+}
+
+/* Log-probabilities of all tokens after `tokens`, by the transformer that trains. */
+static void next_log_probs(float out[VOCAB], const struct model *m, const int32_t *tokens, size_t n)
+{
+    struct err e = ERR_INIT;
+    struct workspace *w = NULL;
+    const uint32_t start[2] = { 0, (uint32_t)n };
+    const struct batch b = { 1, n, start, tokens };
+    double sum = 0;
+
+    assert_int_equal(workspace_new(&w, &m->config, n, false, &e), OK);
+    transformer_forward(w, &engine, m, &b);
+    transformer_logits(w, &engine, m, n - 1, out);
+    for (int i = 0; i < VOCAB; i++)
+        sum += exp((double)out[i]);
+    for (int i = 0; i < VOCAB; i++)
+        out[i] -= (float)log(sum);
+    workspace_free(w);
+}
+
+static void greedy_follows_the_logits_of_the_transformer(void **state)
+{
+    (void)state;
+    const struct model *models[2] = { llama, gpt2 };
+
+    for (int m = 0; m < 2; m++) {
+        struct sequences s;
+        struct generator_options o = options(5);
+        o.sampler.temperature = 0;
+        run(&s, &engine, models[m], &o);
+        for (int i = 0; i < N; i++) {
+            int32_t tokens[2 * CONTEXT];
+            size_t n = s.g[i].n_prompt;
+            memcpy(tokens, s.prompt[i], n * sizeof *tokens);
+            for (size_t j = 0; j < s.g[i].n_tokens; j++) {
+                float lp[VOCAB];
+                int best = 0;
+                next_log_probs(lp, models[m], tokens, n + j);
+                for (int k = 1; k < VOCAB; k++)
+                    best = lp[k] > lp[best] ? k : best;
+                assert_int_equal(s.tokens[i][j], best);
+                tokens[n + j] = best;
+            }
+        }
+    }
+}
+
+static void the_samplers_histogram_is_the_models_distribution(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 20000 };
+    const int32_t prompt[3] = { 3, 1, 4 };
+    struct generation *g = calloc(SAMPLES, sizeof *g);
+    int32_t *tokens = calloc(SAMPLES, sizeof *tokens);
+    struct generator_options o = options(256);
+    struct err e = ERR_INIT;
+    double count[VOCAB] = { 0 }, chi_square = 0;
+    float lp[VOCAB];
+
+    assert_true(g != NULL && tokens != NULL);
+    for (size_t i = 0; i < SAMPLES; i++)
+        g[i] = (struct generation){ .prompt = prompt, .n_prompt = 3, .item = i,
+            .tokens = tokens + i };
+    o.max_new = 1;
+    assert_int_equal(generate(&engine, llama, g, SAMPLES, &o, NULL, NULL, &e), OK);
+    for (size_t i = 0; i < SAMPLES; i++)
+        count[tokens[i]]++;
+    next_log_probs(lp, llama, prompt, 3);
+    double rare = 0, rare_count = 0; /* tokens too rare for the statistic are one cell */
+    int cells = 0;
+    for (int i = 0; i < VOCAB; i++) {
+        double expected = SAMPLES * exp((double)lp[i]);
+        if (expected < 10) {
+            rare += expected;
+            rare_count += count[i];
+            continue;
+        }
+        chi_square += (count[i] - expected) * (count[i] - expected) / expected;
+        cells++;
+    }
+    chi_square += (rare_count - rare) * (rare_count - rare) / fmax(rare, 1);
+    assert_true(cells > 10);
+    assert_true(chi_square < cells + 4 * sqrt(2 * cells)); /* mean and deviation of chi-square */
+    free(g);
+    free(tokens);
+}
+
+static bool equal_tokens(const struct sequences *a, const struct sequences *b)
+{
+    return memcmp(a->tokens, b->tokens, sizeof a->tokens) == 0;
+}
+
+static void seed_step_and_item_each_change_what_is_drawn(void **state)
+{
+    (void)state;
+    struct sequences first, other;
+    struct generator_options o = options(N);
+    struct err e = ERR_INIT;
+
+    run(&first, &engine, llama, &o);
+    run(&other, &engine, llama, &o);
+    assert_true(equal_tokens(&first, &other));
+    o.step = 1;
+    run(&other, &engine, llama, &o);
+    assert_false(equal_tokens(&first, &other));
+    o.step = 0;
+    o.seed++;
+    run(&other, &engine, llama, &o);
+    assert_false(equal_tokens(&first, &other));
+    o.seed--;
+    fill(&other);
+    other.g[0].item = 1000;
+    assert_int_equal(generate(&engine, llama, other.g, N, &o, NULL, NULL, &e), OK);
+    assert_memory_not_equal(other.tokens[0], first.tokens[0], sizeof first.tokens[0]);
+    for (int i = 1; i < N; i++)
+        same(&other.g[i], &first.g[i]);
+}
+
+static void banned_tokens_are_never_drawn(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct generator_options o = options(N);
+    int32_t usual;
+
+    for (int temperature = 0; temperature <= 1; temperature++) {
+        o.sampler.temperature = temperature;
+        o.n_banned = 0;
+        run(&s, &engine, llama, &o);
+        usual = s.tokens[0][0];
+        o.banned[0] = usual;
+        o.banned[1] = VOCAB - 1;
+        o.n_banned = 2;
+        run(&s, &engine, llama, &o);
+        for (int i = 0; i < N; i++)
+            for (size_t j = 0; j < s.g[i].n_tokens; j++)
+                assert_true(s.tokens[i][j] != usual && s.tokens[i][j] != VOCAB - 1);
+    }
+}
+
+static int stop_after_three(void *ctx, size_t done)
+{
+    *(size_t *)ctx = done;
+    return done >= 3;
+}
+
+static void progress_is_told_and_may_stop_it(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct generator_options o = options(2);
+    struct err e = ERR_INIT;
+    size_t done = 0;
+
+    fill(&s);
+    assert_int_equal(generate(&engine, llama, s.g, N, &o, stop_after_three, &done, &e),
+        E_CANCELLED);
+    assert_true(done >= 3 && done < N);
+}
+
+static void broken_weights_are_an_error(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct generator_options o = options(2);
+    struct err e = ERR_INIT;
+    struct model *m = NULL;
+
+    assert_int_equal(model_copy(&m, llama, &e), OK);
+    for (size_t i = 0; i < m->n_params; i++)
+        m->params[i] = NAN;
+    fill(&s);
+    assert_int_equal(generate(&engine, m, s.g, N, &o, NULL, NULL, &e), E_INVARIANT);
+    model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slots_threads_and_neighbours_change_nothing),
+        cmocka_unit_test(it_stops_at_stop_tokens_and_limits),
+        cmocka_unit_test(a_prompt_that_fills_the_context_has_no_answer),
+        cmocka_unit_test(greedy_follows_the_logits_of_the_transformer),
+        cmocka_unit_test(the_samplers_histogram_is_the_models_distribution),
+        cmocka_unit_test(seed_step_and_item_each_change_what_is_drawn),
+        cmocka_unit_test(banned_tokens_are_never_drawn),
+        cmocka_unit_test(progress_is_told_and_may_stop_it),
+        cmocka_unit_test(broken_weights_are_an_error),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

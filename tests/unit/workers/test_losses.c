@@ -1,0 +1,217 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "workers/tasks/losses.h"
+
+static void near(double got, double want, double eps)
+{
+    if (!(fabs(got - want) <= eps))
+        fail_msg("got %.9f, want %.9f", got, want);
+}
+
+static void ranking_loss_of_four_answers_is_the_known_one(void **state)
+{
+    (void)state;
+    float s[] = { 1.5f, .5f, -.5f, -1.5f }, g[4];
+    uint32_t tier[] = { 0, 1, 2, 3 };
+    size_t pairs, right;
+
+    near(ranking_loss(g, s, tier, 4, &pairs, &right), .207038, 1e-6);
+    assert_int_equal(pairs, 6);
+    assert_int_equal(right, 6);
+    near(g[0], -.072595, 1e-6);
+    near(g[1], -.019867, 1e-6);
+    near(g[2], .019867, 1e-6);
+    near(g[3], .072595, 1e-6);
+}
+
+static void adding_a_constant_to_the_scores_changes_nothing(void **state)
+{
+    (void)state;
+    float s[] = { 8.5f, 7.5f, 6.5f, 5.5f };
+    uint32_t tier[] = { 0, 1, 2, 3 };
+    size_t pairs, right;
+
+    near(ranking_loss(NULL, s, tier, 4, &pairs, &right), .207038, 1e-6);
+}
+
+static void ties_drop_out_of_the_ranking_loss(void **state)
+{
+    (void)state;
+    float s[] = { 1, 0, 0 }, g[3];
+    uint32_t all_tied[] = { 0, 0, 0 }, two_tied[] = { 0, 1, 1 };
+    size_t pairs, right;
+
+    near(ranking_loss(g, s, all_tied, 3, &pairs, &right), 0, 0);
+    assert_int_equal(pairs, 0);
+    near(g[0], 0, 0);
+    near(ranking_loss(g, s, two_tied, 3, &pairs, &right), log1p(exp(-1)), 1e-9);
+    assert_int_equal(pairs, 2);
+}
+
+/* Gradient descent on the scores of A, B, C with the wins A>B 7:3, A>C 9:1, B>C 6:4. */
+static void bradley_terry_fit_recovers_the_known_scores(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t better, worse;
+        int wins;
+    } games[] = { { 0, 1, 7 }, { 1, 0, 3 }, { 0, 2, 9 }, { 2, 0, 1 }, { 1, 2, 6 }, { 2, 1, 4 } };
+    float s[3] = { 0 };
+    double loss = 0;
+
+    for (int step = 0; step < 20000; step++) {
+        double g[3] = { 0 };
+        loss = 0;
+        for (size_t k = 0; k < 6; k++) {
+            uint32_t tier[2] = { 0, 1 };
+            float pair[2] = { s[games[k].better], s[games[k].worse] }, grad[2];
+            size_t pairs, right;
+            loss += games[k].wins * ranking_loss(grad, pair, tier, 2, &pairs, &right) / 30;
+            g[games[k].better] += games[k].wins * grad[0] / 30.0;
+            g[games[k].worse] += games[k].wins * grad[1] / 30.0;
+        }
+        for (int i = 0; i < 3; i++)
+            s[i] -= (float)g[i];
+    }
+    near(s[0], .943606, 1e-4);
+    near(s[1], -.160161, 1e-4);
+    near(s[2], -.783445, 1e-4);
+    near(loss, .544166, 1e-6);
+}
+
+static void advantages_and_returns_are_the_known_ones(void **state)
+{
+    (void)state;
+    float r[] = { -.1f, -.1f, -.1f, .9f }, v[] = { .2f, .3f, .4f, .5f }, a[4], ret[4];
+    double want_a[] = { .342950, .361, .38, .4 }, want_r[] = { .542950, .661, .78, .9 };
+    double want_w[] = { -1.318466, -.469663, .423814, 1.364316 };
+
+    gae(a, ret, r, v, 4, 1, .95);
+    for (int i = 0; i < 4; i++) {
+        near(a[i], want_a[i], 1e-6);
+        near(ret[i], want_r[i], 1e-6);
+    }
+    whiten(a, 4, false);
+    for (int i = 0; i < 4; i++)
+        near(a[i], want_w[i], 1e-4);
+}
+
+static void whitening_rewards_can_keep_their_mean(void **state)
+{
+    (void)state;
+    float x[] = { 1, 2, 3, 6 };
+
+    whiten(x, 4, true);
+    near((x[0] + x[1] + x[2] + x[3]) / 4, 3, 1e-6);
+}
+
+static void the_kl_reward_is_signed_and_the_score_lands_on_the_last_token(void **state)
+{
+    (void)state;
+    float lp[] = { -1, -2, -3 }, ref[] = { -1.5f, -1, -3 }, r[3];
+
+    kl_rewards(r, lp, ref, 3, .1, 2);
+    near(r[0], -.05, 1e-7);
+    near(r[1], .1, 1e-7);
+    near(r[2], 2, 1e-7);
+}
+
+static void the_adaptive_coefficient_moves_as_known(void **state)
+{
+    (void)state;
+    near(adaptive_kl(.15, 12, 6, 512, 10000), .151536, 1e-9);
+    near(adaptive_kl(.15, 0, 6, 512, 10000), .15 * (1 - .2 * .0512), 1e-12);
+}
+
+static void best_of_n_kl_is_the_known_one(void **state)
+{
+    (void)state;
+    near(best_of_n_kl(2), .193147, 1e-6);
+    near(best_of_n_kl(4), .636294, 1e-6);
+    near(best_of_n_kl(16), 1.835089, 1e-6);
+    near(best_of_n_kl(64), 3.174508, 1e-6);
+}
+
+static double policy_at(double lp, double advantage)
+{
+    double g;
+    bool c;
+    return ppo_policy_loss(&g, lp, -1, advantage, .2, &c);
+}
+
+static double value_at(double v, double old, double ret)
+{
+    double g;
+    bool c;
+    return ppo_value_loss(&g, v, old, ret, .2, &c);
+}
+
+static void the_policy_losss_gradient_is_its_finite_difference(void **state)
+{
+    (void)state;
+    for (double lp = -1.6; lp < -.4; lp += .0937)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            double g, h = 1e-6;
+            bool c;
+            ppo_policy_loss(&g, lp, -1, sign * .7, .2, &c);
+            near(g, (policy_at(lp + h, sign * .7) - policy_at(lp - h, sign * .7)) / (2 * h), 1e-6);
+        }
+}
+
+static void the_value_losss_gradient_is_its_finite_difference(void **state)
+{
+    (void)state;
+    for (double v = -1; v < 1; v += .0613)
+        for (double ret = -.9; ret < 1; ret += .37) {
+            double g, h = 1e-6;
+            bool c;
+            ppo_value_loss(&g, v, .1, ret, .2, &c);
+            near(g, (value_at(v + h, .1, ret) - value_at(v - h, .1, ret)) / (2 * h), 1e-5);
+        }
+}
+
+static void a_ratio_of_one_is_never_clipped(void **state)
+{
+    (void)state;
+    double g;
+    bool c;
+    near(ppo_policy_loss(&g, -1, -1, .5, .2, &c), -.5, 0);
+    assert_false(c);
+    near(g, -.5, 0);
+}
+
+static void the_confidence_interval_is_1_96_standard_errors(void **state)
+{
+    (void)state;
+    double x[] = { 1, 2, 3, 4 }, mean, half;
+
+    mean_ci95(&mean, &half, x, 4);
+    near(mean, 2.5, 1e-12);
+    near(half, 1.96 * sqrt(5.0 / 3 / 4), 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranking_loss_of_four_answers_is_the_known_one),
+        cmocka_unit_test(adding_a_constant_to_the_scores_changes_nothing),
+        cmocka_unit_test(ties_drop_out_of_the_ranking_loss),
+        cmocka_unit_test(bradley_terry_fit_recovers_the_known_scores),
+        cmocka_unit_test(advantages_and_returns_are_the_known_ones),
+        cmocka_unit_test(whitening_rewards_can_keep_their_mean),
+        cmocka_unit_test(the_kl_reward_is_signed_and_the_score_lands_on_the_last_token),
+        cmocka_unit_test(the_adaptive_coefficient_moves_as_known),
+        cmocka_unit_test(best_of_n_kl_is_the_known_one),
+        cmocka_unit_test(the_policy_losss_gradient_is_its_finite_difference),
+        cmocka_unit_test(the_value_losss_gradient_is_its_finite_difference),
+        cmocka_unit_test(a_ratio_of_one_is_never_clipped),
+        cmocka_unit_test(the_confidence_interval_is_1_96_standard_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

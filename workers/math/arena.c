@@ -1,0 +1,61 @@
+#include "workers/math/arena.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT 64
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+int arena_init(struct arena *a, size_t bytes, struct err *e)
+{
+    char *p = NULL;
+
+    bytes = round_up(bytes);
+    if (bytes > 0)
+        p = aligned_alloc(ALIGNMENT, bytes);
+    if (bytes > 0 && p == NULL)
+        return err_set(e, E_NOMEM, "no memory for %.1f MiB", (double)bytes / (1 << 20));
+    if (p != NULL)
+        memset(p, 0, bytes); /* also touches every page once, before time counts */
+    *a = (struct arena){ .p = p, .n = bytes, .used = 0 };
+    return OK;
+}
+
+void arena_free(struct arena *a)
+{
+    if (a == NULL)
+        return;
+    free(a->p);
+    *a = (struct arena){ 0 };
+}
+
+size_t arena_size(size_t count)
+{
+    return round_up(count * sizeof(float));
+}
+
+static void *take(struct arena *a, size_t count)
+{
+    size_t bytes = arena_size(count);
+    char *p = a->p + a->used;
+
+    assert(bytes <= a->n - a->used);
+    a->used += bytes;
+    return p;
+}
+
+float *arena_floats(struct arena *a, size_t count)
+{
+    return take(a, count);
+}
+
+int32_t *arena_ints(struct arena *a, size_t count)
+{
+    _Static_assert(sizeof(int32_t) == sizeof(float), "arena_size serves both");
+    return take(a, count);
+}

@@ -1,0 +1,221 @@
+/* Part of kernels.c. Causal attention of one head, in blocks of keys and queries whose scores fit
+ * the first-level cache (Rabe & Staats 2021; Dao et al. 2022): memory linear in t.
+ *
+ * INVARIANTS
+ * (1) Blocks start at fixed positions and every sum runs over keys (backward: over queries for dk
+ *     and dv) in order, one accumulator for each element: row i depends on rows 0..i alone, and
+ *     its bits do not change when the sequence grows.
+ * (2) Packed blocks have rows of BLOCK_D or BLOCK_K floats, padded with zeros to whole vectors. */
+
+#define BLOCK_Q 48
+#define BLOCK_K 64
+#define BLOCK_D 128 /* a larger head is taken in slices */
+
+/* A block of scores or of their gradients: queries q0.. against keys k0... */
+struct block {
+    size_t q0, queries, k0, keys;
+};
+
+/* s[queries][BLOCK_K] = x y^T over all slices of the head; `packed` keeps y's only slice. */
+static void block_scores(float *s, const float *x, size_t x_stride, const float *y,
+    size_t y_stride, float *packed, const struct block *b, size_t d, int pack)
+{
+    memset(s, 0, b->queries * BLOCK_K * sizeof *s);
+    for (size_t j = 0; j < d; j += BLOCK_D) {
+        size_t width = fewer(BLOCK_D, d - j);
+        if (pack || d > BLOCK_D)
+            pack_columns(packed, BLOCK_K, y + b->k0 * y_stride + j, b->keys, width, y_stride);
+        product_add(&(struct product){ .c = s, .c_row = BLOCK_K, .a = x + b->q0 * x_stride + j,
+            .a_row = x_stride, .a_col = 1, .b = packed, .b_row = BLOCK_K, .m = b->queries,
+            .n = (b->keys + LANES - 1) / LANES * LANES, .k = width });
+    }
+}
+
+/* How many keys of block b the query of its row r may see. */
+static size_t keys_seen(const struct block *b, size_t r)
+{
+    size_t i = b->q0 + r;
+
+    return i < b->k0 ? 0 : fewer(b->keys, i - b->k0 + 1);
+}
+
+/* x[0..n) = exp(x scale - top), then zeros to the block's end. Returns their sum. */
+INLINE float exp_row(float *x, size_t n, float scale, float top)
+{
+    vec sum = { 0 };
+
+    for (size_t j = 0; j < BLOCK_K; j += LANES) {
+        vec e = { 0 };
+        if (j < n) {
+            e = vexp(vfma(load(x + j), splat(scale), splat(-top)));
+            if (n - j < LANES) {
+                store(x + j, e);
+                e = load_few(x + j, n - j);
+            }
+        }
+        store(x + j, e);
+        sum += e;
+    }
+    return sum_lanes(sum);
+}
+
+/* The running softmax of one row (Milakov & Gimelshein 2018): top is its largest score so far,
+ * sum that of exp(score - top), out the weighted values. */
+INLINE void softmax_row(float *s, size_t n, float scale, float *top, float *sum, float *out,
+    size_t d)
+{
+    float most = s[0];
+
+    for (size_t j = 1; j < n; j++)
+        most = s[j] > most ? s[j] : most;
+    most *= scale;
+    if (most > *top) {
+        vec shrink = vexp(splat(*top - most));
+        *sum *= shrink[0];
+        for (size_t j = 0; j < d; j += LANES)
+            store_upto(out + j, load_upto(out + j, d - j) * shrink, d - j);
+        *top = most;
+    }
+    *sum += exp_row(s, n, scale, *top);
+}
+
+static void attention(float *out, float *lse, const float *q, const float *k, const float *v,
+    size_t t, size_t d, size_t q_stride, size_t kv_stride, size_t out_stride, float *scratch)
+{
+    _Alignas(64) float columns[BLOCK_D * BLOCK_K], rows[BLOCK_K * BLOCK_D], s[BLOCK_Q * BLOCK_K];
+    float *top = lse, *sum = scratch, scale_d = 1 / sqrtf((float)d);
+
+    for (size_t i = 0; i < t; i++) {
+        memset(out + i * out_stride, 0, d * sizeof *out);
+        top[i] = -INFINITY;
+        sum[i] = 0;
+    }
+    for (size_t k0 = 0; k0 < t; k0 += BLOCK_K) {
+        size_t first = k0 / BLOCK_Q * BLOCK_Q;
+        for (size_t q0 = first; q0 < t; q0 += BLOCK_Q) {
+            struct block b = { q0, fewer(BLOCK_Q, t - q0), k0, fewer(BLOCK_K, t - k0) };
+            block_scores(s, q, q_stride, k, kv_stride, columns, &b, d, q0 == first);
+            for (size_t r = 0; r < b.queries; r++) {
+                size_t n = keys_seen(&b, r), i = q0 + r;
+                if (n == 0)
+                    memset(s + r * BLOCK_K, 0, BLOCK_K * sizeof *s);
+                else
+                    softmax_row(s + r * BLOCK_K, n, scale_d, top + i, sum + i,
+                        out + i * out_stride, d);
+            }
+            for (size_t j = 0; j < d; j += BLOCK_D) {
+                size_t width = fewer(BLOCK_D, d - j);
+                if (q0 == first || d > BLOCK_D)
+                    pack_rows(rows, BLOCK_D, v + k0 * kv_stride + j, b.keys, width, kv_stride);
+                product_add(&(struct product){ .c = out + q0 * out_stride + j, .c_row = out_stride,
+                    .a = s, .a_row = BLOCK_K, .a_col = 1, .b = rows, .b_row = BLOCK_D,
+                    .m = b.queries, .n = width, .k = b.keys });
+            }
+        }
+    }
+    for (size_t i = 0; i < t; i++) {
+        float over = 1 / sum[i];
+        for (size_t j = 0; j < d; j += LANES)
+            store_upto(out + i * out_stride + j, load_upto(out + i * out_stride + j, d - j) * over,
+                d - j);
+        lse[i] = (float)(top[i] + elementary_log(sum[i]));
+    }
+}
+
+/* With P the probabilities and D_i = dout_i . out_i (Dao et al. 2022, section B.4):
+ * dv = P^T dout,  dS = P (dout v^T - D) / sqrt d,  dq = dS k,  dk = dS^T q. */
+struct backward {
+    float *dq, *dk, *dv;
+    const float *dout, *q, *k, *v, *lse, *correction;
+    size_t d, q_stride, kv_stride, out_stride;
+    float scale;
+    _Alignas(64) float k_columns[BLOCK_D * BLOCK_K], v_columns[BLOCK_D * BLOCK_K];
+    _Alignas(64) float rows[BLOCK_K * BLOCK_D];
+    _Alignas(64) float p[BLOCK_Q * BLOCK_K], ds[BLOCK_Q * BLOCK_K];
+};
+
+/* p becomes P, ds (holding dout v^T) becomes dS. */
+static void block_gradients(struct backward *w, const struct block *b)
+{
+    for (size_t r = 0; r < b->queries; r++) {
+        size_t n = keys_seen(b, r), i = b->q0 + r;
+        float *p = w->p + r * BLOCK_K, *ds = w->ds + r * BLOCK_K;
+        exp_row(p, n, w->scale, w->lse[i]);
+        for (size_t j = 0; j < BLOCK_K; j += LANES)
+            store(ds + j, load(p + j) * (load(ds + j) - w->correction[i]) * w->scale);
+    }
+}
+
+/* c[rows] += a b for one slice j of the head, b packed from x. */
+static void slice_product(struct backward *w, struct product *g, const float *x, size_t x_rows,
+    size_t x_stride)
+{
+    pack_rows(w->rows, BLOCK_D, x, x_rows, g->n, x_stride);
+    g->b = w->rows;
+    g->b_row = BLOCK_D;
+    product_add(g);
+}
+
+static void block_backward(struct backward *w, const struct block *b, int pack)
+{
+    size_t q = b->q0 * w->q_stride, kv = b->k0 * w->kv_stride, o = b->q0 * w->out_stride;
+
+    block_scores(w->p, w->q, w->q_stride, w->k, w->kv_stride, w->k_columns, b, w->d, pack);
+    block_scores(w->ds, w->dout, w->out_stride, w->v, w->kv_stride, w->v_columns, b, w->d, pack);
+    block_gradients(w, b);
+    for (size_t j = 0; j < w->d; j += BLOCK_D) {
+        size_t width = fewer(BLOCK_D, w->d - j);
+        struct product g = { .c = w->dv + kv + j, .c_row = w->kv_stride, .a = w->p, .a_row = 1,
+            .a_col = BLOCK_K, .m = b->keys, .n = width, .k = b->queries };
+        slice_product(w, &g, w->dout + o + j, b->queries, w->out_stride);
+        g.c = w->dk + kv + j;
+        g.a = w->ds;
+        slice_product(w, &g, w->q + q + j, b->queries, w->q_stride);
+        g = (struct product){ .c = w->dq + q + j, .c_row = w->q_stride, .a = w->ds,
+            .a_row = BLOCK_K, .a_col = 1, .m = b->queries, .n = width, .k = b->keys };
+        slice_product(w, &g, w->k + kv + j, b->keys, w->kv_stride);
+    }
+}
+
+static void attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *q,
+    const float *k, const float *v, const float *out, const float *lse, size_t t, size_t d,
+    size_t q_stride, size_t kv_stride, size_t out_stride, float *scratch)
+{
+    struct backward w;
+    w.dq = dq, w.dk = dk, w.dv = dv, w.dout = dout, w.q = q, w.k = k, w.v = v, w.lse = lse;
+    w.correction = scratch, w.d = d, w.scale = 1 / sqrtf((float)d);
+    w.q_stride = q_stride, w.kv_stride = kv_stride, w.out_stride = out_stride;
+
+    for (size_t i = 0; i < t; i++)
+        scratch[i] = sum_products(dout + i * out_stride, out + i * out_stride, NULL, d);
+    for (size_t k0 = 0; k0 < t; k0 += BLOCK_K) {
+        size_t first = k0 / BLOCK_Q * BLOCK_Q;
+        for (size_t q0 = first; q0 < t; q0 += BLOCK_Q) {
+            struct block b = { q0, fewer(BLOCK_Q, t - q0), k0, fewer(BLOCK_K, t - k0) };
+            block_backward(&w, &b, q0 == first);
+        }
+    }
+}
+
+static void attention_row(float *out, const float *q, const float *k, const float *v, size_t t,
+    size_t d, size_t kv_stride, float *scratch)
+{
+    float scale_d = 1 / sqrtf((float)d), top = -INFINITY;
+    vec total = { 0 };
+
+    for (size_t j = 0; j < t; j++) {
+        scratch[j] = sum_products(q, k + j * kv_stride, NULL, d) * scale_d;
+        top = scratch[j] > top ? scratch[j] : top;
+    }
+    for (size_t j = 0; j < t; j += LANES) {
+        store_upto(scratch + j, vexp(load_upto(scratch + j, t - j) - top), t - j);
+        total += load_upto(scratch + j, t - j);
+    }
+    float over = 1 / sum_lanes(total);
+    for (size_t c = 0; c < d; c += LANES) {
+        vec s = { 0 };
+        for (size_t j = 0; j < t; j++)
+            s = vfma(splat(scratch[j]), load_upto(v + j * kv_stride + c, d - c), s);
+        store_upto(out + c, s * over, d - c);
+    }
+}

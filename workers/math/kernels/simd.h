@@ -1,0 +1,202 @@
+#ifndef WORKERS_MATH_KERNELS_SIMD_H
+#define WORKERS_MATH_KERNELS_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Vectors of LANES floats. Compiled without contraction: a multiplication and an addition are
+ * fused where it says fma, and nowhere else, so a set's bits do not depend on the compiler.
+ * What is not an operator is an intrinsic of the set. */
+#define LANES_generic 4
+#define LANES_avx2 8
+#define LANES_avx512 16
+#define LANES_OF_(set) LANES_##set
+#define LANES_OF(set) LANES_OF_(set)
+#define LANES LANES_OF(KERNEL_SET)
+
+#if LANES > 4
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+typedef float vec_unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vec load(const float *p)
+{
+    return *(const vec_unaligned *)p;
+}
+
+INLINE void store(float *p, vec v)
+{
+    *(vec_unaligned *)p = v;
+}
+
+INLINE vec splat(float x)
+{
+    return x - (vec){ 0 };
+}
+
+#if LANES == 16
+
+INLINE vec vfma(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE vec vmax(vec a, vec b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+INLINE vec vsqrt(vec a)
+{
+    return _mm512_sqrt_ps(a);
+}
+
+INLINE vec load_few(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+INLINE void store_few(float *p, vec v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
+
+#else
+
+#if LANES == 8
+
+INLINE vec vfma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+INLINE vec vmax(vec a, vec b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+INLINE vec vsqrt(vec a)
+{
+    return _mm256_sqrt_ps(a);
+}
+
+#else
+
+/* Two roundings: not every machine has the instruction. */
+INLINE vec vfma(vec a, vec b, vec c)
+{
+    return a * b + c;
+}
+
+INLINE vec vmax(vec a, vec b)
+{
+    ivec greater = a > b;
+    return (vec)((greater & (ivec)a) | (~greater & (ivec)b));
+}
+
+INLINE vec vsqrt(vec a)
+{
+    for (int l = 0; l < LANES; l++)
+        a[l] = sqrtf(a[l]);
+    return a;
+}
+
+#endif
+
+INLINE vec load_few(const float *p, size_t n)
+{
+    vec v = { 0 };
+    for (size_t l = 0; l < LANES && l < n; l++)
+        v[l] = p[l];
+    return v;
+}
+
+INLINE void store_few(float *p, vec v, size_t n)
+{
+    for (size_t l = 0; l < LANES && l < n; l++)
+        p[l] = v[l];
+}
+
+#endif
+
+/* The first n floats of p, at most LANES; zeros beyond. */
+INLINE vec load_upto(const float *p, size_t n)
+{
+    return n >= LANES ? load(p) : load_few(p, n);
+}
+
+INLINE void store_upto(float *p, vec v, size_t n)
+{
+    if (n >= LANES)
+        store(p, v);
+    else
+        store_few(p, v, n);
+}
+
+INLINE vec vselect(ivec mask, vec yes, vec no)
+{
+    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+}
+
+/* Halves added to halves: a fixed tree. */
+INLINE float sum_lanes(vec v)
+{
+    float x[LANES];
+
+    memcpy(x, &v, sizeof x);
+    for (int half = LANES / 2; half >= 1; half /= 2) {
+        for (int l = 0; l < half; l++)
+            x[l] += x[l + half];
+    }
+    return x[0];
+}
+
+INLINE float max_lanes(vec v)
+{
+    float x[LANES];
+
+    memcpy(x, &v, sizeof x);
+    for (int half = LANES / 2; half >= 1; half /= 2) {
+        for (int l = 0; l < half; l++)
+            x[l] = x[l] > x[l + half] ? x[l] : x[l + half];
+    }
+    return x[0];
+}
+
+/* exp(x), error below 1.5 ulp; x above 88.37 counts as 88.37, below -87.33 gives 0. NaN stays.
+ * x = n ln2 + r, |r| <= ln2 / 2; polynomial of Cephes' expf. */
+INLINE vec vexp(vec x)
+{
+    const float magic = 0x1.8p23f; /* adding it rounds to an integer, left in the low bits */
+
+    ivec underflow = x < -87.33f;
+    x = vselect(x > 88.37f, splat(88.37f), x);
+    vec t = vfma(x, splat(1.44269504f), splat(magic));
+    vec n = t - magic;
+    vec r = vfma(n, splat(-0x1.62e400p-1f), x); /* n times the high part is exact */
+    r = vfma(n, splat(-0x1.7f7d1cp-20f), r);
+    vec p = splat(1.9875691500e-4f);
+    p = vfma(p, r, splat(1.3981999507e-3f));
+    p = vfma(p, r, splat(8.3334519073e-3f));
+    p = vfma(p, r, splat(4.1665795894e-2f));
+    p = vfma(p, r, splat(1.6666665459e-1f));
+    p = vfma(p, r, splat(5.0000001201e-1f));
+    p = vfma(p, r * r, r) + 1.0f;
+    ivec scaled = (ivec)p + ((ivec)t << 23);
+    return (vec)(scaled & ~underflow);
+}
+
+/* 1 / (1 + exp(-x)) */
+INLINE vec vsigmoid(vec x)
+{
+    return 1.0f / (1.0f + vexp(-x));
+}
+
+#endif

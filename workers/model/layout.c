@@ -1,0 +1,297 @@
+#include "workers/model/transformer_int.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the configuration ---- */
+
+static const struct range {
+    const char *name;
+    size_t field;
+    uint32_t max; /* at least 1 */
+} ranges[] = {
+    { "layers", offsetof(ModelConfig, layers), 256 },
+    { "width", offsetof(ModelConfig, width), 1 << 15 },
+    { "heads", offsetof(ModelConfig, heads), 1 << 10 },
+    { "kv_heads", offsetof(ModelConfig, kv_heads), 1 << 10 },
+    { "hidden", offsetof(ModelConfig, hidden), 1 << 18 },
+    { "context", offsetof(ModelConfig, context), 1 << 20 },
+    { "vocab_size", offsetof(ModelConfig, vocab_size), 1 << 22 },
+};
+
+static int check_ranges(const ModelConfig *c, struct err *e)
+{
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        uint32_t value;
+        memcpy(&value, (const char *)c + ranges[i].field, sizeof value);
+        if (value < 1 || value > ranges[i].max)
+            return err_set(e, E_INPUT, "model.%s: %u is not in 1..%u", ranges[i].name, value,
+                ranges[i].max);
+    }
+    return OK;
+}
+
+static int check_shape(const ModelConfig *c, struct err *e)
+{
+    if (c->width % c->heads != 0)
+        return err_set(e, E_INPUT, "model.heads: %u does not divide the width %u", c->heads,
+            c->width);
+    if (c->width / c->heads % 2 != 0)
+        return err_set(e, E_INPUT, "model.heads: width %u / heads %u = %u is not even", c->width,
+            c->heads, c->width / c->heads);
+    if (c->heads % c->kv_heads != 0)
+        return err_set(e, E_INPUT, "model.kv_heads: %u does not divide the heads %u", c->kv_heads,
+            c->heads);
+    if (!(c->rope_theta >= 1 && c->rope_theta <= 1e9))
+        return err_set(e, E_INPUT, "model.rope_theta: %g is not in 1..1e9", c->rope_theta);
+    if (!(c->norm_eps > 0 && c->norm_eps <= 1))
+        return err_set(e, E_INPUT, "model.norm_eps: %g is not above 0 and at most 1", c->norm_eps);
+    return OK;
+}
+
+/* Given and derived values pack to the same bytes. */
+static void mark_all_given(ModelConfig *c)
+{
+    const ProtobufCMessageDescriptor *d = &model_config__descriptor;
+    const protobuf_c_boolean yes = 1;
+
+    for (unsigned i = 0; i < d->n_fields; i++)
+        memcpy((char *)c + d->fields[i].quantifier_offset, &yes, sizeof yes);
+}
+
+int model_config_check(ModelConfig *c, struct err *e)
+{
+    ModelConfig r = *c;
+    const struct family *f = family_of(c);
+    int rc;
+
+    if (f == NULL)
+        return err_set(e, E_INPUT, "model.family: %d is none", (int)c->family);
+    if (r.kv_heads == 0)
+        r.kv_heads = r.heads;
+    if (r.hidden == 0 && r.width <= 1 << 15)
+        r.hidden = f->default_hidden(r.width);
+    rc = check_ranges(&r, e);
+    if (rc == OK)
+        rc = check_shape(&r, e);
+    if (rc != OK)
+        return rc;
+    mark_all_given(&r);
+    r.base = (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&model_config__descriptor);
+    *c = r;
+    return OK;
+}
+
+struct shape shape_of(const ModelConfig *c)
+{
+    struct shape s = {
+        .layers = c->layers,
+        .vocab = c->vocab_size,
+        .context = c->context,
+        .width = c->width,
+        .heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .head = c->width / c->heads,
+        .hidden = c->hidden,
+        .up = c->hidden * family_of(c)->up_factor,
+    };
+
+    s.kv = s.kv_heads * s.head;
+    s.qkv = s.width + 2 * s.kv;
+    return s;
+}
+
+/* ---- the tensors ---- */
+
+static bool always(const ModelConfig *c)
+{
+    (void)c;
+    return true;
+}
+
+static bool with_positions(const ModelConfig *c)
+{
+    return !family_of(c)->rotary;
+}
+
+static bool with_biases(const ModelConfig *c)
+{
+    return family_of(c)->biases;
+}
+
+static bool with_qkv_bias(const ModelConfig *c)
+{
+    return family_of(c)->biases || c->qkv_bias;
+}
+
+static bool with_output(const ModelConfig *c)
+{
+    return !c->tied_output && !c->scalar_head;
+}
+
+static bool with_score(const ModelConfig *c)
+{
+    return c->scalar_head;
+}
+
+static float ones(const ModelConfig *c)
+{
+    (void)c;
+    return -1;
+}
+
+static float zeros(const ModelConfig *c)
+{
+    (void)c;
+    return 0;
+}
+
+static float normal(const ModelConfig *c)
+{
+    (void)c;
+    return 0.02F;
+}
+
+/* Radford et al. 2019, section 2.3: what adds to the residual stream starts smaller. */
+static float residual(const ModelConfig *c)
+{
+    return (float)(0.02 / sqrt(2.0 * c->layers));
+}
+
+/* Stiennon et al. 2020: N(0, 1/(d+1)). */
+static float score(const ModelConfig *c)
+{
+    return (float)(1 / sqrt(c->width + 1.0));
+}
+
+static bool never(const ModelConfig *c)
+{
+    (void)c;
+    return false;
+}
+
+/* An embedding is decayed where it is a linear layer as well: tied to the output. */
+static bool when_tied(const ModelConfig *c)
+{
+    return c->tied_output;
+}
+
+enum scope { FRONT, LAYER, BACK };
+
+#define ONE SIZE_MAX
+#define OF(field) offsetof(struct shape, field)
+
+/* In the order in which they lie, which is the slots'. Rows and columns name a member of struct shape. */
+static const struct row {
+    enum scope scope;
+    const char *name;
+    size_t rows, cols;
+    bool (*present)(const ModelConfig *c);
+    float (*init)(const ModelConfig *c);
+    bool (*decay)(const ModelConfig *c);
+} table[] = {
+    [TOKEN_EMBEDDING] = { FRONT, "token_embedding", OF(vocab), OF(width), always, normal, when_tied },
+    [POSITION_EMBEDDING] = { FRONT, "position_embedding", OF(context), OF(width), with_positions,
+        normal, never },
+    [ATTENTION_NORM_W] = { LAYER, "attention_norm.weight", ONE, OF(width), always, ones, never },
+    [ATTENTION_NORM_B] = { LAYER, "attention_norm.bias", ONE, OF(width), with_biases, zeros, never },
+    [WQKV] = { LAYER, "attention.wqkv", OF(qkv), OF(width), always, normal, always },
+    [BQKV] = { LAYER, "attention.bqkv", ONE, OF(qkv), with_qkv_bias, zeros, never },
+    [WO] = { LAYER, "attention.wo", OF(width), OF(width), always, residual, always },
+    [BO] = { LAYER, "attention.bo", ONE, OF(width), with_biases, zeros, never },
+    [FFN_NORM_W] = { LAYER, "feed_forward_norm.weight", ONE, OF(width), always, ones, never },
+    [FFN_NORM_B] = { LAYER, "feed_forward_norm.bias", ONE, OF(width), with_biases, zeros,
+        never },
+    [W_UP] = { LAYER, "feed_forward.w_up", OF(up), OF(width), always, normal, always },
+    [B_UP] = { LAYER, "feed_forward.b_up", ONE, OF(up), with_biases, zeros, never },
+    [W_DOWN] = { LAYER, "feed_forward.w_down", OF(width), OF(hidden), always, residual, always },
+    [B_DOWN] = { LAYER, "feed_forward.b_down", ONE, OF(width), with_biases, zeros, never },
+    [FINAL_NORM_W] = { BACK, "final_norm.weight", ONE, OF(width), always, ones, never },
+    [FINAL_NORM_B] = { BACK, "final_norm.bias", ONE, OF(width), with_biases, zeros, never },
+    [OUTPUT] = { BACK, "output", OF(vocab), OF(width), with_output, normal, always },
+    [SCORE_W] = { BACK, "score.weight", ONE, OF(width), with_score, score, never },
+    [SCORE_B] = { BACK, "score.bias", ONE, ONE, with_score, zeros, never },
+};
+#define ROWS (sizeof table / sizeof *table)
+_Static_assert(ROWS == SLOTS, "one row per slot");
+
+static size_t extent(const struct shape *s, size_t field)
+{
+    size_t value;
+
+    if (field == ONE)
+        return 1;
+    memcpy(&value, (const char *)s + field, sizeof value);
+    return value;
+}
+
+static void fill(struct tensor *t, const struct row *r, const ModelConfig *c, size_t layer)
+{
+    int n = r->scope == LAYER
+        ? snprintf(t->name, sizeof t->name, "layers.%zu.%s", layer, r->name)
+        : snprintf(t->name, sizeof t->name, "%s", r->name);
+
+    assert(n > 0 && (size_t)n < sizeof t->name);
+    t->decay = r->decay(c);
+    t->init = r->init(c);
+}
+
+static void place(struct layout *l, struct tensor *tensors, const struct row *r,
+    const ModelConfig *c, size_t layer)
+{
+    const struct shape s = shape_of(c);
+    struct tensor t = {
+        .offset = l->n_params,
+        .rows = extent(&s, r->rows),
+        .cols = extent(&s, r->cols),
+    };
+
+    if (!r->present(c))
+        return;
+    if (layer == 0)
+        l->offset[r - table] = t.offset;
+    else
+        l->layer_stride = (t.offset - l->offset[r - table]) / layer;
+    if (tensors != NULL) {
+        fill(&t, r, c, layer);
+        tensors[l->n_tensors] = t;
+    }
+    l->n_tensors++;
+    l->n_params += (t.rows * t.cols + 15) / 16 * 16;
+}
+
+void layout_make(struct layout *out, struct tensor *tensors, const ModelConfig *c)
+{
+    memset(out, 0, sizeof *out);
+    memset(out->offset, 0xff, sizeof out->offset);
+    for (size_t i = 0, end; i < ROWS; i = end) {
+        size_t repeats = table[i].scope == LAYER ? c->layers : 1;
+        for (end = i; end < ROWS && table[end].scope == table[i].scope; end++)
+            ;
+        for (size_t layer = 0; layer < repeats; layer++)
+            for (size_t j = i; j < end; j++)
+                place(out, tensors, &table[j], c, layer);
+    }
+    assert(out->n_tensors <= TENSORS_MAX);
+}
+
+size_t layout_offset(const struct layout *l, enum slot slot, size_t layer)
+{
+    size_t offset = l->offset[slot];
+
+    if (offset == SIZE_MAX || table[slot].scope != LAYER)
+        return offset;
+    return offset + layer * l->layer_stride;
+}
+
+void layout_weights(const float *out[SLOTS], const struct layout *l, const float *params,
+    size_t layer)
+{
+    for (enum slot slot = 0; slot < SLOTS; slot++) {
+        size_t offset = layout_offset(l, slot, layer);
+        out[slot] = offset == SIZE_MAX ? NULL : params + offset;
+    }
+}

@@ -1,0 +1,116 @@
+#include "workers/model/transformer_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/math/rng.h"
+
+int model_new(struct model **out, const ModelConfig *c, struct err *e)
+{
+    ModelConfig checked = *c;
+    struct model *m = NULL;
+    struct layout l;
+    int rc = model_config_check(&checked, e);
+
+    if (rc != OK)
+        return rc;
+    layout_make(&l, NULL, &checked);
+    m = calloc(1, sizeof *m);
+    if (m != NULL) {
+        m->tensors = calloc(l.n_tensors, sizeof *m->tensors);
+        m->params = aligned_alloc(64, l.n_params * sizeof *m->params); /* 16 floats are 64 bytes */
+    }
+    if (m == NULL || m->tensors == NULL || m->params == NULL) {
+        model_free(m);
+        return err_set(e, E_NOMEM, "no memory for a model of %zu parameters", l.n_params);
+    }
+    memset(m->params, 0, l.n_params * sizeof *m->params);
+    layout_make(&l, m->tensors, &checked);
+    m->config = checked;
+    m->head_size = shape_of(&checked).head;
+    m->n_tensors = l.n_tensors;
+    m->n_params = l.n_params;
+    m->reward_scale = 1;
+    *out = m;
+    return OK;
+}
+
+void model_free(struct model *m)
+{
+    if (m == NULL)
+        return;
+    free(m->tensors);
+    free(m->params);
+    free(m);
+}
+
+static void tensor_init(struct model *m, size_t index, uint64_t seed)
+{
+    const struct tensor *t = &m->tensors[index];
+    size_t n = t->rows * t->cols;
+    float *p = m->params + t->offset;
+
+    if (t->init > 0)
+        rng_normal(p, n, seed, RNG_INIT, (uint32_t)index);
+    for (size_t i = 0; i < n; i++)
+        p[i] = t->init > 0 ? p[i] * t->init : -t->init;
+}
+
+void model_init(struct model *m, uint64_t seed)
+{
+    for (size_t i = 0; i < m->n_tensors; i++)
+        tensor_init(m, i, seed);
+}
+
+static int new_like(struct model **out, const struct model *m, const ModelConfig *c, struct err *e)
+{
+    int rc = model_new(out, c, e);
+
+    if (rc != OK)
+        return rc;
+    (*out)->tokenizer = m->tokenizer;
+    (*out)->reward_bias = m->reward_bias;
+    (*out)->reward_scale = m->reward_scale;
+    return OK;
+}
+
+int model_copy(struct model **out, const struct model *m, struct err *e)
+{
+    int rc = new_like(out, m, &m->config, e);
+
+    if (rc == OK)
+        memcpy((*out)->params, m->params, m->n_params * sizeof *m->params);
+    return rc;
+}
+
+int model_with_scalar_head(struct model **out, const struct model *body, uint64_t seed,
+    struct err *e)
+{
+    ModelConfig c = body->config;
+    struct model *m = NULL;
+    int rc;
+
+    c.scalar_head = 1;
+    rc = new_like(&m, body, &c, e);
+    if (rc != OK)
+        return rc;
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct tensor *t = &m->tensors[i], *from = model_tensor(body, t->name);
+        if (from == NULL)
+            tensor_init(m, i, seed);
+        else
+            memcpy(m->params + t->offset, body->params + from->offset,
+                t->rows * t->cols * sizeof *m->params);
+    }
+    *out = m;
+    return OK;
+}
+
+const struct tensor *model_tensor(const struct model *m, const char *name)
+{
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (strcmp(m->tensors[i].name, name) == 0)
+            return &m->tensors[i];
+    return NULL;
+}

@@ -1,0 +1,215 @@
+#include "workers/model/transformer_int.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* INVARIANTS
+ * (1) What is computed for a sequence has the same bits in any batch: the kernels' rows do not
+ *     know of each other, gemm_nt's neither, and attention works on one sequence at a time.
+ * (2) The tile grids come from the batch's shape, never from the number of threads. */
+
+void pass_begin(struct pass *p, struct workspace *w, const struct engine *en, const struct model *m)
+{
+    size_t n = w->batch->n_tokens, rows = (n + ROW_TILES - 1) / ROW_TILES;
+
+    *p = (struct pass){ .w = w,
+        .k = en->k,
+        .pool = en->pool,
+        .m = m,
+        .f = family_of(&m->config),
+        .n = n,
+        .tile_rows = rows < ROW_TILE ? ROW_TILE : rows,
+        .eps = (float)m->config.norm_eps };
+    p->tiles = (n + p->tile_rows - 1) / p->tile_rows;
+    layout_make(&p->layout, NULL, &m->config);
+    pass_layer(p, 0);
+}
+
+void pass_layer(struct pass *p, size_t layer)
+{
+    struct workspace *w = p->w;
+    const struct shape *s = &w->s;
+    size_t rows = w->training ? gemm_rows(w->max_tokens) : 0, before = layer * rows;
+
+    layout_weights(p->weight, &p->layout, p->m->params, layer);
+    p->layer = layer;
+    p->x = w->x + before * s->width;
+    p->next = w->x + (before + rows) * s->width;
+    p->mid = w->training ? w->mid + before * s->width : w->x;
+    p->qkv = w->qkv + before * s->qkv;
+    p->lse = w->lse + before * s->heads;
+    p->att = w->att + before * s->width;
+    p->up = w->up + before * s->up;
+}
+
+size_t pass_rows(const struct pass *p, size_t tile, size_t *first)
+{
+    size_t left = p->n - tile * p->tile_rows;
+
+    *first = tile * p->tile_rows;
+    return left < p->tile_rows ? left : p->tile_rows;
+}
+
+void pass_bias(const struct pass *p, float *x, enum slot bias, size_t n, size_t o)
+{
+    if (p->weight[bias] != NULL)
+        p->k->bias(x, p->weight[bias], n, o);
+}
+
+/* x = token embedding (+ position embedding) */
+static void embed_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
+    const float *positions = p->weight[POSITION_EMBEDDING];
+
+    for (size_t r = first; r < first + n; r++) {
+        float *x = p->x + r * c;
+        memcpy(x, p->weight[TOKEN_EMBEDDING] + (size_t)p->w->batch->tokens[r] * c, c * sizeof *x);
+        if (positions != NULL)
+            p->k->add(x, positions + (size_t)p->w->position[r] * c, c);
+    }
+}
+
+/* y = x + bias: what the next product is added to */
+static void carry(const struct pass *p, float *y, const float *x, enum slot bias, size_t n)
+{
+    size_t c = p->w->s.width;
+
+    if (y != x)
+        memcpy(y, x, n * c * sizeof *y);
+    pass_bias(p, y, bias, n, c);
+}
+
+static void attention_norm_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    struct workspace *w = p->w;
+    size_t c = w->s.width, first, n = pass_rows(p, tile, &first);
+
+    p->f->norm(p->k, w->h + first * c, w->mean + first, w->rstd + first, p->x + first * c,
+        p->weight[ATTENTION_NORM_W], p->weight[ATTENTION_NORM_B], n, c, p->eps);
+    carry(p, p->mid + first * c, p->x + first * c, BO, n);
+}
+
+static void rotate_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    const struct shape *s = &p->w->s;
+    size_t first, n = pass_rows(p, tile, &first);
+    float *qkv = p->qkv + first * s->qkv;
+
+    pass_bias(p, qkv, BQKV, n, s->qkv);
+    if (p->f->rotary)
+        p->k->rope(qkv, p->w->rope, p->w->position + first, n, s->heads + s->kv_heads, s->head,
+            s->qkv, 1);
+}
+
+/* Pairs of a sequence and a head, dealt out to the tiles. */
+static void attention_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    struct workspace *w = p->w;
+    const struct shape *s = &w->s;
+    float *scratch = w->attention_scratch + tile * scratch_size(s);
+
+    for (size_t i = tile; i < w->batch->n_sequences * s->heads; i += ATTENTION_TILES) {
+        size_t start = w->batch->start[i / s->heads], head = i % s->heads;
+        size_t t = w->batch->start[i / s->heads + 1] - start;
+        const float *q = p->qkv + start * s->qkv;
+        const float *k = q + s->width + head / (s->heads / s->kv_heads) * s->head;
+        p->k->attention(p->att + start * s->width + head * s->head,
+            p->lse + head * gemm_rows(w->max_tokens) + start, q + head * s->head, k, k + s->kv, t,
+            s->head, s->qkv, s->qkv, s->width, scratch);
+    }
+}
+
+static void feed_forward_norm_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    struct workspace *w = p->w;
+    size_t c = w->s.width, first, n = pass_rows(p, tile, &first);
+
+    p->f->norm(p->k, w->h + first * c, w->mean + first, w->rstd + first, p->mid + first * c,
+        p->weight[FFN_NORM_W], p->weight[FFN_NORM_B], n, c, p->eps);
+    carry(p, p->next + first * c, p->mid + first * c, B_DOWN, n);
+}
+
+static void activation_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    const struct shape *s = &p->w->s;
+    size_t first, n = pass_rows(p, tile, &first);
+    float *up = p->up + first * s->up;
+
+    pass_bias(p, up, B_UP, n, s->up);
+    p->f->activation(p->k, p->w->act + first * s->hidden, up, n, s->hidden);
+}
+
+static void final_norm_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+    struct workspace *w = p->w;
+    size_t c = w->s.width, first, n = pass_rows(p, tile, &first);
+
+    p->f->norm(p->k, w->final + first * c, w->final_mean + first, w->final_rstd + first,
+        p->next + first * c, p->weight[FINAL_NORM_W], p->weight[FINAL_NORM_B], n, c, p->eps);
+}
+
+/* mid = x + WO attention(norm(x)); next = mid + W_DOWN activation(W_UP norm(mid)) */
+static void layer_forward(struct pass *p)
+{
+    struct workspace *w = p->w;
+    const struct shape *s = &w->s;
+    size_t pairs = w->batch->n_sequences * s->heads;
+
+    pool_run(p->pool, p->tiles, attention_norm_tile, p);
+    gemm_nt(p->pool, p->qkv, w->h, p->weight[WQKV], p->n, s->width, s->qkv, 0);
+    pool_run(p->pool, p->tiles, rotate_tile, p);
+    pool_run(p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_tile, p);
+    gemm_nt(p->pool, p->mid, p->att, p->weight[WO], p->n, s->width, s->width, 1);
+
+    pool_run(p->pool, p->tiles, feed_forward_norm_tile, p);
+    gemm_nt(p->pool, p->up, w->h, p->weight[W_UP], p->n, s->width, s->up, 0);
+    pool_run(p->pool, p->tiles, activation_tile, p);
+    gemm_nt(p->pool, p->next, w->act, p->weight[W_DOWN], p->n, s->hidden, s->width, 1);
+}
+
+static void check_fit(const struct workspace *w, const struct model *m, const struct batch *b)
+{
+    struct shape s = shape_of(&m->config);
+
+    assert(memcmp(&s, &w->s, sizeof s) == 0);
+    assert(w->scalar_head ? m->config.scalar_head : true);
+    assert(b->n_sequences > 0 && b->n_tokens <= w->max_tokens);
+    assert(b->start[0] == 0 && b->start[b->n_sequences] == b->n_tokens);
+    for (size_t i = 0; i < b->n_tokens; i++)
+        assert(b->tokens[i] >= 0 && (size_t)b->tokens[i] < s.vocab);
+    (void)s;
+}
+
+static void number_positions(struct workspace *w, const struct batch *b)
+{
+    for (size_t i = 0; i < b->n_sequences; i++) {
+        assert(b->start[i] < b->start[i + 1] && b->start[i + 1] - b->start[i] <= w->s.context);
+        for (uint32_t t = b->start[i]; t < b->start[i + 1]; t++)
+            w->position[t] = (int32_t)(t - b->start[i]);
+    }
+}
+
+void transformer_forward(struct workspace *w, const struct engine *en, const struct model *m,
+    const struct batch *b)
+{
+    struct pass p;
+
+    check_fit(w, m, b);
+    w->batch = b;
+    number_positions(w, b);
+    pass_begin(&p, w, en, m);
+    pool_run(p.pool, p.tiles, embed_tile, &p);
+    for (size_t layer = 0; layer < w->s.layers; layer++) {
+        pass_layer(&p, layer);
+        layer_forward(&p);
+    }
+    pool_run(p.pool, p.tiles, final_norm_tile, &p);
+}

@@ -1,0 +1,192 @@
+#include "workers/model/transformer_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Extents that buffers are made of. */
+enum extent {
+    ONE,
+    TOKENS, /* gemm_rows(max_tokens) */
+    CHUNK,
+    CONTEXT,
+    ATTENTION,
+    TILES,
+    WIDTH,
+    QKV,
+    HEADS,
+    HEAD,
+    HIDDEN,
+    UP,
+    VOCAB,
+    SCRATCH,
+    PARTIAL,
+    EXTENTS
+};
+
+/* When a buffer is needed: all of these must hold. */
+#define GRAD 1u /* training */
+#define LM 2u   /* the model has an LM head */
+
+/* How often: once, or for each layer when training. */
+enum copies { ONCE, LAYERS, LAYERS_AND_ONE };
+
+#define AT(field) offsetof(struct workspace, field)
+
+static const struct buffer {
+    size_t field; /* a float * or int32_t * of struct workspace */
+    enum extent rows, cols;
+    enum copies copies;
+    unsigned needs;
+} buffers[] = {
+    { AT(x), TOKENS, WIDTH, LAYERS_AND_ONE, 0 },
+    { AT(mid), TOKENS, WIDTH, LAYERS, GRAD },
+    { AT(qkv), TOKENS, QKV, LAYERS, 0 },
+    { AT(lse), TOKENS, HEADS, LAYERS, 0 },
+    { AT(att), TOKENS, WIDTH, LAYERS, 0 },
+    { AT(up), TOKENS, UP, LAYERS, 0 },
+    { AT(h), TOKENS, WIDTH, ONCE, 0 },
+    { AT(act), TOKENS, HIDDEN, ONCE, 0 },
+    { AT(mean), TOKENS, ONE, ONCE, 0 },
+    { AT(rstd), TOKENS, ONE, ONCE, 0 },
+    { AT(final), TOKENS, WIDTH, ONCE, 0 },
+    { AT(final_mean), TOKENS, ONE, ONCE, 0 },
+    { AT(final_rstd), TOKENS, ONE, ONCE, 0 },
+    { AT(rope), CONTEXT, HEAD, ONCE, 0 },
+    { AT(attention_scratch), ATTENTION, SCRATCH, ONCE, 0 },
+    { AT(position), TOKENS, ONE, ONCE, 0 },
+    { AT(chunk_h), CHUNK, WIDTH, ONCE, LM },
+    { AT(logits), CHUNK, VOCAB, ONCE, LM },
+    { AT(chunk_log_prob), CHUNK, ONE, ONCE, LM },
+    { AT(chunk_entropy), CHUNK, ONE, ONCE, LM },
+    { AT(chunk_g), CHUNK, ONE, ONCE, LM },
+    { AT(chunk_target), CHUNK, ONE, ONCE, LM },
+    { AT(chunk_row), CHUNK, ONE, ONCE, LM },
+    { AT(dx), TOKENS, WIDTH, ONCE, GRAD },
+    { AT(dh), TOKENS, WIDTH, ONCE, GRAD },
+    { AT(dqkv), TOKENS, QKV, ONCE, GRAD },
+    { AT(datt), TOKENS, WIDTH, ONCE, GRAD },
+    { AT(dup), TOKENS, UP, ONCE, GRAD },
+    { AT(dact), TOKENS, HIDDEN, ONCE, GRAD },
+    { AT(chunk_dh), CHUNK, WIDTH, ONCE, GRAD | LM },
+    { AT(partial), TILES, PARTIAL, ONCE, GRAD },
+};
+#define BUFFERS (sizeof buffers / sizeof *buffers)
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t partial_size(const struct shape *s)
+{
+    return 2 * s->width + larger(s->up, s->qkv);
+}
+
+size_t scratch_size(const struct shape *s)
+{
+    return (s->context + s->head + 15) / 16 * 16;
+}
+
+static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_tokens)
+{
+    size_t tokens = gemm_rows(max_tokens);
+
+    extent[ONE] = 1;
+    extent[TOKENS] = tokens;
+    extent[CHUNK] = tokens < HEAD_CHUNK ? tokens : HEAD_CHUNK;
+    extent[CONTEXT] = s->context;
+    extent[ATTENTION] = ATTENTION_TILES;
+    extent[TILES] = ROW_TILES;
+    extent[WIDTH] = s->width;
+    extent[QKV] = s->qkv;
+    extent[HEADS] = s->heads;
+    extent[HEAD] = s->head;
+    extent[HIDDEN] = s->hidden;
+    extent[UP] = s->up;
+    extent[VOCAB] = s->vocab;
+    extent[SCRATCH] = scratch_size(s);
+    extent[PARTIAL] = partial_size(s);
+}
+
+/* Floats of the buffer; 0 where it is not needed. */
+static size_t count(const struct buffer *b, const size_t extent[EXTENTS], const ModelConfig *c,
+    bool training)
+{
+    unsigned has = (training ? GRAD : 0) | (c->scalar_head ? 0 : LM);
+    size_t n = extent[b->rows] * extent[b->cols];
+
+    if ((b->needs & ~has) != 0)
+        return 0;
+    switch (b->copies) {
+    case ONCE:
+        break;
+    case LAYERS:
+        return training ? n * c->layers : n;
+    case LAYERS_AND_ONE:
+        return training ? n * (c->layers + 1) : n;
+    }
+    return n;
+}
+
+static size_t arena_bytes(const ModelConfig *c, size_t max_tokens, bool training)
+{
+    const struct shape s = shape_of(c);
+    size_t extent[EXTENTS], bytes = 0;
+
+    measure(extent, &s, max_tokens);
+    for (size_t i = 0; i < BUFFERS; i++)
+        bytes += arena_size(count(&buffers[i], extent, c, training));
+    return bytes;
+}
+
+size_t workspace_bytes(const ModelConfig *c, size_t max_tokens, bool training)
+{
+    return sizeof(struct workspace) + arena_bytes(c, max_tokens, training);
+}
+
+static void lay_out(struct workspace *w, const ModelConfig *c)
+{
+    size_t extent[EXTENTS];
+
+    measure(extent, &w->s, w->max_tokens);
+    for (size_t i = 0; i < BUFFERS; i++) {
+        size_t n = count(&buffers[i], extent, c, w->training);
+        float *p = n > 0 ? arena_floats(&w->arena, n) : NULL;
+        memcpy((char *)w + buffers[i].field, &p, sizeof p);
+    }
+    assert(w->arena.used == w->arena.n);
+}
+
+int workspace_new(struct workspace **out, const ModelConfig *c, size_t max_tokens, bool training,
+    struct err *e)
+{
+    struct workspace *w = calloc(1, sizeof *w);
+    int rc;
+
+    assert(max_tokens > 0);
+    if (w == NULL)
+        return err_set(e, E_NOMEM, "no memory for a workspace");
+    rc = arena_init(&w->arena, arena_bytes(c, max_tokens, training), e);
+    if (rc != OK) {
+        free(w);
+        return err_wrap(e, "activations of %zu tokens", max_tokens);
+    }
+    w->s = shape_of(c);
+    w->max_tokens = max_tokens;
+    w->training = training;
+    w->scalar_head = c->scalar_head;
+    lay_out(w, c);
+    if (family_of(c)->rotary)
+        rope_table(w->rope, w->s.context, w->s.head, c->rope_theta);
+    *out = w;
+    return OK;
+}
+
+void workspace_free(struct workspace *w)
+{
+    if (w == NULL)
+        return;
+    arena_free(&w->arena);
+    free(w);
+}

@@ -1,0 +1,171 @@
+#include "workers/tasks/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/records.h"
+#include "workers/tasks/losses.h"
+#include "workers/tasks/scorer.h"
+#include "workers/tasks/sequences.h"
+#include "workers/tasks/warm.h"
+
+/* After a reward model is trained: its bias is set so that the demonstrations (or, without them,
+ * each prompt's best answers) have mean score 0 (Ouyang et al. 2022, C.2), optionally its head is
+ * scaled to unit variance on them (Ziegler et al. 2019). Then it is measured on the held-out
+ * rankings. */
+
+static int set_head(struct model *m, double mean, double scale, struct err *e)
+{
+    const struct tensor *w = model_tensor(m, "score_head.weight");
+    const struct tensor *b = model_tensor(m, "score_head.bias");
+
+    if (!w || !b)
+        return err_set(e, E_INPUT, "not a reward model: it has no scalar head");
+    for (size_t i = 0; i < w->rows * w->cols; i++)
+        m->params[w->offset + i] = (float)(m->params[w->offset + i] * scale);
+    m->params[b->offset] = (float)((m->params[b->offset] - mean) * scale);
+    return OK;
+}
+
+static void moments(double *mean, double *deviation, const float *x, size_t n)
+{
+    double sum = 0, square = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    *mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        square += (x[i] - *mean) * (x[i] - *mean);
+    *deviation = sqrt(square / (double)n);
+}
+
+static int centre(struct model *m, const struct task_context *c, const struct sequences *s,
+    bool unit_variance, struct err *e)
+{
+    float *score = calloc(s->n + 1, sizeof *score);
+    double mean, deviation;
+    int rc = score ? score_rewards(score, c, m, s->items, s->n, e)
+                   : err_set(e, E_NOMEM, "no memory to calibrate");
+
+    if (rc == OK) {
+        moments(&mean, &deviation, score, s->n);
+        rc = set_head(m, mean, unit_variance && deviation > 0 ? 1 / deviation : 1, e);
+    }
+    if (rc == OK)
+        rc = score_rewards(score, c, m, s->items, s->n, e);
+    if (rc == OK) {
+        moments(&mean, &deviation, score, s->n);
+        if (!(fabs(mean) < 1e-3 * (1 + deviation)))
+            rc = err_set(e, E_INVARIANT, "after calibration the mean score is %g, not 0", mean);
+    }
+    free(score);
+    return rc;
+}
+
+struct accuracy {
+    double pairs, right;
+    double lengths, scores, products, squares_l, squares_s, n; /* for the length bias */
+};
+
+static int measure_one(struct accuracy *a, const struct task_context *c, const struct model *m,
+    const RankingExample *x, struct err *e)
+{
+    struct scored_sequence s[RANKING_MAX];
+    float score[RANKING_MAX];
+    uint32_t tier[RANKING_MAX] = { 0 };
+    size_t pairs, right;
+
+    if (x->n_rows > RANKING_MAX)
+        return err_set(e, E_CORRUPT, "a prompt with %zu answers", x->n_rows);
+    for (size_t i = 0; i < x->n_rows; i++)
+        s[i] = (struct scored_sequence){ (const int32_t *)x->rows[i]->tokens, NULL,
+            x->rows[i]->n_tokens, 0 };
+    for (size_t k = 0; k < x->n_tiers; k++)
+        for (size_t j = 0; j < x->tiers[k]->n_answers; j++)
+            if (x->tiers[k]->answers[j] < x->n_rows)
+                tier[x->tiers[k]->answers[j]] = (uint32_t)k;
+    int rc = score_rewards(score, c, m, s, x->n_rows, e);
+    if (rc != OK)
+        return rc;
+    ranking_loss(NULL, score, tier, x->n_rows, &pairs, &right);
+    a->pairs += (double)pairs;
+    a->right += (double)right;
+    for (size_t i = 0; i < x->n_rows; i++) {
+        double l = (double)x->rows[i]->n_tokens, r = score[i];
+        a->n += 1;
+        a->lengths += l;
+        a->scores += r;
+        a->products += l * r;
+        a->squares_l += l * l;
+        a->squares_s += r * r;
+    }
+    return OK;
+}
+
+static double length_bias(const struct accuracy *a)
+{
+    double cov = a->products / a->n - a->lengths / a->n * (a->scores / a->n);
+    double vl = a->squares_l / a->n - pow(a->lengths / a->n, 2);
+    double vs = a->squares_s / a->n - pow(a->scores / a->n, 2);
+
+    return vl > 0 && vs > 0 ? cov / sqrt(vl * vs) : 0;
+}
+
+static int measure(struct answer *out, const struct task_context *c, const struct model *m,
+    const struct id *examples, struct err *e)
+{
+    struct records_reader *r = NULL;
+    struct accuracy a = { 0 };
+    int rc = records_open(&r, c->store, examples, ARTIFACT_KIND__RANKING_EXAMPLES,
+        &ranking_example__descriptor, e);
+
+    while (rc == OK) {
+        ProtobufCMessage *x = NULL;
+        rc = records_next(r, &x, e);
+        if (rc != OK || !x)
+            break;
+        if (((RankingExample *)x)->held_out)
+            rc = measure_one(&a, c, m, (RankingExample *)x, e);
+        message_free(x);
+    }
+    records_close(r);
+    if (rc == OK && a.pairs > 0) {
+        double p = a.right / a.pairs;
+        rc = answer_metric(out, "accuracy", p, e);
+        if (rc == OK)
+            rc = answer_metric(out, "accuracy_ci95", 1.96 * sqrt(p * (1 - p) / a.pairs), e);
+        if (rc == OK)
+            rc = answer_metric(out, "pairs", a.pairs, e);
+        if (rc == OK)
+            rc = answer_metric(out, "length_bias", length_bias(&a), e);
+    }
+    return rc;
+}
+
+int calibrate_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+{
+    struct sequences s = { 0 };
+    struct model *m = NULL;
+    struct id model, examples;
+    Output *o = NULL;
+    int rc = task_input(&model, spec, "model", e);
+
+    if (rc == OK)
+        rc = task_input(&examples, spec, "examples", e);
+    if (rc == OK)
+        rc = model_load(&m, c->store, &model, "", e);
+    if (rc == OK)
+        rc = sequences_good_answers(&s, c, spec, m, e);
+    if (rc == OK)
+        rc = centre(m, c, &s, spec->calibrate->unit_variance, e);
+    if (rc == OK)
+        rc = measure(out, c, m, &examples, e);
+    if (rc == OK)
+        rc = model_save(&o, m, c->store, "checkpoint", e);
+    if (rc == OK)
+        rc = answer_output(out, o, e);
+    sequences_free(&s);
+    model_free(m);
+    return rc;
+}

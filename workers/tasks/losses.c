@@ -1,0 +1,126 @@
+#include "workers/tasks/losses.h"
+
+#include <assert.h>
+#include <math.h>
+
+static double clamp(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* log(1 + e^x) without overflow; -log sigmoid(d) = softplus(-d). */
+static double softplus(double x)
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+double ranking_loss(float *grad, const float *score, const uint32_t *tier, size_t k,
+    size_t *pairs, size_t *right)
+{
+    double loss = 0, g[RANKING_MAX] = { 0 };
+
+    assert(k <= RANKING_MAX);
+    *pairs = *right = 0;
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j < k; j++) {
+            if (tier[i] >= tier[j])
+                continue;
+            double d = (double)score[i] - score[j];
+            double p = 1 / (1 + exp(d)); /* sigmoid(-d) */
+            loss += softplus(-d);
+            g[i] -= p;
+            g[j] += p;
+            *pairs += 1;
+            *right += d > 0;
+        }
+    }
+    for (size_t i = 0; i < k && grad; i++)
+        grad[i] = *pairs ? (float)(g[i] / (double)*pairs) : 0;
+    return *pairs ? loss / (double)*pairs : 0;
+}
+
+void kl_rewards(float *reward, const float *log_prob, const float *ref_log_prob, size_t n,
+    double kl_coef, double score)
+{
+    for (size_t t = 0; t < n; t++)
+        reward[t] = (float)(-kl_coef * ((double)log_prob[t] - ref_log_prob[t]));
+    if (n > 0)
+        reward[n - 1] = (float)(reward[n - 1] + score);
+}
+
+void gae(float *advantage, float *returns, const float *reward, const float *value, size_t n,
+    double discount, double lambda)
+{
+    double a = 0, next = 0;
+
+    for (size_t t = n; t-- > 0;) {
+        double delta = reward[t] + discount * next - value[t];
+        a = delta + discount * lambda * a;
+        advantage[t] = (float)a;
+        returns[t] = (float)(a + value[t]);
+        next = value[t];
+    }
+}
+
+void whiten(float *x, size_t n, bool keep_mean)
+{
+    double mean = 0, variance = 0;
+
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        mean += x[i];
+    mean /= (double)n;
+    for (size_t i = 0; i < n; i++)
+        variance += (x[i] - mean) * (x[i] - mean);
+    variance /= (double)n;
+    double scale = 1 / sqrt(variance + 1e-8);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)((x[i] - mean) * scale + (keep_mean ? mean : 0));
+}
+
+double adaptive_kl(double beta, double kl, double target, double n, double horizon)
+{
+    return beta * (1 + clamp(kl / target - 1, -.2, .2) * n / horizon);
+}
+
+double ppo_policy_loss(double *grad, double log_prob, double old_log_prob, double advantage,
+    double clip_ratio, bool *clipped)
+{
+    double ratio = exp(log_prob - old_log_prob);
+    double free = -advantage * ratio;
+    double held = -advantage * clamp(ratio, 1 - clip_ratio, 1 + clip_ratio);
+
+    *clipped = held > free;
+    *grad = *clipped ? 0 : free; /* d ratio / d log_prob = ratio */
+    return *clipped ? held : free;
+}
+
+double ppo_value_loss(double *grad, double value, double old_value, double returns, double clip,
+    bool *clipped)
+{
+    double held = clamp(value, old_value - clip, old_value + clip);
+    double a = (value - returns) * (value - returns), b = (held - returns) * (held - returns);
+
+    *clipped = b > a;
+    *grad = !*clipped ? value - returns : held == value ? held - returns : 0;
+    return .5 * (*clipped ? b : a);
+}
+
+double best_of_n_kl(double n)
+{
+    return log(n) - (n - 1) / n;
+}
+
+void mean_ci95(double *mean, double *half, const double *x, size_t n)
+{
+    double m = 0, v = 0;
+
+    for (size_t i = 0; i < n; i++)
+        m += x[i];
+    m = n ? m / (double)n : 0;
+    for (size_t i = 0; i < n; i++)
+        v += (x[i] - m) * (x[i] - m);
+    *mean = m;
+    *half = n < 2 ? 0 : 1.96 * sqrt(v / (double)(n - 1) / (double)n);
+}

@@ -1,0 +1,34 @@
+#ifndef WORKERS_TASKS_OPTIMIZER_H
+#define WORKERS_TASKS_OPTIMIZER_H
+
+#include "workers/model/model.h"
+
+/* A model that is being trained: weights, gradient and AdamW's moments, all laid out alike. */
+struct network {
+    struct model *model;
+    float *grad, *m, *v;      /* model->n_params floats each */
+    struct workspace *workspace;
+};
+
+int network_init(struct network *n, struct model *takes, struct err *e); /* zero moments; frees model on failure */
+void network_free(struct network *n);
+
+struct optimizer {
+    double beta1, beta2, eps, weight_decay, grad_clip;
+    bool eps_outside;
+};
+
+/* Global gradient norm; E_INVARIANT when it is not finite. */
+int network_grad_norm(double *norm, const struct engine *en, const struct network *n, struct err *e);
+
+/* One AdamW step (t counts from 1) with the gradient scaled down to grad_clip when `norm` exceeds
+ * it; weight decay on the matrices of the tensor table. */
+void network_step(const struct engine *en, struct network *n, const struct optimizer *o,
+    double learning_rate, uint64_t t, double norm);
+
+/* Learning rate at step of total: linear warm-up from `start` x peak over `warmup` steps, then
+ * cosine to min_ratio x peak, constant, or linear to 0. */
+double learning_rate_at(Schedule schedule, double peak, double start, double min_ratio,
+    uint64_t step, uint64_t warmup, uint64_t total);
+
+#endif

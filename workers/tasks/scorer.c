@@ -1,0 +1,120 @@
+#include "workers/tasks/scorer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/tasks/rows.h"
+
+#define SCORE_TOKENS 4096 /* in one forward pass */
+
+struct scorer {
+    const struct task_context *c;
+    const struct model *m;
+    struct workspace *w;
+    struct rows rows;
+    float *out;
+    uint32_t *starts;
+};
+
+static int scorer_init(struct scorer *x, const struct task_context *c, const struct model *m,
+    const struct scored_sequence *s, size_t n, struct err *e)
+{
+    size_t tokens = 0, longest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t k = s[i].n_prompt + s[i].n_answer;
+        if (k > m->config.context)
+            return err_set(e, E_INPUT, "a sequence of %zu tokens exceeds the context of %u", k,
+                m->config.context);
+        longest = k > longest ? k : longest;
+        tokens += k;
+    }
+    size_t room = tokens < SCORE_TOKENS ? tokens : SCORE_TOKENS;
+    room = room > longest ? room : longest;
+    *x = (struct scorer){ .c = c, .m = m };
+    x->out = calloc(room + 1, sizeof *x->out);
+    x->starts = calloc(n + 1, sizeof *x->starts);
+    if (!x->out || !x->starts)
+        return err_set(e, E_NOMEM, "no memory to score %zu tokens", tokens);
+    int rc = rows_init(&x->rows, n, n, tokens, e);
+    return rc == OK ? workspace_new(&x->w, &m->config, room, false, e) : rc;
+}
+
+static void scorer_free(struct scorer *x)
+{
+    workspace_free(x->w);
+    rows_free(&x->rows);
+    free(x->out);
+    free(x->starts);
+}
+
+/* One unit for each sequence; targets are the answer's tokens. */
+static void scorer_rows(struct rows *r, const struct scored_sequence *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        rows_unit(r);
+        size_t at = rows_sequence(r);
+        for (size_t k = 0; k < s[i].n_prompt; k++)
+            rows_token(r, s[i].prompt[k], -1, 0);
+        for (size_t k = 0; k < s[i].n_answer; k++)
+            rows_token(r, s[i].answer[k], -1, 0);
+        for (size_t k = 0; k < s[i].n_answer; k++)
+            r->target[at + s[i].n_prompt - 1 + k] = s[i].answer[k];
+    }
+}
+
+/* each[i]: one output for each answer token; last[i]: the output at the last token. */
+static int score_each(const struct task_context *c, const struct model *m,
+    const struct scored_sequence *s, size_t n, float temperature, float *const *each, float *last,
+    struct err *e)
+{
+    struct scorer x = { 0 };
+    struct batch b;
+    size_t token0;
+    int rc = n ? scorer_init(&x, c, m, s, n, e) : OK;
+
+    if (rc == OK)
+        scorer_rows(&x.rows, s, n);
+    for (size_t u = 0; u < n && rc == OK;) {
+        size_t first = u;
+        u = rows_micro(&x.rows, u, SCORE_TOKENS, x.starts, &b, &token0);
+        transformer_forward(x.w, c->engine, m, &b);
+        if (m->config.scalar_head)
+            transformer_values(x.w, c->engine, m, x.out);
+        else
+            transformer_log_probs(x.w, c->engine, m, x.rows.target + token0, temperature, x.out, NULL);
+        for (size_t i = first; i < u; i++) {
+            const float *row = x.out + x.starts[i - first];
+            if (each)
+                memcpy(each[i], row + s[i].n_prompt - 1, s[i].n_answer * sizeof(float));
+            if (last)
+                last[i] = row[s[i].n_prompt + s[i].n_answer - 1];
+        }
+    }
+    scorer_free(&x);
+    return rc;
+}
+
+int score_log_probs(float *const *log_prob, const struct task_context *c, const struct model *m,
+    const struct scored_sequence *s, size_t n, double temperature, struct err *e)
+{
+    if (m->config.scalar_head)
+        return err_set(e, E_INPUT, "a reward model has no next-token probabilities");
+    return score_each(c, m, s, n, (float)temperature, log_prob, NULL, e);
+}
+
+int score_values(float *const *value, const struct task_context *c, const struct model *m,
+    const struct scored_sequence *s, size_t n, struct err *e)
+{
+    if (!m->config.scalar_head)
+        return err_set(e, E_INPUT, "a language model gives no values");
+    return score_each(c, m, s, n, 1, value, NULL, e);
+}
+
+int score_rewards(float *score, const struct task_context *c, const struct model *m,
+    const struct scored_sequence *s, size_t n, struct err *e)
+{
+    if (!m->config.scalar_head)
+        return err_set(e, E_INPUT, "a language model gives no scores");
+    return score_each(c, m, s, n, 1, NULL, score, e);
+}

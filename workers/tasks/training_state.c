@@ -1,0 +1,323 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/tasks/train.h"
+#include "workers/tasks/warm.h"
+
+/* What a TRAINING_STATE holds, in this order; the same table writes and reads it. */
+enum part { PART_WEIGHTS, PART_M, PART_V, PART_AVERAGE };
+static const struct {
+    const char *prefix;
+    bool value;   /* of the value network, else of the policy */
+    enum part part;
+} parts[] = {
+    { "policy.", false, PART_WEIGHTS },
+    { "policy.m.", false, PART_M },
+    { "policy.v.", false, PART_V },
+    { "value.", true, PART_WEIGHTS },
+    { "value.m.", true, PART_M },
+    { "value.v.", true, PART_V },
+    { "average.", false, PART_AVERAGE },
+};
+#define PARTS (sizeof parts / sizeof *parts)
+
+static float *part_floats(struct trainer *t, size_t i)
+{
+    struct network *n = parts[i].value ? &t->value : &t->policy;
+
+    switch (parts[i].part) {
+    case PART_WEIGHTS:
+        return n->model ? n->model->params : NULL;
+    case PART_M:
+        return n->m;
+    case PART_V:
+        return n->v;
+    case PART_AVERAGE:
+        return t->average;
+    }
+    return NULL;
+}
+
+static int tokenizer_facts(struct trainer *t, struct err *e)
+{
+    const struct tokenizer *k;
+    int rc = warm_tokenizer(&k, t->c, &t->tokenizer, e);
+
+    if (rc == OK)
+        t->end_of_text = (int32_t)tokenizer_model(k)->end_of_text;
+    return rc;
+}
+
+static int average_init(struct trainer *t, struct err *e)
+{
+    size_t bytes = t->policy.model->n_params * sizeof(float);
+
+    t->average = aligned_alloc(64, bytes);
+    if (!t->average)
+        return err_set(e, E_NOMEM, "no memory for the average of the weights");
+    memcpy(t->average, t->policy.model->params, bytes);
+    return OK;
+}
+
+static int load_input(struct model **out, struct trainer *t, const TaskSpec *spec, const char *name,
+    struct err *e)
+{
+    struct id id;
+
+    if (task_inputs(spec, name, &id, 1) != 1)
+        return err_set(e, E_PROTOCOL, "a first segment needs the input '%s'", name);
+    int rc = model_load(out, t->c->store, &id, "", e);
+    return rc == OK ? OK : err_wrap(e, "%s", name);
+}
+
+static int fresh_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
+{
+    const struct tokenizer *k;
+    ModelConfig config = *t->task->model;
+
+    if (task_inputs(spec, "tokenizer", &t->tokenizer, 1) != 1)
+        return err_set(e, E_PROTOCOL, "pretraining needs the input 'tokenizer'");
+    int rc = warm_tokenizer(&k, t->c, &t->tokenizer, e);
+    if (rc == OK) {
+        config.has_vocab_size = true;
+        config.vocab_size = (uint32_t)tokenizer_size(k);
+        rc = model_config_check(&config, e);
+    }
+    if (rc == OK)
+        rc = model_new(out, &config, e);
+    if (rc == OK) {
+        model_init(*out, t->seed);
+        (*out)->tokenizer = t->tokenizer;
+    }
+    return rc;
+}
+
+static int policy_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
+{
+    struct model *body = NULL;
+    int rc;
+
+    if (t->task->objective == TRAIN_TASK__OBJECTIVE__LM)
+        return fresh_model(out, t, spec, e);
+    rc = load_input(&body, t, spec, "init", e);
+    if (rc == OK && t->task->objective == TRAIN_TASK__OBJECTIVE__RANKING) {
+        rc = model_with_scalar_head(out, body, t->seed, e);
+        model_free(body);
+    } else if (rc == OK) {
+        *out = body;
+    }
+    return rc;
+}
+
+int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
+{
+    struct model *m = NULL;
+    int rc = policy_model(&m, t, spec, e);
+
+    if (rc == OK)
+        rc = network_init(&t->policy, m, e);
+    if (rc == OK)
+        t->tokenizer = t->policy.model->tokenizer;
+    if (rc == OK && t->objective->has_value) {
+        rc = load_input(&m, t, spec, "reward_model", e);
+        if (rc == OK)
+            rc = network_init(&t->value, m, e);
+    }
+    if (rc == OK && t->objective->averaged)
+        rc = average_init(t, e);
+    if (rc == OK)
+        rc = tokenizer_facts(t, e);
+    training_counters__init(&t->counters);
+    t->counters.has_step = t->counters.has_total = t->counters.has_iteration = true;
+    t->counters.has_tokens = t->counters.has_episodes = t->counters.has_kl_coef = true;
+    t->counters.kl_coef = t->task->ppo ? t->task->ppo->kl_coef : 0;
+    return rc;
+}
+
+static int network_new(struct network *n, const void *packed, size_t size, struct err *e)
+{
+    ProtobufCMessage *config = NULL;
+    struct model *m = NULL;
+    int rc = message_unpack(&config, &model_config__descriptor, packed, size, e);
+
+    if (rc == OK)
+        rc = model_new(&m, (ModelConfig *)config, e);
+    if (rc == OK)
+        rc = network_init(n, m, e);
+    message_free(config);
+    return rc;
+}
+
+static int parts_read(struct trainer *t, struct checkpoint_reader *r, struct err *e)
+{
+    int rc = OK;
+
+    for (size_t i = 0; i < PARTS && rc == OK; i++) {
+        float *p = part_floats(t, i);
+        const struct model *m = parts[i].value ? t->value.model : t->policy.model;
+        for (size_t k = 0; p && k < m->n_tensors && rc == OK; k++) {
+            char name[80];
+            snprintf(name, sizeof name, "%s%s", parts[i].prefix, m->tensors[k].name);
+            rc = checkpoint_get(r, name, p + m->tensors[k].offset,
+                m->tensors[k].rows * m->tensors[k].cols, e);
+        }
+    }
+    return rc;
+}
+
+int trainer_load(struct trainer *t, const struct id *state, struct err *e)
+{
+    struct checkpoint_reader *r = NULL;
+    int rc = checkpoint_open(&r, t->c->store, state, e);
+
+    if (rc != OK)
+        return err_wrap(e, "training state");
+    const CheckpointHeader *h = checkpoint_header(r);
+    if (!h->counters || !id_from_span(&t->tokenizer, h->tokenizer.data, h->tokenizer.len))
+        rc = err_set(e, E_CORRUPT, "a training state without counters or tokenizer");
+    if (rc == OK)
+        rc = network_new(&t->policy, h->model.data, h->model.len, e);
+    if (rc == OK)
+        t->policy.model->tokenizer = t->tokenizer;
+    if (rc == OK && t->objective->has_value)
+        rc = network_new(&t->value, h->value_model.data, h->value_model.len, e);
+    if (rc == OK && t->objective->averaged)
+        rc = average_init(t, e);
+    if (rc == OK)
+        rc = parts_read(t, r, e);
+    if (rc == OK) {
+        t->counters = *h->counters;
+        rc = tokenizer_facts(t, e);
+    }
+    checkpoint_close(r);
+    return rc == OK ? OK : err_wrap(e, "training state");
+}
+
+struct header {
+    CheckpointHeader h;
+    TensorInfo *infos;
+    TensorInfo **pointers;
+    uint64_t (*shapes)[2];
+    char (*names)[80];
+    struct buf model, value_model;
+};
+
+static void header_free(struct header *h)
+{
+    free(h->infos);
+    free(h->pointers);
+    free(h->shapes);
+    free(h->names);
+    buf_free(&h->model);
+    buf_free(&h->value_model);
+}
+
+static size_t state_tensors(struct trainer *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < PARTS; i++)
+        if (part_floats(t, i))
+            n += parts[i].value ? t->value.model->n_tensors : t->policy.model->n_tensors;
+    return n;
+}
+
+static void header_tensors(struct header *h, struct trainer *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < PARTS; i++) {
+        const struct model *m = parts[i].value ? t->value.model : t->policy.model;
+        for (size_t k = 0; part_floats(t, i) && k < m->n_tensors; k++, n++) {
+            tensor_info__init(&h->infos[n]);
+            snprintf(h->names[n], sizeof h->names[n], "%s%s", parts[i].prefix, m->tensors[k].name);
+            h->shapes[n][0] = m->tensors[k].rows;
+            h->shapes[n][1] = m->tensors[k].cols;
+            h->infos[n].name = h->names[n];
+            h->infos[n].shape = h->shapes[n];
+            h->infos[n].n_shape = 2;
+            h->pointers[n] = &h->infos[n];
+        }
+    }
+}
+
+static int header_make(struct header *h, struct trainer *t, struct err *e)
+{
+    size_t n = state_tensors(t);
+    int rc = message_pack(&h->model, &t->policy.model->config.base);
+
+    if (rc == OK && t->value.model)
+        rc = message_pack(&h->value_model, &t->value.model->config.base);
+    h->infos = calloc(n, sizeof *h->infos);
+    h->pointers = calloc(n, sizeof *h->pointers);
+    h->shapes = calloc(n, sizeof *h->shapes);
+    h->names = calloc(n, sizeof *h->names);
+    if (rc != OK || !h->infos || !h->pointers || !h->shapes || !h->names)
+        return err_set(e, E_NOMEM, "no memory for a checkpoint's header");
+    checkpoint_header__init(&h->h);
+    h->h.has_model = h->h.has_tokenizer = true;
+    h->h.model = (ProtobufCBinaryData){ h->model.n, (uint8_t *)h->model.p };
+    h->h.tokenizer = (ProtobufCBinaryData){ sizeof t->tokenizer.b, t->tokenizer.b };
+    h->h.has_value_model = t->value.model != NULL;
+    h->h.value_model = (ProtobufCBinaryData){ h->value_model.n, (uint8_t *)h->value_model.p };
+    h->h.counters = &t->counters;
+    h->h.tensors = h->pointers;
+    h->h.n_tensors = n;
+    header_tensors(h, t);
+    return OK;
+}
+
+static int parts_write(struct trainer *t, struct checkpoint_writer *w, struct err *e)
+{
+    int rc = OK;
+
+    for (size_t i = 0; i < PARTS && rc == OK; i++) {
+        const float *p = part_floats(t, i);
+        const struct model *m = parts[i].value ? t->value.model : t->policy.model;
+        for (size_t k = 0; p && k < m->n_tensors && rc == OK; k++)
+            rc = checkpoint_put(w, p + m->tensors[k].offset, m->tensors[k].rows * m->tensors[k].cols, e);
+    }
+    return rc;
+}
+
+int trainer_save_state(struct trainer *t, struct answer *out, struct err *e)
+{
+    struct checkpoint_writer *w = NULL;
+    struct header h = { 0 };
+    Output *o = NULL;
+    int rc = header_make(&h, t, e);
+
+    if (rc == OK)
+        rc = checkpoint_create(&w, t->c->store, ARTIFACT_KIND__TRAINING_STATE, &h.h, e);
+    if (rc == OK)
+        rc = parts_write(t, w, e);
+    if (rc == OK) {
+        rc = checkpoint_commit(w, "state", &o, e);
+        w = NULL;
+    }
+    checkpoint_abort(w);
+    header_free(&h);
+    return rc == OK ? answer_output(out, o, e) : err_wrap(e, "saving the training state");
+}
+
+int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e)
+{
+    struct model m = *t->policy.model;
+    Output *o = NULL;
+
+    if (t->average)
+        m.params = t->average;
+    int rc = model_save(&o, &m, t->c->store, "checkpoint", e);
+    return rc == OK ? answer_output(out, o, e) : err_wrap(e, "saving the checkpoint");
+}
+
+void trainer_free(struct trainer *t)
+{
+    if (!t)
+        return;
+    network_free(&t->policy);
+    network_free(&t->value);
+    free(t->average);
+    free(t);
+}

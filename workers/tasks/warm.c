@@ -1,0 +1,103 @@
+#include "workers/tasks/warm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/tasks/train.h"
+
+#define MODELS 8
+
+struct kept_model {
+    struct id id;
+    char prefix[16];
+    struct model *model;
+    uint64_t used;
+};
+
+struct warm {
+    struct kept_model models[MODELS];
+    struct id tokenizer_id;
+    struct tokenizer *tokenizer;
+    struct id trainer_id;
+    struct trainer *trainer;
+    uint64_t clock; /* counts uses */
+};
+
+int warm_new(struct warm **out, struct err *e)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? OK : err_set(e, E_NOMEM, "no memory");
+}
+
+void warm_free(struct warm *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < MODELS; i++)
+        model_free(w->models[i].model);
+    tokenizer_free(w->tokenizer);
+    trainer_free(w->trainer);
+    free(w);
+}
+
+int warm_model(const struct model **out, const struct task_context *c, const struct id *id,
+    const char *prefix, struct err *e)
+{
+    struct warm *w = c->warm;
+    struct kept_model *oldest = &w->models[0];
+
+    for (size_t i = 0; i < MODELS; i++) {
+        struct kept_model *k = &w->models[i];
+        if (k->model && id_equal(&k->id, id) && strcmp(k->prefix, prefix) == 0) {
+            k->used = ++w->clock;
+            *out = k->model;
+            return OK;
+        }
+        if (k->used < oldest->used)
+            oldest = k;
+    }
+    struct model *m;
+    int rc = model_load(&m, c->store, id, prefix, e);
+    if (rc != OK)
+        return rc;
+    model_free(oldest->model);
+    *oldest = (struct kept_model){ .id = *id, .model = m, .used = ++w->clock };
+    snprintf(oldest->prefix, sizeof oldest->prefix, "%s", prefix);
+    *out = m;
+    return OK;
+}
+
+int warm_tokenizer(const struct tokenizer **out, const struct task_context *c, const struct id *id,
+    struct err *e)
+{
+    struct warm *w = c->warm;
+    int rc = OK;
+
+    if (!w->tokenizer || !id_equal(&w->tokenizer_id, id)) {
+        tokenizer_free(w->tokenizer);
+        w->tokenizer = NULL;
+        rc = tokenizer_load(&w->tokenizer, c->store, id, e);
+        w->tokenizer_id = *id;
+    }
+    *out = w->tokenizer;
+    return rc;
+}
+
+struct trainer *warm_take_trainer(struct warm *w, const struct id *id)
+{
+    struct trainer *t = NULL;
+
+    if (w->trainer && id_equal(&w->trainer_id, id)) {
+        t = w->trainer;
+        w->trainer = NULL;
+    }
+    return t;
+}
+
+void warm_keep_trainer(struct warm *w, const struct id *id, struct trainer *takes)
+{
+    trainer_free(w->trainer);
+    w->trainer = takes;
+    w->trainer_id = *id;
+}

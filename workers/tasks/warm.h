@@ -1,0 +1,22 @@
+#ifndef WORKERS_TASKS_WARM_H
+#define WORKERS_TASKS_WARM_H
+
+#include "workers/model/model.h"
+#include "workers/tasks/task.h"
+#include "workers/text/tokenizer.h"
+
+/* What an executor keeps from task to task, by artifact id: a few models, a tokenizer and the
+ * trainer of the last segment. Never changes a result: what is kept is what would be read. */
+struct trainer;
+
+/* Borrowed until the next call of warm_model with other ids pushes it out: the last 8 stay. */
+int warm_model(const struct model **out, const struct task_context *c, const struct id *id,
+    const char *prefix, struct err *e);
+int warm_tokenizer(const struct tokenizer **out, const struct task_context *c, const struct id *id,
+    struct err *e);
+
+/* The trainer whose state artifact is `id`, or NULL; the caller owns it. */
+struct trainer *warm_take_trainer(struct warm *w, const struct id *id);
+void warm_keep_trainer(struct warm *w, const struct id *id, struct trainer *takes);
+
+#endif

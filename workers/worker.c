@@ -1,0 +1,522 @@
+#include "workers/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "proto/clock.h"
+#include "proto/log.h"
+#include "proto/socket.h"
+#include "proto/task.h"
+#include "store/store.h"
+#include "workers/child.h"
+#include "workers/math/engine.h"
+
+/* INVARIANTS
+ * (1) At most one attempt runs; further assignments wait in `queue`.
+ * (2) A result is kept in `finished` and told in every Hello until it is acknowledged.
+ * (3) Cut off for longer than the deadline (shorter than the orchestrator's patience), the worker
+ *     has stopped its executor before the orchestrator gives the task away. */
+
+#define HELLO_MS 1000
+#define QUEUE_MAX 64
+#define LINES_MAX 64 /* log lines in one message */
+
+struct worker {
+    const struct worker_options *o;
+    struct net *net;
+    struct socket *socket;
+    int signals;
+    char id[33], host[65];
+    struct id store;
+    int threads;
+    struct child *child;
+    Assignment *running;         /* NULL: idle */
+    int64_t started, times_out;  /* times_out 0: no limit */
+    Assignment *queue[QUEUE_MAX];
+    size_t n_queue;
+    Result **finished;
+    size_t n_finished;
+    char *lines[LINES_MAX];
+    size_t n_lines;
+    bool welcome, draining, stop;
+    int64_t heard, next_beat, beat_ms, deadline_ms;
+};
+
+static void post(struct worker *w, Envelope *m)
+{
+    struct err e = ERR_INIT;
+
+    if (socket_send(w->socket, NULL, m, &e) != OK)
+        log_debug("not sent: %s", e.msg); /* the orchestrator is away: a Hello tells all later */
+}
+
+/* ---- what the orchestrator is told ---- */
+
+static void say_hello(struct worker *w)
+{
+    Envelope m = ENVELOPE__INIT;
+    Hello h = HELLO__INIT;
+    AttemptRef *running[1];
+    size_t classes = 0;
+
+    while (numeric_classes()[classes])
+        classes++;
+    h.worker = w->id;
+    h.name = (char *)(uintptr_t)w->o->name;
+    h.host = w->host;
+    h.has_pid = h.has_cores = h.has_memory = h.has_store = h.has_engine = true;
+    h.pid = (uint32_t)getpid();
+    h.cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    h.memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    h.numeric_classes = (char **)(uintptr_t)numeric_classes();
+    h.n_numeric_classes = classes;
+    h.store = (ProtobufCBinaryData){ sizeof w->store.b, w->store.b };
+    h.engine = ENGINE_VERSION;
+    if (w->running) {
+        running[0] = w->running->attempt;
+        h.running = running;
+        h.n_running = 1;
+    }
+    h.finished = w->finished;
+    h.n_finished = w->n_finished;
+    m.kind_case = ENVELOPE__KIND_HELLO;
+    m.hello = &h;
+    post(w, &m);
+}
+
+static void beat(struct worker *w)
+{
+    Envelope m = ENVELOPE__INIT;
+    Heartbeat h = HEARTBEAT__INIT;
+    AttemptRef *running[1 + QUEUE_MAX];
+
+    if (w->running)
+        running[h.n_running++] = w->running->attempt;
+    for (size_t i = 0; i < w->n_queue; i++)
+        running[h.n_running++] = w->queue[i]->attempt;
+    h.running = running;
+    m.kind_case = ENVELOPE__KIND_HEARTBEAT;
+    m.heartbeat = &h;
+    post(w, &m);
+}
+
+static void send_lines(struct worker *w)
+{
+    Envelope m = ENVELOPE__INIT;
+    LogLines l = LOG_LINES__INIT;
+
+    if (w->n_lines && w->running) {
+        l.attempt = w->running->attempt;
+        l.lines = w->lines;
+        l.n_lines = w->n_lines;
+        m.kind_case = ENVELOPE__KIND_LOG_LINES;
+        m.log_lines = &l;
+        post(w, &m);
+    }
+    for (size_t i = 0; i < w->n_lines; i++)
+        free(w->lines[i]);
+    w->n_lines = 0;
+}
+
+static void take_line(void *ctx, const char *text)
+{
+    struct worker *w = ctx;
+    char *copy = strdup(text);
+
+    if (w->n_lines == LINES_MAX)
+        send_lines(w);
+    if (copy)
+        w->lines[w->n_lines++] = copy;
+}
+
+/* ---- attempts ---- */
+
+static bool same_attempt(const AttemptRef *a, const AttemptRef *b)
+{
+    return a->attempt == b->attempt && a->epoch == b->epoch && a->task.len == b->task.len
+        && memcmp(a->task.data, b->task.data, a->task.len) == 0;
+}
+
+static void end_child(struct worker *w)
+{
+    child_end(w->child);
+    w->child = NULL;
+}
+
+static void end_running(struct worker *w)
+{
+    send_lines(w);
+    message_free(w->running);
+    w->running = NULL;
+}
+
+/* Keeps a result (taking the outcome's answer or failure) and tells it. */
+static void finish(struct worker *w, TaskAnswer *answer, Failure *failure)
+{
+    Result **more = realloc(w->finished, (w->n_finished + 1) * sizeof *more);
+    Result *r = calloc(1, sizeof *r);
+    Envelope m = ENVELOPE__INIT;
+
+    if (!more || !r) {
+        log_error("no memory for a result: stopping");
+        exit(70);
+    }
+    result__init(r);
+    r->attempt = w->running->attempt;
+    w->running->attempt = NULL; /* moved */
+    r->kind_case = answer ? RESULT__KIND_ANSWER : RESULT__KIND_FAILURE;
+    if (answer)
+        r->answer = answer;
+    else
+        r->failure = failure;
+    w->finished = more;
+    w->finished[w->n_finished++] = r;
+    m.kind_case = ENVELOPE__KIND_RESULT;
+    m.result = r;
+    post(w, &m);
+    message_free(w->running);
+    w->running = NULL;
+}
+
+static void fail(struct worker *w, Cause cause, const char *text)
+{
+    Failure *f = calloc(1, sizeof *f);
+
+    send_lines(w);
+    if (f) {
+        failure__init(f);
+        f->has_cause = true;
+        f->cause = cause;
+        f->message = strdup(text);
+        finish(w, NULL, f);
+    }
+}
+
+/* Gives the next assignment to an executor of its class. */
+static void start_next(struct worker *w, int64_t now)
+{
+    struct err e = ERR_INIT;
+    int rc = OK;
+
+    if (w->running || w->n_queue == 0)
+        return;
+    w->running = w->queue[0];
+    memmove(w->queue, w->queue + 1, --w->n_queue * sizeof *w->queue);
+    const char *class = w->running->spec->numeric_class ? w->running->spec->numeric_class : "";
+    if (w->child && *class && strcmp(child_class(w->child), class) != 0)
+        end_child(w);
+    if (!w->child) {
+        struct child_options o = { w->o->home, class, w->threads };
+        rc = child_spawn(&w->child, &o, &e);
+    }
+    if (rc == OK)
+        rc = child_execute(w->child, w->running, (uint32_t)w->threads, &e);
+    w->started = now;
+    w->times_out = w->running->timeout > 0 ? now + (int64_t)(w->running->timeout * 1000) : 0;
+    if (rc == E_INPUT)
+        fail(w, CAUSE__BAD_INPUT, e.msg);
+    else if (rc != OK)
+        fail(w, CAUSE__CRASH, e.msg);
+}
+
+static void drop_all(struct worker *w)
+{
+    if (w->running) {
+        end_child(w);
+        end_running(w);
+    }
+    while (w->n_queue)
+        message_free(w->queue[--w->n_queue]);
+}
+
+/* ---- what the orchestrator says ---- */
+
+static void on_welcome(struct worker *w, Envelope *m)
+{
+    if (!w->welcome)
+        log_info("connected to %s", w->o->connect);
+    w->welcome = true;
+    w->beat_ms = m->welcome->heartbeat_ms;
+    w->deadline_ms = m->welcome->deadline_ms;
+}
+
+static void on_assign(struct worker *w, Envelope *m)
+{
+    Assign *a = m->assign;
+
+    for (size_t i = 0; i < a->n_assignments; i++) {
+        if (w->n_queue == QUEUE_MAX) {
+            log_warn("more than %d assignments: the rest is left to time out", QUEUE_MAX);
+            break;
+        }
+        w->queue[w->n_queue++] = a->assignments[i];
+        a->assignments[i] = NULL; /* taken */
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n_assignments; i++)
+        if (a->assignments[i])
+            a->assignments[kept++] = a->assignments[i];
+    a->n_assignments = kept;
+}
+
+static void on_revoke(struct worker *w, Envelope *m)
+{
+    for (size_t i = 0; i < m->revoke->n_attempts; i++) {
+        const AttemptRef *a = m->revoke->attempts[i];
+        if (w->running && same_attempt(w->running->attempt, a)) {
+            end_child(w);
+            end_running(w);
+        }
+        for (size_t k = 0; k < w->n_queue; k++)
+            if (same_attempt(w->queue[k]->attempt, a)) {
+                message_free(w->queue[k]);
+                memmove(w->queue + k, w->queue + k + 1, (--w->n_queue - k) * sizeof *w->queue);
+                break;
+            }
+    }
+}
+
+static void on_result_ack(struct worker *w, Envelope *m)
+{
+    for (size_t i = 0; i < m->result_ack->n_attempts; i++)
+        for (size_t k = 0; k < w->n_finished; k++)
+            if (same_attempt(w->finished[k]->attempt, m->result_ack->attempts[i])) {
+                message_free(w->finished[k]);
+                w->finished[k] = w->finished[--w->n_finished];
+                break;
+            }
+}
+
+static void on_challenge(struct worker *w, Envelope *m)
+{
+    (void)m;
+    say_hello(w);
+}
+
+static void on_ack(struct worker *w, Envelope *m)
+{
+    (void)w;
+    (void)m; /* any traffic counts as a sign of life */
+}
+
+static void on_drain(struct worker *w, Envelope *m)
+{
+    (void)m;
+    w->draining = true;
+}
+
+static void on_refused(struct worker *w, Envelope *m)
+{
+    log_error("refused by the orchestrator: %s", m->refused->message);
+    w->stop = true;
+}
+
+static const struct {
+    Envelope__KindCase kind;
+    void (*act)(struct worker *w, Envelope *m);
+} verbs[] = {
+    { ENVELOPE__KIND_WELCOME, on_welcome }, { ENVELOPE__KIND_ASSIGN, on_assign },
+    { ENVELOPE__KIND_REVOKE, on_revoke }, { ENVELOPE__KIND_RESULT_ACK, on_result_ack },
+    { ENVELOPE__KIND_CHALLENGE, on_challenge }, { ENVELOPE__KIND_HEARTBEAT_ACK, on_ack },
+    { ENVELOPE__KIND_DRAIN, on_drain }, { ENVELOPE__KIND_REFUSED, on_refused },
+};
+
+static int listen_all(struct worker *w, int64_t now, struct err *e)
+{
+    for (;;) {
+        Envelope *m = NULL;
+        struct peer peer;
+        int rc = socket_receive(w->socket, &peer, &m, e);
+        if (rc == E_PROTOCOL) {
+            log_warn("a message was refused: %s", e->msg);
+            continue;
+        }
+        if (rc != OK || !m)
+            return rc;
+        size_t i = 0;
+        while (i < sizeof verbs / sizeof *verbs && verbs[i].kind != m->kind_case)
+            i++;
+        w->heard = now;
+        if (i < sizeof verbs / sizeof *verbs)
+            verbs[i].act(w, m);
+        else
+            log_warn("the orchestrator sent a '%s'", message_kind(&m->base));
+        message_free(m);
+    }
+}
+
+/* ---- what the executor says ---- */
+
+static void child_ended(struct worker *w)
+{
+    Failure *f = NULL;
+    struct err e = ERR_INIT;
+
+    if (child_failure(&f, w->child, &e) != OK)
+        log_error("%s", e.msg);
+    else if (w->running)
+        log_warn("%s", f->message);
+    end_child(w);
+    send_lines(w);
+    if (w->running && f)
+        finish(w, NULL, f);
+    else
+        message_free(f);
+}
+
+static void on_outcome(struct worker *w, Outcome *o)
+{
+    child_log(w->child, take_line, w);
+    send_lines(w);
+    if (o->kind_case == OUTCOME__KIND_ANSWER)
+        finish(w, o->answer, NULL);
+    else
+        finish(w, NULL, o->failure);
+    o->kind_case = OUTCOME__KIND__NOT_SET; /* moved */
+}
+
+static void hear_child(struct worker *w)
+{
+    Envelope *m = NULL;
+    struct err e = ERR_INIT;
+    int rc = child_receive(w->child, &m, &e);
+
+    if (rc != OK || !m) {
+        child_ended(w);
+        return;
+    }
+    if (m->kind_case == ENVELOPE__KIND_PROGRESS && w->running)
+        post(w, m);
+    if (m->kind_case == ENVELOPE__KIND_OUTCOME && w->running)
+        on_outcome(w, m->outcome);
+    message_free(m);
+}
+
+/* ---- time ---- */
+
+static void keep_time(struct worker *w, int64_t now)
+{
+    if (now >= w->next_beat) {
+        if (w->welcome)
+            beat(w);
+        else
+            say_hello(w);
+        w->next_beat = now + (w->welcome ? w->beat_ms : HELLO_MS);
+        send_lines(w);
+    }
+    if (w->welcome && now - w->heard > w->deadline_ms) {
+        log_warn("no word from the orchestrator for %.1f s: stopping what runs",
+            (double)(now - w->heard) / 1000);
+        drop_all(w);
+        w->welcome = false;
+    }
+    if (w->running && w->times_out && now >= w->times_out) {
+        char text[80];
+        snprintf(text, sizeof text, "still not done after %.0f s", w->running->timeout);
+        end_child(w);
+        fail(w, CAUSE__TIMEOUT, text);
+    }
+}
+
+static int64_t wait_ms(const struct worker *w, int64_t now)
+{
+    int64_t until = w->next_beat;
+
+    if (w->times_out && w->running && w->times_out < until)
+        until = w->times_out;
+    return until > now ? until - now : 0;
+}
+
+static int turn(struct worker *w, struct err *e)
+{
+    struct socket *sockets[] = { w->socket };
+    int fds[3] = { w->signals };
+    size_t n = 1;
+    bool ready[4] = { 0 };
+    int64_t now = clock_ms();
+
+    if (w->child) {
+        fds[n++] = child_message_fd(w->child);
+        fds[n++] = child_log_fd(w->child);
+    }
+    int rc = socket_poll(sockets, 1, fds, n, ready, wait_ms(w, now), e);
+    if (rc != OK)
+        return rc;
+    now = clock_ms();
+    if (ready[1])
+        w->stop = true;
+    if (w->child && ready[3])
+        child_log(w->child, take_line, w);
+    if (w->child && ready[2])
+        hear_child(w);
+    rc = listen_all(w, now, e);
+    keep_time(w, now);
+    start_next(w, now);
+    if (w->draining && !w->running && w->n_queue == 0 && w->n_finished == 0)
+        w->stop = true;
+    return rc;
+}
+
+static int worker_open(struct worker *w, struct err *e)
+{
+    struct store *s = NULL;
+    uint8_t bytes[16];
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    w->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    if (w->signals < 0 || getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+        return err_errno(e, "starting a worker");
+    for (int i = 0; i < 16; i++)
+        snprintf(w->id + 2 * i, 3, "%02x", bytes[i]);
+    gethostname(w->host, sizeof w->host - 1);
+    w->threads = w->o->threads > 0 ? w->o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    w->beat_ms = HELLO_MS;
+    int rc = store_open(&s, w->o->home, true, e);
+    if (rc != OK)
+        return rc;
+    store_uuid(s, &w->store);
+    store_close(s);
+    rc = net_new(&w->net, e);
+    return rc == OK ? socket_connect(&w->socket, w->net, w->o->connect, e) : rc;
+}
+
+int worker_run(const struct worker_options *o, struct err *e)
+{
+    struct worker w = { .o = o, .signals = -1 };
+    Envelope bye = ENVELOPE__INIT;
+    Goodbye goodbye = GOODBYE__INIT;
+
+    if (o->die_with_parent) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() == 1)
+            return OK;
+    }
+    int rc = worker_open(&w, e);
+    while (rc == OK && !w.stop)
+        rc = turn(&w, e);
+    if (w.socket && w.welcome) {
+        bye.kind_case = ENVELOPE__KIND_GOODBYE;
+        bye.goodbye = &goodbye;
+        post(&w, &bye);
+    }
+    drop_all(&w);
+    end_child(&w);
+    socket_free(w.socket);
+    net_free(w.net);
+    for (size_t i = 0; i < w.n_finished; i++)
+        message_free(w.finished[i]);
+    free(w.finished);
+    close(w.signals);
+    return rc;
+}

@@ -1,0 +1,20 @@
+#ifndef WORKERS_WORKER_H
+#define WORKERS_WORKER_H
+
+#include <stdbool.h>
+
+#include "proto/err.h"
+
+struct worker_options {
+    const char *connect;   /* the orchestrator's url */
+    const char *home;      /* whose store is used */
+    const char *name;      /* for people; at most 64 bytes */
+    int threads;           /* 0: as many as cores */
+    bool die_with_parent;  /* end when the process that started this one ends */
+};
+
+/* The worker daemon: owns the socket, the heartbeats and the executor's life; never computes.
+ * Returns OK after SIGTERM, SIGINT or a Drain that has run dry. */
+int worker_run(const struct worker_options *o, struct err *e);
+
+#endif
