@@ -9,6 +9,7 @@
 
 #define NAME_BYTES 64
 #define PATH_BYTES 4096
+#define TASKS_MAX 4096 /* in one round of an evaluation */
 
 static const char name_help[] = "letters, digits, '_' and '-', at most 64";
 
@@ -338,7 +339,10 @@ static void agree_ppo(const struct drafts *d, const struct draft *one)
 static void agree_evaluate(const struct drafts *d, const struct draft *one)
 {
     static const char *const judges[] = { "reference", "reward_model" };
+    uint32_t shards = one->copy->evaluate->shards;
 
+    if (one->n_refs > TASKS_MAX / (shards ? shards : 1))
+        tell(d, one, at_key(one, "shards"), NULL, "more than %d tasks", TASKS_MAX);
     for (size_t i = 0; i < one->n_refs; i++) {
         const struct reference *r = &one->refs[i];
         if (!r->is_job || !r->port || strcmp(r->port->name, "model") != 0)

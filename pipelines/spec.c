@@ -146,16 +146,22 @@ int round_input(struct round *r, TaskSpec *task, const char *input, const char *
     return add_input(r, task, input, o);
 }
 
-int round_bound(struct round *r, TaskSpec *task, const char *port)
+int round_bound_at(struct round *r, TaskSpec *task, const char *input, const char *port, size_t i)
+{
+    const Output *o = slots_bound(r->slots, r->job, port, i);
+
+    if (!o)
+        return err_set(r->e, E_MISSING, "there is nothing for its input '%s'", port);
+    return add_input(r, task, input, o);
+}
+
+int round_bound(struct round *r, TaskSpec *task, const char *input, const char *port)
 {
     size_t n = round_ports(r, port);
     int rc = OK;
 
-    for (size_t i = 0; i < n && rc == OK; i++) {
-        const Output *o = slots_bound(r->slots, r->job, port, i);
-        rc = o ? add_input(r, task, port, o) :
-            err_set(r->e, E_MISSING, "there is nothing for its input '%s'", port);
-    }
+    for (size_t i = 0; i < n && rc == OK; i++)
+        rc = round_bound_at(r, task, input, port, i);
     return rc;
 }
 

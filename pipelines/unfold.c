@@ -49,15 +49,14 @@ size_t round_ports(const struct round *r, const char *port)
     return bindings_to(r->job, port);
 }
 
-int round_output(struct round *r, const char *name, const char *slot)
+int round_output(struct round *r, const char *name, const Output *from)
 {
     struct unfolding *u = r->out;
-    const Output *from = slots_get(r->slots, slot);
     Output **more, *copy = NULL;
     int rc;
 
     if (!from)
-        return err_set(r->e, E_MISSING, "there is no '%s'", slot);
+        return err_set(r->e, E_MISSING, "there is no '%s'", name);
     more = realloc(u->outputs, (u->n_outputs + 1) * sizeof(*more));
     if (!more)
         return err_set(r->e, E_NOMEM, "out of memory");
@@ -70,6 +69,15 @@ int round_output(struct round *r, const char *name, const char *slot)
     more[u->n_outputs++] = copy;
     u->what = UNFOLD_DONE;
     return copy->name ? OK : err_set(r->e, E_NOMEM, "out of memory");
+}
+
+int round_model(struct round *r, const char *slot)
+{
+    int rc = round_output(r, "checkpoint", slots_get(r->slots, slot));
+
+    if (rc == OK)
+        rc = round_output(r, "tokenizer", slots_bound(r->slots, r->job, "tokenizer", 0));
+    return rc;
 }
 
 int unfold(struct unfolding *out, const struct plan_job *job, const struct slots *slots,

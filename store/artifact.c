@@ -44,7 +44,8 @@ struct artifact_writer {
     struct err err;
 };
 
-int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e)
+int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind,
+    struct err *e)
 {
     struct artifact_writer *w = calloc(1, sizeof *w);
 

@@ -5,7 +5,7 @@
 
 #include "store/store_int.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as in memory");
 _Static_assert(sizeof(float) == 4, "float32");
 
 #define LENGTH_BYTES 8

@@ -14,7 +14,8 @@ int checkpoint_create(struct checkpoint_writer **out, struct store *s, ArtifactK
     const CheckpointHeader *header, struct err *e);
 /* The next tensor's floats; borrows. */
 int checkpoint_put(struct checkpoint_writer *w, const float *p, size_t n, struct err *e);
-int checkpoint_commit(struct checkpoint_writer *w, const char *name, Output **out, struct err *e); /* takes w */
+/* Takes w, freed even on failure. */
+int checkpoint_commit(struct checkpoint_writer *w, const char *name, Output **out, struct err *e);
 void checkpoint_abort(struct checkpoint_writer *w);
 
 struct checkpoint_reader;
@@ -22,7 +23,8 @@ int checkpoint_open(struct checkpoint_reader **out, struct store *s, const struc
     struct err *e); /* either kind */
 const CheckpointHeader *checkpoint_header(const struct checkpoint_reader *r);
 /* Reads a whole tensor; n floats must be its size. E_MISSING, E_CORRUPT. */
-int checkpoint_get(struct checkpoint_reader *r, const char *tensor, float *p, size_t n, struct err *e);
+int checkpoint_get(struct checkpoint_reader *r, const char *tensor, float *p, size_t n,
+    struct err *e);
 void checkpoint_close(struct checkpoint_reader *r);
 
 #endif

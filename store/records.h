@@ -9,7 +9,8 @@ struct records_writer;
 int records_create(struct records_writer **out, struct store *s, ArtifactKind kind, struct err *e);
 int records_add(struct records_writer *w, const ProtobufCMessage *m, struct err *e);
 int records_fact(struct records_writer *w, const char *name, int64_t value, struct err *e);
-int records_commit(struct records_writer *w, const char *name, Output **out, struct err *e); /* takes w */
+/* Takes w, freed even on failure. */
+int records_commit(struct records_writer *w, const char *name, Output **out, struct err *e);
 void records_abort(struct records_writer *w);
 
 struct records_reader;
@@ -21,7 +22,9 @@ uint64_t records_count(const struct records_reader *r);
 void records_close(struct records_reader *r);
 
 /* Takes a file or a folder (recursively, names in byte order, dot-files left out) into the store
- * as FILES; fact `files`, `bytes`, and `split` (enum Split) as given. *out freed by message_free. */
+ * as FILES; fact `files`, `bytes`, and `split` (enum Split) as given. Links to files are read,
+ * links to folders are not followed. E_INPUT: it cannot be read, or a folder has no files.
+ * *out freed by message_free. */
 int files_take(Output **out, struct store *s, const char *path, int split, struct err *e);
 
 /* Calls each(ctx, path, bytes) for every file of a FILES or REPORT artifact; stops at the first

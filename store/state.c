@@ -229,16 +229,6 @@ int state_delete(struct state_txn *t, enum state_table table, struct state_key k
 
 /* ---- ranges ---- */
 
-/* Goes to the first entry at or behind k, or with `backwards` to the last one before it. */
-static int seek(MDB_cursor *c, MDB_val *k, MDB_val *value, bool backwards)
-{
-    int rc = mdb_cursor_get(c, k, value, MDB_SET_RANGE);
-
-    if (!backwards)
-        return rc;
-    return mdb_cursor_get(c, k, value, rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
-}
-
 /* The least key above all those that begin with prefix; false: there is none. */
 static bool key_after(struct state_key *out, const struct state_key *prefix)
 {
@@ -256,25 +246,15 @@ static int seek_prefix(MDB_cursor *c, MDB_val *k, MDB_val *value, const struct s
 {
     struct state_key from = *prefix;
     bool bounded = backwards ? key_after(&from, prefix) : prefix->n > 0;
+    int rc;
 
     if (!bounded)
         return mdb_cursor_get(c, k, value, backwards ? MDB_LAST : MDB_FIRST);
     *k = (MDB_val){ from.n, from.b };
-    return seek(c, k, value, backwards);
-}
-
-/* The entry beside `key`, which each() may have changed or deleted: a cursor of a writing
- * transaction may not stand where it was. */
-static int seek_beside(MDB_cursor *c, MDB_val *k, MDB_val *value, struct state_key *key,
-    bool backwards)
-{
-    int rc;
-
-    *k = (MDB_val){ key->n, key->b };
-    rc = seek(c, k, value, backwards);
-    if (rc == 0 && !backwards && k->mv_size == key->n && memcmp(k->mv_data, key->b, key->n) == 0)
-        rc = mdb_cursor_get(c, k, value, MDB_NEXT);
-    return rc;
+    rc = mdb_cursor_get(c, k, value, MDB_SET_RANGE);
+    if (!backwards)
+        return rc;
+    return mdb_cursor_get(c, k, value, rc == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
 }
 
 static bool has_prefix(MDB_val k, const struct state_key *prefix)
@@ -304,7 +284,7 @@ int state_each(struct state_txn *t, enum state_table table, struct state_key pre
             answer = each(ctx, key, m, e);
         if (answer != OK)
             break;
-        rc = seek_beside(c, &k, &value, &key, backwards);
+        rc = mdb_cursor_get(c, &k, &value, backwards ? MDB_PREV : MDB_NEXT);
     }
     mdb_cursor_close(c);
     if (rc != 0 && rc != MDB_NOTFOUND)

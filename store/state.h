@@ -35,7 +35,8 @@ struct state_key {
     uint8_t b[32];
     uint8_t n;
 };
-struct state_key key_numbers(int n, uint64_t a, uint64_t b, uint64_t c); /* 8 bytes each, big-endian */
+/* 8 bytes each, big-endian. */
+struct state_key key_numbers(int n, uint64_t a, uint64_t b, uint64_t c);
 struct state_key key_id(const struct id *id);
 
 int state_begin(struct state_txn **out, struct state *s, bool write, struct err *e);
@@ -50,7 +51,8 @@ int state_get(struct state_txn *t, enum state_table table, struct state_key key,
 int state_delete(struct state_txn *t, enum state_table table, struct state_key key, struct err *e);
 
 /* Every record whose key begins with `prefix`, in order of keys (last first when `backwards`),
- * until each() returns nonzero (1: stop, negative: error). each() must not write to the table. m belongs to the caller of each. */
+ * until each() returns nonzero (1: stop, negative: error). each() must not write to the table; it
+ * takes m. OK when it was stopped. */
 int state_each(struct state_txn *t, enum state_table table, struct state_key prefix, bool backwards,
     const ProtobufCMessageDescriptor *type,
     int (*each)(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e), void *ctx,

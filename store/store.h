@@ -30,7 +30,8 @@ int store_manifest(Manifest **out, struct store *s, const struct id *artifact, s
 
 /* ---- writing: streamed; the artifact exists after commit and not before ---- */
 struct artifact_writer;
-int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e);
+int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind,
+    struct err *e);
 int artifact_write(struct artifact_writer *w, const void *p, size_t n, struct err *e); /* copies */
 int artifact_fact(struct artifact_writer *w, const char *name, int64_t value, struct err *e);
 /* Takes w, freed even on failure. `out` gets name, id, kind and facts (malloc'ed; freed by

@@ -43,7 +43,8 @@ static const float *take(const float *from, const char *name, size_t row)
     const struct tensor *t = model_tensor(model, name);
 
     assert_non_null(t);
-    memcpy(model->params + t->offset + row * t->cols, from, (t->rows - row) * t->cols * sizeof *from);
+    memcpy(
+        model->params + t->offset + row * t->cols, from, (t->rows - row) * t->cols * sizeof *from);
     return from + (t->rows - row) * t->cols;
 }
 
@@ -89,7 +90,7 @@ static void read_model(void)
     p = take_layers(p, "attention.wqkv", dim + kv, kv);
     p = take_layers(p, "attention.wo", 0, 0);
     p = take_layers(p, "feed_forward_norm.weight", 0, 0);
-    p = take_layers(p, "feed_forward.w_up", 0, (size_t)h.hidden);                /* gate */
+    p = take_layers(p, "feed_forward.w_up", 0, (size_t)h.hidden); /* gate */
     p = take_layers(p, "feed_forward.w_down", 0, 0);
     p = take_layers(p, "feed_forward.w_up", (size_t)h.hidden, (size_t)h.hidden); /* up */
     p = take(p, "final_norm.weight", 0);
@@ -164,9 +165,9 @@ static void the_model_tells_the_known_story(void **state)
     const int32_t bos = BOS;
     int32_t tokens[NEW_TOKENS];
     struct generation g = { .prompt = &bos, .n_prompt = 1, .tokens = tokens };
-    const struct generator_options o = { .sampler = { .temperature = 0, .top_p = 1 },
-        .max_new = NEW_TOKENS,
-        .slots = 1 };
+    const struct generator_options o = {
+        .sampler = { .temperature = 0, .top_p = 1 }, .max_new = NEW_TOKENS, .slots = 1
+    };
     size_t n;
     char *ids = fixture("expected_greedy_200_ids.txt", &n), *at = ids;
 

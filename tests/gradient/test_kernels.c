@@ -377,6 +377,41 @@ static void check_rows_nt(const struct kernels *k, size_t n, size_t c)
         assert_close(alone[o], y[o] - b[o], 1e-5, "rows_nt without bias", o);
 }
 
+#define GEMM_COLUMNS 70
+/* in: a[n,c], b[c,70]; y = 1 + a b */
+static void plain_gemm(double *y, const struct problem *p, const double *in)
+{
+    const double *b = in + p->n * p->c;
+
+    for (size_t i = 0; i < p->n * GEMM_COLUMNS; i++) {
+        y[i] = 1;
+        for (size_t j = 0; j < p->c; j++)
+            y[i] += in[i / GEMM_COLUMNS * p->c + j] * b[j * GEMM_COLUMNS + i % GEMM_COLUMNS];
+    }
+}
+
+static void check_gemm(const struct kernels *k, size_t n, size_t c)
+{
+    static float y[ROOM], transposed[GEMM_COLUMNS * 257];
+    const float *b;
+
+    if (c > 40)
+        c = 40;
+    n += 11;
+    set_up(k, n, c, n * c + c * GEMM_COLUMNS, n * GEMM_COLUMNS);
+    b = P.x + n * c;
+    for (size_t i = 0; i < c * GEMM_COLUMNS; i++)
+        transposed[i % GEMM_COLUMNS * c + i / GEMM_COLUMNS] = b[i];
+    for (size_t i = 0; i < n * GEMM_COLUMNS; i++)
+        y[i] = 1;
+    k->gemm(y, GEMM_COLUMNS, P.x, c, b, GEMM_COLUMNS, 1, n, GEMM_COLUMNS, c, 1);
+    assert_forward("gemm", plain_gemm, y, n * GEMM_COLUMNS);
+    k->gemm(y, GEMM_COLUMNS, P.x, c, transposed, 1, c, n, GEMM_COLUMNS, c, 0);
+    for (size_t i = 0; i < n * GEMM_COLUMNS; i++)
+        y[i] += 1;
+    assert_forward("gemm of a transposed matrix", plain_gemm, y, n * GEMM_COLUMNS);
+}
+
 #define INV_TEMPERATURE 0.8f
 static int32_t target_of(size_t row, size_t v)
 {
@@ -578,6 +613,7 @@ SHAPES(gelu_and_its_gradient, check_gelu)
 SHAPES(swiglu_and_its_gradient, check_swiglu)
 SHAPES(rotary_positions_and_their_inverse, check_rope)
 SHAPES(few_rows_times_columns, check_rows_nt)
+SHAPES(products_of_matrices, check_gemm)
 SHAPES(log_probability_and_entropy_and_gradient, check_log_softmax)
 SHAPES(vectors_add_scale_mix_and_multiply, check_vectors)
 SHAPES(adamw_follows_the_paper, check_adamw)
@@ -594,6 +630,7 @@ int main(void)
         cmocka_unit_test(attention_and_its_gradient),
         cmocka_unit_test(attention_of_a_row_depends_on_earlier_rows_alone),
         cmocka_unit_test(few_rows_times_columns),
+        cmocka_unit_test(products_of_matrices),
         cmocka_unit_test(log_probability_and_entropy_and_gradient),
         cmocka_unit_test(vectors_add_scale_mix_and_multiply),
         cmocka_unit_test(adamw_follows_the_paper),

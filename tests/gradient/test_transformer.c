@@ -23,7 +23,15 @@
 #define ELEMENTS 48 /* checked of each tensor, at most */
 #define SEED 11
 
-enum { WIDTH = 24, HEADS = 4, HEAD = WIDTH / HEADS, HIDDEN = 40, CONTEXT = 9, VOCAB = 19, LAYERS = 2 };
+enum {
+    WIDTH = 24,
+    HEADS = 4,
+    HEAD = WIDTH / HEADS,
+    HIDDEN = 40,
+    CONTEXT = 9,
+    VOCAB = 19,
+    LAYERS = 2
+};
 enum { SEQUENCES = 4, TOKENS = 17 };
 
 static const uint32_t starts[SEQUENCES + 1] = { 0, 1, 6, 15, 17 };
@@ -37,7 +45,8 @@ static const struct variant {
 } variants[] = {
     { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false },
     { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false },
-    { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true, false },
+    { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true,
+        false },
     { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true },
     { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false },
     { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false },
@@ -77,7 +86,8 @@ static void normalise(double *y, const double *x, const double *w, const double 
         y[i] = (x[i] - mean) / sqrt(square + eps) * w[i] + (b != NULL ? b[i] : 0);
 }
 
-static void linear(double *y, const double *x, const double *w, const double *b, size_t in, size_t out)
+static void linear(
+    double *y, const double *x, const double *w, const double *b, size_t in, size_t out)
 {
     for (size_t o = 0; o < out; o++) {
         y[o] = b != NULL ? b[o] : 0;
@@ -135,8 +145,8 @@ static void feed_forward(const struct reference *r, int layer, double *x)
 
     normalise(h, x, weight(r, layer, "feed_forward_norm.weight"),
         weight(r, layer, "feed_forward_norm.bias"), r->m->config.norm_eps);
-    linear(up, h, weight(r, layer, "feed_forward.w_up"), weight(r, layer, "feed_forward.b_up"), WIDTH,
-        r->llama ? 2 * HIDDEN : HIDDEN);
+    linear(up, h, weight(r, layer, "feed_forward.w_up"), weight(r, layer, "feed_forward.b_up"),
+        WIDTH, r->llama ? 2 * HIDDEN : HIDDEN);
     activate(r, act, up);
     linear(y, act, weight(r, layer, "feed_forward.w_down"), weight(r, layer, "feed_forward.b_down"),
         HIDDEN, WIDTH);
@@ -159,8 +169,9 @@ static void attention(const struct reference *r, int layer, double (*x)[WIDTH], 
         }
     }
     for (size_t t = 0; t < n; t++) {
-        attend(r, h, (const double(*)[3 * WIDTH])qkv, t);
-        linear(y, h, weight(r, layer, "attention.wo"), weight(r, layer, "attention.bo"), WIDTH, WIDTH);
+        attend(r, h, (const double(*)[3 * WIDTH]) qkv, t);
+        linear(
+            y, h, weight(r, layer, "attention.wo"), weight(r, layer, "attention.bo"), WIDTH, WIDTH);
         for (int i = 0; i < WIDTH; i++)
             x[t][i] += y[i];
     }
@@ -177,15 +188,16 @@ static double head(const struct reference *r, const double *h, int32_t target)
     }
     if (target < 0)
         return 0;
-    linear(logits, h, output != NULL ? output : weight(r, -1, "token_embedding"), NULL, WIDTH, VOCAB);
+    linear(
+        logits, h, output != NULL ? output : weight(r, -1, "token_embedding"), NULL, WIDTH, VOCAB);
     for (int i = 0; i < VOCAB; i++)
         sum += exp(logits[i] / (double)temperature);
     return logits[target] / (double)temperature - log(sum);
 }
 
 /* Log-probabilities (or values) of one sequence. */
-static void sequence(const struct reference *r, double *out, const int32_t *tokens,
-    const int32_t *target, size_t n)
+static void sequence(
+    const struct reference *r, double *out, const int32_t *tokens, const int32_t *target, size_t n)
 {
     const double *embedding = weight(r, -1, "token_embedding");
     const double *positions = weight(r, -1, "position_embedding");
@@ -283,8 +295,9 @@ static void set_up(struct fixture *f, const struct variant *v)
         f->target[i] = i % 5 == 3 ? -1 : (int32_t)(words[1] % VOCAB);
     }
     rng_normal(f->g, TOKENS, SEED, RNG_NOISE, 0);
-    f->batch = (struct batch){ .n_sequences = SEQUENCES, .n_tokens = TOKENS, .start = starts,
-        .tokens = f->tokens };
+    f->batch = (struct batch){
+        .n_sequences = SEQUENCES, .n_tokens = TOKENS, .start = starts, .tokens = f->tokens
+    };
 }
 
 static void tear_down(struct fixture *f)
@@ -303,8 +316,8 @@ static void run_backward(struct fixture *f)
         transformer_values(f->w, &f->engine, f->m, f->result);
         transformer_backward_values(f->w, &f->engine, f->m, f->grad, f->g);
     } else {
-        transformer_backward_log_probs(f->w, &f->engine, f->m, f->grad, f->target, f->g,
-            temperature, f->result);
+        transformer_backward_log_probs(
+            f->w, &f->engine, f->m, f->grad, f->target, f->g, temperature, f->result);
     }
 }
 

@@ -40,6 +40,7 @@ void sim_cut_off_holder_of(struct sim *s, const char *job, int64_t ms);
 void sim_fail_attempt_of(struct sim *s, const char *job, int cause); /* the one that runs now */
 void sim_kill_orchestrator(struct sim *s, int64_t down_ms); /* between a turn's decisions and its commit */
 void sim_cancel(struct sim *s, const char *job);            /* NULL: the run */
+void sim_submit_again(struct sim *s);
 void sim_label(struct sim *s, const char *job, int rankings);
 
 /* ---- what is durable about the first run ---- */

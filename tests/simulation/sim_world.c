@@ -577,6 +577,12 @@ void sim_cancel(struct sim *s, const char *job)
     ask(s, &m);
 }
 
+void sim_submit_again(struct sim *s)
+{
+    s->opts.runs = s->submitted + 1;
+    client_asks(s);
+}
+
 void sim_label(struct sim *s, const char *job, int rankings)
 {
     Envelope m = ENVELOPE__INIT;

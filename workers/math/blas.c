@@ -151,6 +151,7 @@ static void gemm_by_rows(struct pool *p, float *c, const float *x, const float *
     size_t n, size_t k, bool transposed, bool add)
 {
     blas_setup();
+    assert(k > 0);
     rows = gemm_rows(rows);
     size_t tiles = power_of_two(rows / TILE_ROWS, TILES);
     if (rows / tiles > TILE_ROWS_MAX)

@@ -39,8 +39,8 @@ static void swiglu(const struct kernels *k, float *y, const float *x, size_t n, 
     k->swiglu(y, x, n, h);
 }
 
-static void swiglu_backward(const struct kernels *k, float *dx, const float *dy, const float *x,
-    size_t n, size_t h)
+static void swiglu_backward(
+    const struct kernels *k, float *dx, const float *dy, const float *x, size_t n, size_t h)
 {
     k->swiglu_backward(dx, dy, x, n, h);
 }
@@ -50,8 +50,8 @@ static void gelu(const struct kernels *k, float *y, const float *x, size_t n, si
     k->gelu(y, x, n * h);
 }
 
-static void gelu_backward(const struct kernels *k, float *dx, const float *dy, const float *x,
-    size_t n, size_t h)
+static void gelu_backward(
+    const struct kernels *k, float *dx, const float *dy, const float *x, size_t n, size_t h)
 {
     k->gelu_backward(dx, dy, x, n * h);
 }

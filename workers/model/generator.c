@@ -15,10 +15,11 @@
  * (1) A row's results have the same bits whatever the other rows are: every product is rows_nt,
  *     never a GEMM, and every kernel works row by row.
  * (2) The random number of a sequence's token at `position` (the prompt's first is 0) is
- *     rng_uniform(seed, RNG_SAMPLE, position, item + (options.step << 32)): items are below 2^32. */
+ *     rng_uniform(seed, RNG_SAMPLE, position, item + (options.step << 32)): items are below 2^32.
+ */
 
-#define ROWS_MIN 256     /* rows of a step, at least: prompts are taken in pieces of this size */
-#define DENSE_ROWS 32    /* tiles of a product */
+#define ROWS_MIN 256  /* rows of a step, at least: prompts are taken in pieces of this size */
+#define DENSE_ROWS 32 /* tiles of a product */
 #define DENSE_COLUMNS 64
 #define NORM_ROWS 16
 
@@ -60,7 +61,8 @@ struct session {
 /* ---- memory ---- */
 
 /* Calls take(ctx, p, count) for every buffer of the session: to measure and to lay out. */
-static void each_buffer(struct session *g, void (*take)(void *ctx, void *p, size_t count), void *ctx)
+static void each_buffer(
+    struct session *g, void (*take)(void *ctx, void *p, size_t count), void *ctx)
 {
     const struct shape *s = &g->s;
     size_t cache = s->layers * g->n_slots * s->kv * g->capacity, rows = g->max_rows;
@@ -249,8 +251,8 @@ static void embed_tile(void *ctx, size_t tile)
     const float *positions = g->weight[POSITION_EMBEDDING];
 
     for (size_t r = first; r < first + n; r++) {
-        memcpy(g->x + r * c, g->weight[TOKEN_EMBEDDING] + (size_t)g->token[r] * c,
-            c * sizeof(float));
+        memcpy(
+            g->x + r * c, g->weight[TOKEN_EMBEDDING] + (size_t)g->token[r] * c, c * sizeof(float));
         if (positions != NULL)
             g->k->add(g->x + r * c, positions + (size_t)g->position[r] * c, c);
     }
@@ -278,8 +280,8 @@ static void remember_tile(void *ctx, size_t tile)
     size_t first, n = tile_rows(g, tile, &first);
 
     if (g->f->rotary)
-        g->k->rope(g->qkv + first * s->qkv, g->rope, g->position + first, n,
-            s->heads + s->kv_heads, s->head, s->qkv, 1);
+        g->k->rope(g->qkv + first * s->qkv, g->rope, g->position + first, n, s->heads + s->kv_heads,
+            s->head, s->qkv, 1);
     for (size_t r = first; r < first + n; r++) {
         const float *key = g->qkv + r * s->qkv + s->width, *value = key + s->kv;
         for (size_t head = 0; head < s->kv_heads; head++) {
@@ -388,8 +390,8 @@ static void pick_tile(void *ctx, size_t pick)
     const struct running *r = &g->slots[g->pick_slot[pick]];
     size_t v = g->s.vocab;
     float *logits = g->logits + pick * v, *probability = g->probability + pick * v;
-    double u = rng_uniform(g->o->seed, RNG_SAMPLE, (uint32_t)r->fed,
-        r->g->item + ((uint64_t)g->o->step << 32));
+    double u = rng_uniform(
+        g->o->seed, RNG_SAMPLE, (uint32_t)r->fed, r->g->item + ((uint64_t)g->o->step << 32));
 
     for (size_t i = 0; i < g->o->n_banned; i++)
         logits[g->o->banned[i]] = -INFINITY;
@@ -411,8 +413,10 @@ static int append_picked(struct session *g, struct err *e)
         struct running *r = &g->slots[g->pick_slot[i]];
         struct generation *x = r->g;
         if (g->picked[i] < 0)
-            return err_set(e, E_INVARIANT, "sequence %llu, position %zu: no token has a "
-                "probability; the logits are not finite", (unsigned long long)x->item, r->fed);
+            return err_set(e, E_INVARIANT,
+                "sequence %llu, position %zu: no token has a "
+                "probability; the logits are not finite",
+                (unsigned long long)x->item, r->fed);
         x->tokens[x->n_tokens++] = g->picked[i];
         x->ended = is_stop(g->o, g->picked[i]);
         if (x->ended || x->n_prompt + x->n_tokens == r->limit) {
@@ -423,8 +427,8 @@ static int append_picked(struct session *g, struct err *e)
     return OK;
 }
 
-static int run_session(struct session *g, int (*progress)(void *ctx, size_t done), void *ctx,
-    struct err *e)
+static int run_session(
+    struct session *g, int (*progress)(void *ctx, size_t done), void *ctx, struct err *e)
 {
     int rc = OK;
 

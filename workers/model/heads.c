@@ -96,8 +96,8 @@ void transformer_log_probs(struct workspace *w, const struct engine *en, const s
     }
 }
 
-void transformer_logits(struct workspace *w, const struct engine *en, const struct model *m,
-    size_t i, float *logits)
+void transformer_logits(
+    struct workspace *w, const struct engine *en, const struct model *m, size_t i, float *logits)
 {
     struct pass p;
     struct chunk c;
@@ -175,11 +175,11 @@ static void values_tile(void *ctx, size_t tile)
 
     for (size_t r = first; r < first + n; r++)
         v->value[r] = (float)(p->k->dot(p->w->final + r * c, p->weight[SCORE_W], c) +
-            (double)*p->weight[SCORE_B]);
+                              (double)*p->weight[SCORE_B]);
 }
 
-void transformer_values(struct workspace *w, const struct engine *en, const struct model *m,
-    float *value)
+void transformer_values(
+    struct workspace *w, const struct engine *en, const struct model *m, float *value)
 {
     struct values v = { .value = value };
 
@@ -212,8 +212,8 @@ void transformer_backward_values(struct workspace *w, const struct engine *en,
     pass_begin(&v.p, w, en, m);
     v.p.grad = grad;
     pool_run(v.p.pool, v.p.tiles, values_backward_tile, &v);
-    gemm_tn(v.p.pool, grad + layout_offset(&v.p.layout, SCORE_W, 0), g, w->final, v.p.n, 1,
-        w->s.width);
+    gemm_tn(
+        v.p.pool, grad + layout_offset(&v.p.layout, SCORE_W, 0), g, w->final, v.p.n, 1, w->s.width);
     bias = layout_offset(&v.p.layout, SCORE_B, 0);
     for (size_t r = 0; r < v.p.n; r++)
         sum += (double)g[r];

@@ -28,8 +28,8 @@ static int check_ranges(const ModelConfig *c, struct err *e)
         uint32_t value;
         memcpy(&value, (const char *)c + ranges[i].field, sizeof value);
         if (value < 1 || value > ranges[i].max)
-            return err_set(e, E_INPUT, "model.%s: %u is not in 1..%u", ranges[i].name, value,
-                ranges[i].max);
+            return err_set(
+                e, E_INPUT, "model.%s: %u is not in 1..%u", ranges[i].name, value, ranges[i].max);
     }
     return OK;
 }
@@ -37,14 +37,14 @@ static int check_ranges(const ModelConfig *c, struct err *e)
 static int check_shape(const ModelConfig *c, struct err *e)
 {
     if (c->width % c->heads != 0)
-        return err_set(e, E_INPUT, "model.heads: %u does not divide the width %u", c->heads,
-            c->width);
+        return err_set(
+            e, E_INPUT, "model.heads: %u does not divide the width %u", c->heads, c->width);
     if (c->width / c->heads % 2 != 0)
         return err_set(e, E_INPUT, "model.heads: width %u / heads %u = %u is not even", c->width,
             c->heads, c->width / c->heads);
     if (c->heads % c->kv_heads != 0)
-        return err_set(e, E_INPUT, "model.kv_heads: %u does not divide the heads %u", c->kv_heads,
-            c->heads);
+        return err_set(
+            e, E_INPUT, "model.kv_heads: %u does not divide the heads %u", c->kv_heads, c->heads);
     if (!(c->rope_theta >= 1 && c->rope_theta <= 1e9))
         return err_set(e, E_INPUT, "model.rope_theta: %g is not in 1..1e9", c->rope_theta);
     if (!(c->norm_eps > 0 && c->norm_eps <= 1))
@@ -184,7 +184,8 @@ enum scope { FRONT, LAYER, BACK };
 #define ONE SIZE_MAX
 #define OF(field) offsetof(struct shape, field)
 
-/* In the order in which they lie, which is the slots'. Rows and columns name a member of struct shape. */
+/* In the order in which they lie, which is the slots'. Rows and columns name a member of struct
+ * shape. */
 static const struct row {
     enum scope scope;
     const char *name;
@@ -193,18 +194,19 @@ static const struct row {
     float (*init)(const ModelConfig *c);
     bool (*decay)(const ModelConfig *c);
 } table[] = {
-    [TOKEN_EMBEDDING] = { FRONT, "token_embedding", OF(vocab), OF(width), always, normal, when_tied },
+    [TOKEN_EMBEDDING] = { FRONT, "token_embedding", OF(vocab), OF(width), always, normal,
+        when_tied },
     [POSITION_EMBEDDING] = { FRONT, "position_embedding", OF(context), OF(width), with_positions,
         normal, never },
     [ATTENTION_NORM_W] = { LAYER, "attention_norm.weight", ONE, OF(width), always, ones, never },
-    [ATTENTION_NORM_B] = { LAYER, "attention_norm.bias", ONE, OF(width), with_biases, zeros, never },
+    [ATTENTION_NORM_B] = { LAYER, "attention_norm.bias", ONE, OF(width), with_biases, zeros,
+        never },
     [WQKV] = { LAYER, "attention.wqkv", OF(qkv), OF(width), always, normal, always },
     [BQKV] = { LAYER, "attention.bqkv", ONE, OF(qkv), with_qkv_bias, zeros, never },
     [WO] = { LAYER, "attention.wo", OF(width), OF(width), always, residual, always },
     [BO] = { LAYER, "attention.bo", ONE, OF(width), with_biases, zeros, never },
     [FFN_NORM_W] = { LAYER, "feed_forward_norm.weight", ONE, OF(width), always, ones, never },
-    [FFN_NORM_B] = { LAYER, "feed_forward_norm.bias", ONE, OF(width), with_biases, zeros,
-        never },
+    [FFN_NORM_B] = { LAYER, "feed_forward_norm.bias", ONE, OF(width), with_biases, zeros, never },
     [W_UP] = { LAYER, "feed_forward.w_up", OF(up), OF(width), always, normal, always },
     [B_UP] = { LAYER, "feed_forward.b_up", ONE, OF(up), with_biases, zeros, never },
     [W_DOWN] = { LAYER, "feed_forward.w_down", OF(width), OF(hidden), always, residual, always },
@@ -230,9 +232,8 @@ static size_t extent(const struct shape *s, size_t field)
 
 static void fill(struct tensor *t, const struct row *r, const ModelConfig *c, size_t layer)
 {
-    int n = r->scope == LAYER
-        ? snprintf(t->name, sizeof t->name, "layers.%zu.%s", layer, r->name)
-        : snprintf(t->name, sizeof t->name, "%s", r->name);
+    int n = r->scope == LAYER ? snprintf(t->name, sizeof t->name, "layers.%zu.%s", layer, r->name)
+                              : snprintf(t->name, sizeof t->name, "%s", r->name);
 
     assert(n > 0 && (size_t)n < sizeof t->name);
     t->decay = r->decay(c);
@@ -287,8 +288,8 @@ size_t layout_offset(const struct layout *l, enum slot slot, size_t layer)
     return offset + layer * l->layer_stride;
 }
 
-void layout_weights(const float *out[SLOTS], const struct layout *l, const float *params,
-    size_t layer)
+void layout_weights(
+    const float *out[SLOTS], const struct layout *l, const float *params, size_t layer)
 {
     for (enum slot slot = 0; slot < SLOTS; slot++) {
         size_t offset = layout_offset(l, slot, layer);

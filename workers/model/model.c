@@ -84,8 +84,8 @@ int model_copy(struct model **out, const struct model *m, struct err *e)
     return rc;
 }
 
-int model_with_scalar_head(struct model **out, const struct model *body, uint64_t seed,
-    struct err *e)
+int model_with_scalar_head(
+    struct model **out, const struct model *body, uint64_t seed, struct err *e)
 {
     ModelConfig c = body->config;
     struct model *m = NULL;

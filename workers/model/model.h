@@ -15,12 +15,12 @@ struct tensor {
     char name[48];       /* "layers.3.attention.wq" */
     size_t offset;       /* floats from the start; multiple of 16 */
     size_t rows, cols;   /* rows = 1 for vectors */
-    bool decay;          /* weight decay applies: matrices only */
+    bool decay;          /* weight decay applies: matrices; of embeddings, one tied to the output */
     float init;          /* standard deviation of the initial normal; 0: zeros; -1: ones */
 };
 
 struct model {
-    ModelConfig config;      /* resolved: no zeros left where zero means "derive"; a value, not heap */
+    ModelConfig config;      /* resolved: no zero left that means "derive"; a value, not heap */
     size_t head_size;        /* width / heads */
     struct tensor *tensors;
     size_t n_tensors;
@@ -35,20 +35,23 @@ struct model {
 int model_config_check(ModelConfig *c, struct err *e);
 
 int model_new(struct model **out, const ModelConfig *c, struct err *e); /* zero weights */
-void model_init(struct model *m, uint64_t seed); /* GPT-2's: N(0, .02), residual projections / sqrt(2 layers) */
+/* GPT-2's: N(0, .02), residual projections / sqrt(2 layers) */
+void model_init(struct model *m, uint64_t seed);
 void model_free(struct model *m);
 int model_copy(struct model **out, const struct model *m, struct err *e);
 
 /* A reward or value model made of a language model: same body, scalar head N(0, 1/sqrt(d+1)),
  * zero bias (Stiennon et al. 2020). */
-int model_with_scalar_head(struct model **out, const struct model *body, uint64_t seed, struct err *e);
+int model_with_scalar_head(struct model **out, const struct model *body, uint64_t seed,
+    struct err *e);
 
 /* Reads a checkpoint's weights (of a TRAINING_STATE: its tensors named prefix + name; prefix may
  * be ""). */
 int model_load(struct model **out, struct store *s, const struct id *checkpoint,
     const char *prefix, struct err *e);
 /* A CHECKPOINT artifact. */
-int model_save(Output **out, const struct model *m, struct store *s, const char *name, struct err *e);
+int model_save(Output **out, const struct model *m, struct store *s, const char *name,
+    struct err *e);
 
 const struct tensor *model_tensor(const struct model *m, const char *name); /* NULL: none */
 

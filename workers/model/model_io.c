@@ -6,14 +6,18 @@
 
 /* ---- reading ---- */
 
-static int read_config(ModelConfig *out, const CheckpointHeader *h, struct err *e)
+/* The value network of a training state has a configuration of its own. */
+static int read_config(
+    ModelConfig *out, const CheckpointHeader *h, const char *prefix, struct err *e)
 {
+    bool value = strncmp(prefix, "value.", 6) == 0;
+    ProtobufCBinaryData packed = value ? h->value_model : h->model;
     ProtobufCMessage *m = NULL;
     int rc;
 
-    if (!h->has_model)
+    if (!(value ? h->has_value_model : h->has_model))
         return err_set(e, E_CORRUPT, "the header has no model configuration");
-    rc = message_unpack(&m, &model_config__descriptor, h->model.data, h->model.len, e);
+    rc = message_unpack(&m, &model_config__descriptor, packed.data, packed.len, e);
     if (rc != OK)
         return err_wrap(e, "model configuration");
     *out = *(const ModelConfig *)m;
@@ -22,8 +26,8 @@ static int read_config(ModelConfig *out, const CheckpointHeader *h, struct err *
     return rc;
 }
 
-static int read_tensors(struct model *m, struct checkpoint_reader *r, const char *prefix,
-    struct err *e)
+static int read_tensors(
+    struct model *m, struct checkpoint_reader *r, const char *prefix, struct err *e)
 {
     char name[96];
     int rc = OK;
@@ -38,13 +42,13 @@ static int read_tensors(struct model *m, struct checkpoint_reader *r, const char
     return rc;
 }
 
-static int read_model(struct model **out, struct checkpoint_reader *r, const char *prefix,
-    struct err *e)
+static int read_model(
+    struct model **out, struct checkpoint_reader *r, const char *prefix, struct err *e)
 {
     const CheckpointHeader *h = checkpoint_header(r);
     ModelConfig c;
     struct model *m = NULL;
-    int rc = read_config(&c, h, e);
+    int rc = read_config(&c, h, prefix, e);
 
     if (rc == OK)
         rc = model_new(&m, &c, e);
@@ -125,8 +129,8 @@ static int write_model(Output **out, const CheckpointHeader *h, const struct mod
     return rc;
 }
 
-int model_save(Output **out, const struct model *m, struct store *s, const char *name,
-    struct err *e)
+int model_save(
+    Output **out, const struct model *m, struct store *s, const char *name, struct err *e)
 {
     CheckpointHeader h = CHECKPOINT_HEADER__INIT;
     struct buf config = { 0 };

@@ -163,8 +163,8 @@ static void cut(float *term, const float *logits, size_t v, const struct sampler
         term[ids[i]] = 0;
 }
 
-void sampler_probabilities(float *probability, const float *logits, size_t v,
-    const struct sampler *s, int32_t *scratch)
+void sampler_probabilities(
+    float *probability, const float *logits, size_t v, const struct sampler *s, int32_t *scratch)
 {
     float top = largest(logits, v);
 

@@ -101,8 +101,8 @@ static void rotate_tile(void *ctx, size_t tile)
 
     pass_bias(p, qkv, BQKV, n, s->qkv);
     if (p->f->rotary)
-        p->k->rope(qkv, p->w->rope, p->w->position + first, n, s->heads + s->kv_heads, s->head,
-            s->qkv, 1);
+        p->k->rope(
+            qkv, p->w->rope, p->w->position + first, n, s->heads + s->kv_heads, s->head, s->qkv, 1);
 }
 
 /* Pairs of a sequence and a head, dealt out to the tiles. */
@@ -197,8 +197,8 @@ static void number_positions(struct workspace *w, const struct batch *b)
     }
 }
 
-void transformer_forward(struct workspace *w, const struct engine *en, const struct model *m,
-    const struct batch *b)
+void transformer_forward(
+    struct workspace *w, const struct engine *en, const struct model *m, const struct batch *b)
 {
     struct pass p;
 

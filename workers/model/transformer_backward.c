@@ -48,8 +48,8 @@ static void bias_reduce(const struct pass *p, enum slot b, size_t n)
     partial_reduce(p, b, 2 * p->w->s.width, n);
 }
 
-static void bias_partial(const struct pass *p, size_t tile, enum slot b, const float *dy, size_t n,
-    size_t o)
+static void bias_partial(
+    const struct pass *p, size_t tile, enum slot b, const float *dy, size_t n, size_t o)
 {
     if (p->weight[b] != NULL)
         p->k->bias_backward(partial_of(p, tile) + 2 * p->w->s.width, dy, n, o);
@@ -104,8 +104,8 @@ static void activation_backward_tile(void *ctx, size_t tile)
     size_t first, n = pass_rows(p, tile, &first);
     float *dup = w->dup + first * s->up;
 
-    p->f->activation_backward(p->k, dup, w->dact + first * s->hidden, p->up + first * s->up, n,
-        s->hidden);
+    p->f->activation_backward(
+        p->k, dup, w->dact + first * s->hidden, p->up + first * s->up, n, s->hidden);
     partial_clear(p, tile);
     bias_partial(p, tile, B_UP, dup, n, s->up);
     norm_again(p, tile, p->mid, FFN_NORM_W, FFN_NORM_B);
@@ -198,8 +198,8 @@ static void attention_backward(struct pass *p)
 
     gemm_tn(p->pool, grad_of(p, WO), w->dx, p->att, p->n, s->width, s->width);
     gemm_nn(p->pool, w->datt, w->dx, p->weight[WO], p->n, s->width, s->width, 0);
-    pool_run(p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_backward_tile,
-        p);
+    pool_run(
+        p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_backward_tile, p);
     pool_run(p->pool, p->tiles, rotate_back_tile, p);
     bias_reduce(p, BQKV, s->qkv);
     gemm_tn(p->pool, grad_of(p, WQKV), w->dqkv, w->h, p->n, s->qkv, s->width);

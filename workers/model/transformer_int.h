@@ -52,8 +52,8 @@ void layout_make(struct layout *out, struct tensor *tensors, const ModelConfig *
 /* Where the slot of this layer starts in an array laid out as params; SIZE_MAX: nowhere. */
 size_t layout_offset(const struct layout *l, enum slot slot, size_t layer);
 /* All slots of a layer (and of the whole model) at once; NULL where the model has none. */
-void layout_weights(const float *out[SLOTS], const struct layout *l, const float *params,
-    size_t layer);
+void layout_weights(
+    const float *out[SLOTS], const struct layout *l, const float *params, size_t layer);
 
 /* ---- family.c ---- */
 
@@ -66,13 +66,12 @@ struct family {
     void (*norm)(const struct kernels *k, float *y, float *mean, float *rstd, const float *x,
         const float *w, const float *b, size_t n, size_t c, float eps);
     /* adds to dx, dw, db */
-    void (*norm_backward)(const struct kernels *k, float *dx, float *dw, float *db,
-        const float *dy, const float *x, const float *w, const float *mean, const float *rstd,
-        size_t n, size_t c);
+    void (*norm_backward)(const struct kernels *k, float *dx, float *dw, float *db, const float *dy,
+        const float *x, const float *w, const float *mean, const float *rstd, size_t n, size_t c);
     /* y[n,h] of x[n,up] */
     void (*activation)(const struct kernels *k, float *y, const float *x, size_t n, size_t h);
-    void (*activation_backward)(const struct kernels *k, float *dx, const float *dy,
-        const float *x, size_t n, size_t h); /* sets dx */
+    void (*activation_backward)(const struct kernels *k, float *dx, const float *dy, const float *x,
+        size_t n, size_t h); /* sets dx */
 };
 
 const struct family *family_of(const ModelConfig *c);
@@ -145,10 +144,11 @@ struct pass {
 };
 
 /* The pass over the workspace's batch, at layer 0. */
-void pass_begin(struct pass *p, struct workspace *w, const struct engine *en,
-    const struct model *m);
+void pass_begin(
+    struct pass *p, struct workspace *w, const struct engine *en, const struct model *m);
 void pass_layer(struct pass *p, size_t layer);
-/* Row tiles depend on the number of tokens alone. Gives the tile's number of rows, and the first. */
+/* Row tiles depend on the number of tokens alone. Gives the tile's number of rows, and the first.
+ */
 size_t pass_rows(const struct pass *p, size_t tile, size_t *first);
 /* x[n,o] += the slot's bias, if there is one */
 void pass_bias(const struct pass *p, float *x, enum slot bias, size_t n, size_t o);

@@ -110,8 +110,8 @@ static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_to
 }
 
 /* Floats of the buffer; 0 where it is not needed. */
-static size_t count(const struct buffer *b, const size_t extent[EXTENTS], const ModelConfig *c,
-    bool training)
+static size_t count(
+    const struct buffer *b, const size_t extent[EXTENTS], const ModelConfig *c, bool training)
 {
     unsigned has = (training ? GRAD : 0) | (c->scalar_head ? 0 : LM);
     size_t n = extent[b->rows] * extent[b->cols];
@@ -158,8 +158,8 @@ static void lay_out(struct workspace *w, const ModelConfig *c)
     assert(w->arena.used == w->arena.n);
 }
 
-int workspace_new(struct workspace **out, const ModelConfig *c, size_t max_tokens, bool training,
-    struct err *e)
+int workspace_new(
+    struct workspace **out, const ModelConfig *c, size_t max_tokens, bool training, struct err *e)
 {
     struct workspace *w = calloc(1, sizeof *w);
     int rc;

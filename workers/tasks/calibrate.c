@@ -17,8 +17,8 @@
 
 static int set_head(struct model *m, double mean, double scale, struct err *e)
 {
-    const struct tensor *w = model_tensor(m, "score_head.weight");
-    const struct tensor *b = model_tensor(m, "score_head.bias");
+    const struct tensor *w = model_tensor(m, "score.weight");
+    const struct tensor *b = model_tensor(m, "score.bias");
 
     if (!w || !b)
         return err_set(e, E_INPUT, "not a reward model: it has no scalar head");

@@ -1,9 +1,7 @@
-#include <stdio.h>
+#include "workers/text/documents_int.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "proto/utf8.h"
-#include "workers/text/documents_int.h"
 
 /* ---- fields ---- */
 

@@ -1,6 +1,6 @@
-#include <string.h>
-
 #include "workers/text/documents_int.h"
+
+#include <string.h>
 
 struct reading {
     int (*each)(void *ctx, const struct conversation *c, struct err *e);

@@ -1,10 +1,10 @@
-#include <math.h>
+#include "workers/text/documents_int.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/utf8.h"
-#include "workers/text/documents_int.h"
 
 struct reading {
     uint64_t *count;
@@ -45,7 +45,8 @@ static int write_id(char **out, const struct json *id, uint64_t number, struct e
     text = id && json_kind(id) == JSON_STRING_ ? json_text(id, &n) : digits;
     if (id && json_kind(id) == JSON_NUMBER_) {
         double d = json_number(id, 0);
-        snprintf(digits, sizeof digits, d == floor(d) && fabs(d) < 1e15 ? "%.0f" : "%.17g", d);
+        bool whole = d > -1e15 && d < 1e15 && d == (double)(int64_t)d;
+        snprintf(digits, sizeof digits, whole ? "%.0f" : "%.17g", d);
     } else if (id && text == digits && json_kind(id) != JSON_NULL_) {
         return err_set(e, E_INPUT, "'id' is neither a string nor a number");
     }

@@ -1,7 +1,7 @@
+#include "workers/text/documents_int.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "workers/text/documents_int.h"
 
 struct reading {
     uint64_t *count;

@@ -1,3 +1,5 @@
+#include "workers/text/tokenizer.h"
+
 #include <stdlib.h>
 #include <string.h>
 

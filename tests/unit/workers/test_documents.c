@@ -523,6 +523,30 @@ static void folders_are_read_from_the_store(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static void a_real_folder_gives_a_document_for_each_file(void **state)
+{
+    char home[] = "/tmp/jielong-documents-XXXXXX", path[1024], command[64];
+    const char *shared = getenv("JIELONG_SHARED");
+    struct seen s = { 0 };
+    struct store *store = NULL;
+    struct err e = ERR_INIT;
+    struct id id;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/data/raw/classical_zh", shared ? shared : "");
+    if (access(path, R_OK) != 0)
+        skip();
+    assert_non_null(mkdtemp(home));
+    assert_int_equal(store_open(&store, home, true, &e), OK);
+    take(&id, store, path, SPLIT__FILE);
+    assert_int_equal(documents_each(store, &id, see_document, &s, &e), OK);
+    assert_int_equal(s.n, 120);
+    buf_free(&s.text);
+    store_close(store);
+    snprintf(command, sizeof command, "rm -rf %s", home);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +565,7 @@ int main(void)
         cmocka_unit_test(variants_of_a_file_give_the_same_records),
         cmocka_unit_test(broken_real_files_are_refused),
         cmocka_unit_test(folders_are_read_from_the_store),
+        cmocka_unit_test(a_real_folder_gives_a_document_for_each_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

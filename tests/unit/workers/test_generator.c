@@ -242,8 +242,8 @@ static void the_samplers_histogram_is_the_models_distribution(void **state)
 
     assert_true(g != NULL && tokens != NULL);
     for (size_t i = 0; i < SAMPLES; i++)
-        g[i] = (struct generation){ .prompt = prompt, .n_prompt = 3, .item = i,
-            .tokens = tokens + i };
+        g[i] =
+            (struct generation){ .prompt = prompt, .n_prompt = 3, .item = i, .tokens = tokens + i };
     o.max_new = 1;
     assert_int_equal(generate(&engine, llama, g, SAMPLES, &o, NULL, NULL, &e), OK);
     for (size_t i = 0; i < SAMPLES; i++)
@@ -336,8 +336,8 @@ static void progress_is_told_and_may_stop_it(void **state)
     size_t done = 0;
 
     fill(&s);
-    assert_int_equal(generate(&engine, llama, s.g, N, &o, stop_after_three, &done, &e),
-        E_CANCELLED);
+    assert_int_equal(
+        generate(&engine, llama, s.g, N, &o, stop_after_three, &done, &e), E_CANCELLED);
     assert_true(done >= 3 && done < N);
 }
 

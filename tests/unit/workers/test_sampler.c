@@ -62,8 +62,8 @@ static void top_k_keeps_the_k_best_and_the_lower_id_of_a_tie(void **state)
 static void top_p_keeps_the_fewest_that_reach_the_share(void **state)
 {
     (void)state;
-    check((struct sampler){ .temperature = 1, .top_p = 0.1 },
-        (const double[V]){ 0, 1, 0, 0, 0, 0 });
+    check(
+        (struct sampler){ .temperature = 1, .top_p = 0.1 }, (const double[V]){ 0, 1, 0, 0, 0, 0 });
     check((struct sampler){ .temperature = 1, .top_p = 0.75 },
         (const double[V]){ 0.125, 0.5, 0, 0.375, 0, 0 });
     check((struct sampler){ .temperature = 1, .top_p = 0 }, (const double[V]){ 0, 1, 0, 0, 0, 0 });

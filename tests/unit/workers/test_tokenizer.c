@@ -400,7 +400,7 @@ static TokenizerModel *gpt2_model(const char *bpe, struct interner *tokens)
     uint32_t number;
 
     m->tokens = realloc(m->tokens, 51000 * sizeof *m->tokens);
-    m->merges = malloc(102000 * sizeof *m->merges);
+    m->merges = realloc(m->merges, 102000 * sizeof *m->merges);
     for (int b = 0; b < 256; b++)
         assert_int_equal(interner_add(tokens, &(uint8_t){ (uint8_t)b }, 1, &number), OK);
     for (const char *line = strchr(bpe, '\n') + 1, *end; *line; line = end + 1) {

@@ -183,8 +183,8 @@ static void compute(struct result *r, const struct fixture *f, struct workspace 
     transformer_log_probs(w, en, f->m, target, TEMPERATURE, r->log_prob, r->entropy);
     transformer_logits(w, en, f->m, n - 1, r->logits);
     if (g != NULL)
-        transformer_backward_log_probs(w, en, f->m, r->grad, target, g, TEMPERATURE,
-            r->trained_log_prob);
+        transformer_backward_log_probs(
+            w, en, f->m, r->grad, target, g, TEMPERATURE, r->trained_log_prob);
 }
 
 static void release(struct result *r)
@@ -204,8 +204,8 @@ static void same_bits(const float *a, const float *b, size_t n, const char *what
             fail_msg("%s differs at %zu: %a, %a", what, i, (double)a[i], (double)b[i]);
 }
 
-static void check_alone(const struct fixture *f, const struct engine *en, const struct result *all,
-    size_t sequence)
+static void check_alone(
+    const struct fixture *f, const struct engine *en, const struct result *all, size_t sequence)
 {
     struct err e = ERR_INIT;
     struct workspace *w = NULL;

@@ -1,0 +1,183 @@
+#include "tests/unit/orchestrator/bench.h"
+
+static void higher_priority_goes_first(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct job_spec jobs[] = { { .priority = 0 }, { .priority = 5 }, { .priority = -1 } };
+    struct run *r = start_run(b, jobs, 3);
+    static const uint32_t order[] = { 200, 100, 300 };
+
+    (void)unused;
+    unfold_into(b, &r->jobs[2], 300, 1);
+    unfold_into(b, &r->jobs[0], 100, 1);
+    unfold_into(b, &r->jobs[1], 200, 1);
+    for (int i = 0; i < 3; i++) {
+        join(b, NULL);
+        struct id want = name_of(order[i]);
+        assert_true(id_equal(&act(b, ACT_ASSIGN)->ref.task, &want));
+    }
+    bench_free(b);
+}
+
+static void older_run_and_earlier_place_go_first(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *old = start_run(b, jobs, 1), *young = start_run(b, jobs, 1);
+    static const uint32_t order[] = { 100, 101, 200, 201 };
+
+    (void)unused;
+    unfold_into(b, &young->jobs[0], 200, 2);
+    unfold_into(b, &old->jobs[0], 100, 2);
+    for (int i = 0; i < 4; i++) {
+        join(b, NULL);
+        struct id want = name_of(order[i]);
+        assert_true(id_equal(&act(b, ACT_ASSIGN)->ref.task, &want));
+    }
+    bench_free(b);
+}
+
+static void shared_task_is_pulled_up_by_the_higher_priority(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct job_spec jobs[] = { { .priority = 1 }, { .priority = 0 }, { .priority = 9 } };
+    struct run *r = start_run(b, jobs, 3);
+    struct id want = name_of(200);
+
+    (void)unused;
+    unfold_into(b, &r->jobs[0], 100, 1);
+    unfold_into(b, &r->jobs[1], 200, 1);
+    unfold_into(b, &r->jobs[2], 200, 1);
+    join(b, NULL);
+    assert_true(id_equal(&act(b, ACT_ASSIGN)->ref.task, &want));
+    bench_free(b);
+}
+
+static void task_goes_only_where_its_labels_class_and_memory_are(void **unused)
+{
+    struct bench *b = bench_new();
+    uint32_t label[] = { 3 }, none[] = { 4 }, label_and_class[] = { 3, 8 };
+    const struct job_spec jobs[] = { { .memory = 100, .labels = { label, 1 } } };
+    const struct worker_spec unlabelled = { .memory = 200, .tags = { none, 1 }, .credit = 1 };
+    const struct worker_spec classless = { .memory = 200, .tags = { label, 1 }, .credit = 1 };
+    const struct worker_spec small = { .memory = 50, .tags = { label_and_class, 2 }, .credit = 1 };
+    const struct worker_spec good = { .memory = 200, .tags = { label_and_class, 2 }, .credit = 1 };
+    struct run *r = start_run(b, jobs, 1);
+    struct task_spec spec = { .id = name_of(100), .class_tag = 8 };
+    struct err e = ERR_INIT;
+
+    (void)unused;
+    assert_int_equal(sched_add_task(NULL, b->s, &r->jobs[0], 0, &spec, &e), OK);
+    feed(b, (struct event){ .kind = EV_UNFOLDED, .job = &r->jobs[0] });
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_NO_WORKER);
+    join(b, &unlabelled);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_TAG);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).tag, 3);
+    join(b, &classless);
+    join(b, &small);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_MEMORY);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).most, 50);
+    struct worker *w = join(b, &good);
+    assert_ptr_equal(act(b, ACT_ASSIGN)->worker, w);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_NOT);
+    bench_free(b);
+}
+
+static void suspect_session_gets_nothing_new(void **unused)
+{
+    struct bench *b = bench_new();
+    struct worker *w = join(b, NULL);
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r;
+
+    (void)unused;
+    wait_for(b, 6000);
+    r = start_run(b, jobs, 1);
+    unfold_into(b, &r->jobs[0], 100, 1);
+    assert_null(act(b, ACT_ASSIGN));
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_BUSY);
+    feed(b, (struct event){ .kind = EV_HEARD, .worker = w });
+    assert_ptr_equal(act(b, ACT_ASSIGN)->worker, w);
+    bench_free(b);
+}
+
+static void chain_stays_where_its_state_is_warm(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct worker *first, *warm;
+
+    (void)unused;
+    unfold_into(b, &r->jobs[0], 100, 1);
+    first = join(b, NULL);
+    warm = join(b, NULL);
+    report(b, EV_GONE, first, (struct ref){ 0 }, CAUSE__STOPPED);
+    assert_ptr_equal(act(b, ACT_ASSIGN)->worker, warm);
+    for (uint32_t i = 0; i < 5; i++) {
+        struct ref ref = act(b, ACT_ASSIGN)->ref;
+        if (i == 0)
+            join(b, NULL);
+        report(b, EV_ANSWER, warm, ref, 0);
+        unfold_into(b, &r->jobs[0], 101 + i, 1);
+        assert_ptr_equal(act(b, ACT_ASSIGN)->worker, warm);
+    }
+    bench_free(b);
+}
+
+static void brief_tasks_are_given_ahead_as_far_as_the_credit_goes(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec eager = { .credit = 3 };
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct err e = ERR_INIT;
+    struct worker *w;
+
+    (void)unused;
+    for (uint32_t i = 0; i < 5; i++) {
+        struct task_spec spec = { .id = name_of(100 + i), .brief = i != 1 };
+        assert_int_equal(sched_add_task(NULL, b->s, &r->jobs[0], i, &spec, &e), OK);
+    }
+    feed(b, (struct event){ .kind = EV_UNFOLDED, .job = &r->jobs[0] });
+    w = join(b, &eager);
+    assert_int_equal(w->held, 3);
+    assert_null(task_named(b, 101)->holder); /* a long one is never second */
+    sched_check(b->s);
+    bench_free(b);
+}
+
+static void hundreds_of_sessions_share_thousands_of_tasks(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r = start_run(b, jobs, 1);
+
+    (void)unused;
+    unfold_into(b, &r->jobs[0], 1000, 2000);
+    for (int i = 0; i < 300; i++)
+        join(b, NULL);
+    while (sched_tasks(b->s)) {
+        struct task *t = sched_tasks(b->s);
+        while (t->state != TASK_LEASED)
+            t = t->next;
+        report(b, EV_ANSWER, t->holder, t->lease, 0);
+    }
+    assert_int_equal(r->jobs[0].round, 1);
+    bench_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(higher_priority_goes_first),
+        cmocka_unit_test(older_run_and_earlier_place_go_first),
+        cmocka_unit_test(shared_task_is_pulled_up_by_the_higher_priority),
+        cmocka_unit_test(task_goes_only_where_its_labels_class_and_memory_are),
+        cmocka_unit_test(suspect_session_gets_nothing_new),
+        cmocka_unit_test(chain_stays_where_its_state_is_warm),
+        cmocka_unit_test(brief_tasks_are_given_ahead_as_far_as_the_credit_goes),
+        cmocka_unit_test(hundreds_of_sessions_share_thousands_of_tasks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

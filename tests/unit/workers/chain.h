@@ -1,0 +1,147 @@
+#ifndef TESTS_UNIT_WORKERS_CHAIN_H
+#define TESTS_UNIT_WORKERS_CHAIN_H
+
+/* Tasks run directly, without orchestrator or daemon, in a store of their own. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "proto/task.h"
+#include "store/records.h"
+#include "workers/math/blas.h"
+#include "workers/tasks/task.h"
+
+struct chain {
+    char home[64];
+    struct store *store;
+    struct engine engine;
+    struct warm *warm;
+    struct err e;
+};
+
+static void chain_check(struct chain *c, int rc)
+{
+    if (rc != OK)
+        fail_msg("%s", c->e.msg);
+}
+
+static void chain_start(struct chain *c, int threads)
+{
+    memset(c, 0, sizeof *c);
+    strcpy(c->home, "/tmp/jielong-chain-XXXXXX");
+    assert_non_null(mkdtemp(c->home));
+    chain_check(c, store_open(&c->store, c->home, true, &c->e));
+    chain_check(c, engine_init(&c->engine, NULL, threads, &c->e));
+    chain_check(c, warm_new(&c->warm, &c->e));
+}
+
+static void chain_end(struct chain *c)
+{
+    char command[128];
+
+    warm_free(c->warm);
+    engine_free(&c->engine);
+    store_close(c->store);
+    snprintf(command, sizeof command, "rm -r %s", c->home);
+    assert_int_equal(system(command), 0);
+}
+
+/* Forgets everything kept warm, and works with another number of threads. */
+static void chain_cold(struct chain *c, int threads)
+{
+    warm_free(c->warm);
+    engine_free(&c->engine);
+    chain_check(c, engine_init(&c->engine, NULL, threads, &c->e));
+    chain_check(c, warm_new(&c->warm, &c->e));
+}
+
+/* Takes a file of the given content in. */
+static struct id chain_file(struct chain *c, const char *name, const char *content, int split)
+{
+    char path[128];
+    Output *o = NULL;
+    struct id id;
+
+    snprintf(path, sizeof path, "%s/%s", c->home, name);
+    chain_check(c, file_write(path, content, strlen(content), &c->e));
+    chain_check(c, files_take(&o, c->store, path, split, &c->e));
+    id_from_span(&id, o->id.data, o->id.len);
+    message_free(o);
+    return id;
+}
+
+/* A spec in the making: inputs point into its own arrays. */
+struct spec {
+    TaskSpec m;
+    TaskInput inputs[32], *pointers[32];
+    struct id ids[32];
+};
+
+static void spec_start(struct spec *s, TaskSpec__KindCase kind)
+{
+    memset(s, 0, sizeof *s);
+    task_spec__init(&s->m);
+    s->m.has_engine = s->m.has_seed = 1;
+    s->m.engine = ENGINE_VERSION;
+    s->m.seed = 7;
+    s->m.kind_case = kind;
+    s->m.inputs = s->pointers;
+}
+
+static void spec_input(struct spec *s, const char *name, struct id id)
+{
+    size_t n = s->m.n_inputs++;
+
+    s->ids[n] = id;
+    task_input__init(&s->inputs[n]);
+    s->inputs[n].name = (char *)(uintptr_t)name;
+    s->inputs[n].has_id = 1;
+    s->inputs[n].id = (ProtobufCBinaryData){ 32, s->ids[n].b };
+    s->pointers[n] = &s->inputs[n];
+}
+
+/* Runs it; the answer is freed by message_free. */
+static TaskAnswer *spec_run(struct chain *c, struct spec *s)
+{
+    struct task_context t = { c->store, &c->engine, c->warm, NULL, NULL };
+    TaskAnswer *a = NULL;
+
+    message_fill_defaults(&s->m.base);
+    chain_check(c, task_run(&a, &t, &s->m, &c->e));
+    return a;
+}
+
+static bool answer_has(const TaskAnswer *a, const char *output)
+{
+    for (size_t i = 0; i < a->n_outputs; i++)
+        if (strcmp(a->outputs[i]->name, output) == 0)
+            return true;
+    return false;
+}
+
+static struct id answer_id(const TaskAnswer *a, const char *output)
+{
+    struct id id = { { 0 } };
+
+    for (size_t i = 0; i < a->n_outputs; i++)
+        if (strcmp(a->outputs[i]->name, output) == 0)
+            id_from_span(&id, a->outputs[i]->id.data, a->outputs[i]->id.len);
+    return id;
+}
+
+static double answer_metric_of(const TaskAnswer *a, const char *name)
+{
+    for (size_t i = 0; i < a->n_metrics; i++)
+        if (strcmp(a->metrics[i]->name, name) == 0)
+            return a->metrics[i]->value;
+    fail_msg("no metric %s", name);
+    return 0;
+}
+
+#endif
