@@ -114,11 +114,11 @@ bool check_pipeline(const Submit *s, struct mistakes *m)
 
 /* ---- one job ---- */
 
-static void tell(const struct drafts *d, const struct draft *one, struct site at, const char *help,
-    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static struct mistake *tell(const struct drafts *d, const struct draft *one, struct site at,
+    const char *help, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-static void tell(const struct drafts *d, const struct draft *one, struct site at, const char *help,
-    const char *fmt, ...)
+static struct mistake *tell(const struct drafts *d, const struct draft *one, struct site at,
+    const char *help, const char *fmt, ...)
 {
     char what[512];
     va_list ap;
@@ -127,7 +127,7 @@ static void tell(const struct drafts *d, const struct draft *one, struct site at
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
     at = draft_site(one, at);
-    mistake_add(d->mistakes, &at, help, "%s", what);
+    return mistake_add(d->mistakes, &at, help, "%s", what);
 }
 
 static struct site at_key(const struct draft *one, const char *key)
@@ -210,9 +210,11 @@ static void check_ppo(const struct drafts *d, const struct draft *one)
 static void check_evaluate(const struct drafts *d, const struct draft *one)
 {
     const EvaluateStage *v = one->copy->evaluate;
+    struct site at = at_key(one, "reward_examples");
 
+    at.of_key = true;
     if (v->n_reward_examples > 0 && (!v->reward_model || !v->reward_model[0]))
-        tell(d, one, at_key(one, "reward_examples"), "name a stage of kind reward_model",
+        tell(d, one, at, "name a stage of kind reward_model",
             "'reward_examples' needs a 'reward_model' that scores them");
 }
 
@@ -254,8 +256,12 @@ void check_draft(const struct drafts *d, const struct draft *one)
     struct mistakes found = { 0 };
 
     ranges_check(&found, at_key(one, NULL), &one->copy->base);
-    for (size_t i = 0; i < found.n; i++)
-        tell(d, one, found.items[i].at, found.items[i].help, "%s", found.items[i].what);
+    for (size_t i = 0; i < found.n; i++) {
+        const struct mistake *from = &found.items[i];
+        struct mistake *to = tell(d, one, from->at, from->help, "%s", from->what);
+        if (to)
+            to->reader = from->reader;
+    }
     d->mistakes->no_memory |= found.no_memory;
     mistakes_free(&found);
     for (size_t i = 0; i < sizeof relations / sizeof *relations; i++)

@@ -1,5 +1,6 @@
 #include "pipelines/draft.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,24 +119,6 @@ static size_t count(struct drafts *d, uint32_t stage)
     return product;
 }
 
-/* "kl_coef=x: unknown key 'x'; did you mean 'y'?" → what is wrong, and the help. */
-static void tell_value(struct drafts *d, const struct site *at, const char *prefix, struct err *why)
-{
-    static const char *const helps[] = { "; did you mean ", "; one of: " };
-    char *what = why->msg, *help = NULL;
-    size_t n = strlen(prefix);
-
-    if (strncmp(what, prefix, n) == 0)
-        what += n;
-    for (size_t i = 0; i < sizeof helps / sizeof *helps && !help; i++)
-        help = strstr(what, helps[i]);
-    if (help) {
-        *help = '\0';
-        help += 2;
-    }
-    mistake_add(d->mistakes, at, help, "%s", what);
-}
-
 /* Puts one value into the job's copy of its stage. */
 static int apply(struct drafts *d, struct draft *one, size_t i, struct err *e)
 {
@@ -144,20 +127,22 @@ static int apply(struct drafts *d, struct draft *one, size_t i, struct err *e)
     ProtobufCMessage *m = strcmp(axis->name, "seed") == 0 ? &one->copy->base : stage_config(one->copy);
     struct site at = site_key(site_of(SITE_STAGE, one->stage, "matrix"), axis->name);
     struct err why = ERR_INIT;
-    char prefix[2 * VALUE_MAX + 8];
+    const char *what, *help;
     int rc = yaml_override(m, axis->name, value, &why);
 
     if (rc == OK)
         return OK;
     if (rc != E_INPUT)
         return err_set(e, rc, "%s", why.msg);
-    at = site_item(at, one->choice[i]);
-    snprintf(prefix, sizeof prefix, "%s=%s: ", axis->name, value);
-    if (strstr(why.msg, "unknown key")) { /* the axis's, whatever the value */
-        at.item = -1;
+    what = refusal_what(why.msg, axis->name, value, &help);
+    if (strncmp(what, "unknown key", strlen("unknown key")) == 0) { /* whatever the value */
         at.of_key = true;
+        if (!help)
+            help = "an axis is a field of the stage's kind, or 'seed'";
+    } else {
+        at = site_item(at, one->choice[i]);
     }
-    tell_value(d, &at, prefix, &why);
+    mistake_add(d->mistakes, &at, help, "%s", what);
     return OK;
 }
 

@@ -1,5 +1,6 @@
 #include "pipelines/plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "pipelines/kinds.h"

@@ -118,7 +118,7 @@ static const struct kind kinds[] = {
 const char *content_words(enum content c)
 {
     static const char *const words[] = {
-        [CONTENT_FILES] = "an input of files",
+        [CONTENT_FILES] = "an input",
         [CONTENT_TOKENIZER] = "a tokenizer",
         [CONTENT_MODEL] = "a model",
         [CONTENT_REWARD_MODEL] = "a reward model",

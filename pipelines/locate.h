@@ -5,9 +5,9 @@
 #include "proto/message.h"
 #include "proto/yaml.h"
 
-/* Where in a file a site is: of what is not written there, where it would belong. Without a
- * pipeline, keys are looked up from the root on. */
-void site_place(const struct site *at, const struct yaml_node *root, const Pipeline *p, int *line,
+/* Where in a file a site is; false: it is not written there, and the place is where it would
+ * belong. p may be NULL for sites of SITE_PIPELINE. */
+bool site_place(const struct site *at, const struct yaml_node *root, const Pipeline *p, int *line,
     int *column, int *width);
 
 /* Whether a setting's path (stage.key) sets what is there. */

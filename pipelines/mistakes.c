@@ -76,8 +76,10 @@ static struct mistake *append(struct mistakes *m, const struct site *at, const c
     return &m->items[m->n++];
 }
 
-void mistake_add(struct mistakes *m, const struct site *at, const char *help, const char *fmt, ...)
+struct mistake *mistake_add(struct mistakes *m, const struct site *at, const char *help,
+    const char *fmt, ...)
 {
+    struct mistake *one;
     char what[512];
     va_list ap;
 
@@ -86,23 +88,23 @@ void mistake_add(struct mistakes *m, const struct site *at, const char *help, co
     va_end(ap);
     what[utf8_whole(what, strlen(what))] = '\0';
     if (m->n == KEPT_MAX || known(m, at, what))
-        return;
-    if (!append(m, at, what, help && help[0] ? help : NULL))
-        m->no_memory = true;
+        return NULL;
+    one = append(m, at, what, help && help[0] ? help : NULL);
+    m->no_memory |= !one;
+    return one;
+}
+
+void mistake_empty(struct mistakes *m, const struct site *at, const char *key)
+{
+    struct mistake *one = mistake_add(m, at, NULL, "'%s' is empty", key);
+
+    if (one)
+        one->reader = READER_TELLS_MISSING | READER_TELLS_WRONG;
 }
 
 bool mistakes_full(const struct mistakes *m)
 {
     return m->n == KEPT_MAX || m->no_memory;
-}
-
-void mistake_empty(struct mistakes *m, const struct site *at, const char *key)
-{
-    size_t before = m->n;
-
-    mistake_add(m, at, NULL, "'%s' is empty", key);
-    if (m->n > before)
-        m->items[before].empty = true;
 }
 
 void mistakes_free(struct mistakes *m)
@@ -113,4 +115,21 @@ void mistakes_free(struct mistakes *m)
     }
     free(m->items);
     *m = (struct mistakes){ 0 };
+}
+
+const char *refusal_what(char *msg, const char *path, const char *value, const char **help)
+{
+    static const char *const helps[] = { "; did you mean ", "; one of: " };
+    size_t n = strlen(path), k = strlen(value);
+    char *cut = NULL;
+
+    if (strncmp(msg, path, n) == 0 && msg[n] == '=' && strncmp(msg + n + 1, value, k) == 0 &&
+        strncmp(msg + n + 1 + k, ": ", 2) == 0)
+        msg += n + k + 3;
+    for (size_t i = 0; i < sizeof helps / sizeof *helps && !cut; i++)
+        cut = strstr(msg, helps[i]);
+    if (cut)
+        *cut = '\0';
+    *help = cut ? cut + 2 : NULL;
+    return msg;
 }

@@ -19,9 +19,12 @@ struct site {
     bool of_key;                 /* the key is wrong, not its value */
 };
 
+/* What a reader of files has told already, if it has told of anything. */
+enum { READER_TELLS_MISSING = 1, READER_TELLS_WRONG = 2 };
+
 struct mistake {
     struct site at;
-    bool empty; /* a name is missing that is always needed: a reader of a file has told it */
+    unsigned reader;
     char *what, *help; /* help may be NULL */
 };
 
@@ -32,12 +35,17 @@ struct mistakes {
     bool no_memory; /* some are lost */
 };
 
-/* Says the same of the same place once. At most 200 are kept. */
-void mistake_add(struct mistakes *m, const struct site *at, const char *help, const char *fmt, ...)
+/* Says the same of the same place once: returns what it has added, until the next one is, or NULL.
+ * At most 200 are kept. */
+struct mistake *mistake_add(struct mistakes *m, const struct site *at, const char *help, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* A text that is always needed is empty. */
 void mistake_empty(struct mistakes *m, const struct site *at, const char *key);
 bool mistakes_full(const struct mistakes *m); /* further ones are not kept */
 void mistakes_free(struct mistakes *m);
+
+/* Takes yaml_override's "PATH=VALUE: what; did you mean …" apart, in place. *help may be NULL. */
+const char *refusal_what(char *msg, const char *path, const char *value, const char **help);
 
 struct site site_of(enum site_list list, uint32_t index, const char *key);
 /* The same place, one key further down, or at an item. */

@@ -1,7 +1,7 @@
 #include "pipelines/draft.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SHOWN_BYTES 400
 

@@ -220,9 +220,13 @@ static void tell_in_file(struct loading *l)
     for (size_t i = 0; i < l->mistakes.n; i++) {
         const struct mistake *one = &l->mistakes.items[i];
         int line, column, width;
-        if ((one->empty && l->read_with_mistakes) || setting_of(l, &one->at) < l->n_settings)
+        bool written = site_place(&one->at, yaml_root(l->yaml), l->submit->pipeline, &line, &column,
+            &width);
+        if (setting_of(l, &one->at) < l->n_settings)
             continue;
-        site_place(&one->at, yaml_root(l->yaml), l->submit->pipeline, &line, &column, &width);
+        if (l->read_with_mistakes &&
+            one->reader & (written ? READER_TELLS_WRONG : READER_TELLS_MISSING))
+            continue;
         diags_add(l->d, line, column, width, one->help, "%s", one->what);
     }
 }
@@ -233,15 +237,13 @@ static int tell_setting(struct loading *l, size_t i)
     const struct setting *s = &l->settings[i];
     int columns = (int)strlen(s->path), rc;
     struct buf text = { 0 };
-    const char *what = l->refused[i].msg;
 
     rc = buf_printf(&text, "%s=%s", s->path, s->value);
     if (rc == OK)
         rc = diags_file(l->d, "--set", text.p, text.n);
     if (rc == OK && l->refused[i].code != OK) {
-        if (strncmp(what, text.p, text.n) == 0 && strncmp(what + text.n, ": ", 2) == 0)
-            what += text.n + 2;
-        diags_add(l->d, 1, 1, columns, NULL, "%s", what);
+        const char *help, *what = refusal_what(l->refused[i].msg, s->path, s->value, &help);
+        diags_add(l->d, 1, 1, columns, help, "%s", what);
     }
     for (size_t k = 0; k < l->mistakes.n && rc == OK; k++)
         if (setting_of(l, &l->mistakes.items[k].at) == i)
@@ -309,24 +311,30 @@ static int parse_rubrics(struct loading *l)
 static int make_absolute(struct loading *l)
 {
     Pipeline *p = l->submit->pipeline;
-    char *folder = realpath(l->folder[0] ? l->folder : ".", NULL), *with_slash = NULL;
+    const char *slash = strrchr(l->path, '/');
+    char *folder = realpath(l->folder[0] ? l->folder : ".", NULL), *path;
     struct buf b = { 0 };
-    int rc = folder && buf_printf(&b, "%s/", strcmp(folder, "/") ? folder : "") == OK ? OK :
-                                                                                        E_NOMEM;
+    int rc = OK;
 
+    if (!folder)
+        return err_errno(l->e, "'%s'", l->path);
+    if (buf_printf(&b, "%s%s", folder, folder[1] ? "/" : "") != OK)
+        rc = out_of_memory(l);
     for (size_t i = 0; i < p->n_inputs && rc == OK; i++) {
-        with_slash = path_in(b.p, p->inputs[i]->path);
-        rc = with_slash ? OK : E_NOMEM;
-        if (with_slash) {
+        path = path_in(b.p, p->inputs[i]->path);
+        rc = path ? OK : out_of_memory(l);
+        if (rc == OK) {
             free(p->inputs[i]->path);
-            p->inputs[i]->path = with_slash;
+            p->inputs[i]->path = path;
         }
     }
-    if (rc == OK)
-        l->submit->file = path_in(b.p, strrchr(l->path, '/') ? strrchr(l->path, '/') + 1 : l->path);
+    if (rc == OK) {
+        l->submit->file = path_in(b.p, slash ? slash + 1 : l->path);
+        rc = l->submit->file ? OK : out_of_memory(l);
+    }
     buf_free(&b);
     free(folder);
-    return rc == OK && l->submit->file ? OK : out_of_memory(l);
+    return rc;
 }
 
 static int load(struct loading *l)

@@ -113,19 +113,20 @@ bool range_holds(const struct range *r, double value)
 }
 
 /* The end of the range that the value is beyond, in words. */
-static void tell(struct mistakes *out, const struct site *at, const struct range *r, double value)
+static struct mistake *tell(struct mistakes *out, const struct site *at, const struct range *r,
+    double value)
 {
     bool low = !(r->ends & OPEN_MIN ? value > r->min : value >= r->min);
     const char *words = low ? (r->ends & OPEN_MIN ? "more than" : "at least") :
                               (r->ends & OPEN_MAX ? "less than" : "at most");
 
     if (r->min == r->max)
-        mistake_add(out, at, r->why, "'%s' must be %.15g, not %.15g", r->field, r->min, value);
-    else if (isnan(value))
-        mistake_add(out, at, r->why, "'%s' must be a number", r->field);
-    else
-        mistake_add(out, at, r->why, "'%s' must be %s %.15g, not %.15g", r->field, words,
-            low ? r->min : r->max, value);
+        return mistake_add(out, at, r->why, "'%s' must be %.15g, not %.15g", r->field, r->min,
+            value);
+    if (isnan(value))
+        return mistake_add(out, at, r->why, "'%s' must be a number", r->field);
+    return mistake_add(out, at, r->why, "'%s' must be %s %.15g, not %.15g", r->field, words,
+        low ? r->min : r->max, value);
 }
 
 void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *m)
@@ -134,6 +135,7 @@ void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         const ProtobufCMessage *inner = field_message(m, f);
         struct site here = site_key(at, f->name);
+        struct mistake *one = NULL;
         const struct range *r;
         double value;
         if (inner)
@@ -142,6 +144,8 @@ void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *
             continue;
         r = range_of(m->descriptor, f->name);
         if (r && !range_holds(r, value))
-            tell(out, &here, r, value);
+            one = tell(out, &here, r, value);
+        if (one && f->label == PROTOBUF_C_LABEL_REQUIRED && value == 0)
+            one->reader = READER_TELLS_MISSING | READER_TELLS_WRONG;
     }
 }

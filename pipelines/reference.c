@@ -100,7 +100,7 @@ static void tell_fitting(const struct lookup *l, const char *what)
     add_fitting(&w, l);
     suggest(help, l->job, &w);
     if (w.n == 0 && l->port)
-        snprintf(help, HELP_BYTES, "no stage before it gives %s", content_words(l->port->takes));
+        snprintf(help, HELP_BYTES, "no stage here gives %s", content_words(l->port->takes));
     mistake_add(l->d->mistakes, &l->at, help, "%s", what);
 }
 
@@ -257,6 +257,17 @@ static bool more_wanted(const struct drafts *d)
     return d->n_refs <= REFERENCES_MAX && !mistakes_full(d->mistakes);
 }
 
+static void tell_none(const struct lookup *l, struct site at)
+{
+    struct mistake *one;
+
+    at.of_key = true;
+    one = mistake_add(l->d->mistakes, &at, NULL, "'%s' must name at least one %s", l->key,
+        l->port->takes == CONTENT_FILES ? "input" : "stage");
+    if (one)
+        one->reader = READER_TELLS_WRONG;
+}
+
 static int resolve_port(struct drafts *d, struct draft *one, const struct port *p, struct err *e)
 {
     struct lookup l = { .d = d, .one = one, .port = p };
@@ -268,11 +279,8 @@ static int resolve_port(struct drafts *d, struct draft *one, const struct port *
 
     l.key = p->inner ? p->inner : p->field;
     l.list = !single;
-    if (!single && n == 0 && !p->optional) {
-        at.of_key = true;
-        mistake_add(d->mistakes, &at, NULL, "'%s' must name at least one %s", p->field,
-            p->takes == CONTENT_FILES ? "input" : "stage");
-    }
+    if (!single && n == 0 && !p->optional)
+        tell_none(&l, at);
     for (size_t i = 0; i < n && rc == OK && more_wanted(d); i++) {
         l.at = single || at.item >= 0 ? at : site_item(at, i);
         if (names[i][0] != '\0')

@@ -9,7 +9,7 @@
  * INVARIANTS
  * (1) An artifact exists when its manifest does; the manifest is committed after its chunks.
  * (2) Nothing that was committed is ever changed.
- * (3) No read transaction outlives the call that opened it, but for struct store_read.
+ * (3) No read transaction outlives the call that opened it.
  *
  * Several processes may have it open, each once; one writes at a time (LMDB's lock). */
 struct store;

@@ -86,7 +86,7 @@ int store_add_manifest(struct store *s, MDB_txn *t, const Manifest *m, struct id
 
 int manifest_parse(Manifest **out, const void *p, size_t n, struct err *e); /* E_CORRUPT */
 int manifest_check(const Manifest *m, struct err *e);                       /* E_CORRUPT */
-size_t manifest_chunk_size(const Manifest *m, size_t i);                    /* bytes, of a checked m */
+size_t manifest_chunk_size(const Manifest *m, size_t i); /* bytes, of a checked m */
 
 /* ---- checkpoint: the packed header, checked against the bytes of tensor data behind it ---- */
 

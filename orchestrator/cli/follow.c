@@ -139,7 +139,7 @@ int follow_look(struct follow *f, int64_t now_ms, enum follow_end *end, struct e
 
 struct writing {
     char folder[4300];
-    char first[4400]; /* path of report.md */
+    char first[4800]; /* path of report.md */
 };
 
 static int write_file(void *ctx, const char *path, struct span bytes, struct err *e)

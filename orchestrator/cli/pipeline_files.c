@@ -93,9 +93,7 @@ int validate_command(const struct command_line *l)
 /* ---- plan: what is cached is known as far as the inputs' ids are ---- */
 
 struct planned {
-    Output **outputs; /* of each job, when it is cached */
-    size_t n;
-    JobAnswer *answer;
+    JobAnswer *answer; /* when the job is cached */
 };
 
 struct planning {

@@ -105,7 +105,7 @@ static int find_unfinished(struct running *r, const Submit *submit, struct err *
     return rc;
 }
 
-int submit_to(char run[96], const char *url, Submit *submit, struct err *e)
+static int submit_to(char run[96], const char *url, Submit *submit, struct err *e)
 {
     struct client *c = NULL;
     Envelope m = ENVELOPE__INIT, *reply = NULL;

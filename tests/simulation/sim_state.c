@@ -88,6 +88,7 @@ void disk_wipe(void)
         disk.rows[t] = NULL;
         disk.n[t] = disk.cap[t] = 0;
     }
+    disk.locked = disk.in_txn = false; /* also when a test has failed half-way */
 }
 
 bool disk_has(enum state_table table, struct state_key key)

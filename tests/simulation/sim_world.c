@@ -10,6 +10,8 @@
 
 /* Time, network, faults, and the client. */
 
+#define LOOK_MS 20 /* how often it is asked whether something was reached */
+
 /* ---- chance: splitmix64 ---- */
 
 static uint64_t next_random(struct sim *s)
@@ -387,13 +389,10 @@ void sim_run(struct sim *s, int64_t ms)
 bool sim_run_until(struct sim *s, int64_t ms, bool (*reached)(struct sim *s, const void *what),
     const void *what)
 {
-    int64_t limit = s->now + ms, looked = s->now;
+    int64_t limit = s->now + ms;
 
     while (s->now < limit) {
-        step(s, limit);
-        if (s->now - looked < 20)
-            continue;
-        looked = s->now;
+        sim_run(s, limit - s->now < LOOK_MS ? limit - s->now : LOOK_MS);
         if (reached(s, what))
             return true;
     }

@@ -297,9 +297,11 @@ static void attention_tile(void *ctx, size_t tile)
 {
     const struct session *g = ctx;
     const struct shape *s = &g->s;
+    size_t pairs = g->rows * s->heads, each = tiles_of(pairs, ATTENTION_TILES);
+    size_t end = (tile + 1) * each < pairs ? (tile + 1) * each : pairs;
     float *scratch = g->scratch + tile * g->capacity;
 
-    for (size_t i = tile; i < g->rows * s->heads; i += ATTENTION_TILES) {
+    for (size_t i = tile * each; i < end; i++) {
         size_t r = i / s->heads, head = i % s->heads;
         size_t at = cached(g, (size_t)g->slot[r], head / (s->heads / s->kv_heads));
         g->k->attention_row(g->att + r * s->width + head * s->head,

@@ -173,7 +173,7 @@ static void own_sleep_is_counted_against_nobody(void **unused)
     feed(b, (struct event){ .kind = EV_TICK });
     assert_null(act(b, ACT_LOST));
     assert_int_equal(w->state, SESSION_LIVE);
-    wait_for(b, 14000);
+    assert_int_equal(wait_for(b, 12000), 0);
     assert_int_equal(wait_for(b, 2000), 1);
     assert_ptr_equal(act(b, ACT_LOST)->worker, w);
     bench_free(b);
