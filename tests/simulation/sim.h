@@ -50,7 +50,11 @@ uint32_t sim_tasks(struct sim *s, const char *job); /* run and cached */
 uint32_t sim_tasks_run(struct sim *s, const char *job);
 char *sim_why(struct sim *s, const char *job);      /* malloc'ed */
 char *sim_run_state(struct sim *s, int n);          /* malloc'ed; of the n-th run, from 1 */
-char *sim_results(struct sim *s);                   /* malloc'ed: every output of every job */
+char *sim_results(struct sim *s);                   /* malloc'ed: every output of every job, and how many tasks */
+struct sim_tally {
+    int worker_deaths, cuts, orchestrator_deaths, messages, lost;
+};
+struct sim_tally sim_tally(const struct sim *s);
 int sim_executions(const struct sim *s, const char *job); /* attempts begun by workers */
 int64_t sim_now(const struct sim *s);
 

@@ -9,6 +9,7 @@
 void disk_wipe(void);
 bool disk_has(enum state_table table, struct state_key key); /* committed */
 size_t disk_count(enum state_table table);
+uint64_t disk_version(enum state_table table); /* rises with every committed row */
 int disk_get(enum state_table table, struct state_key key, const ProtobufCMessageDescriptor *type,
     ProtobufCMessage **out, struct err *e); /* committed; NULL: not there */
 

@@ -61,6 +61,8 @@ struct sim {
     int submitted;
     int64_t asked_at; /* the client waits for an answer since; 0: it does not */
     int executions[64]; /* by job of the plan */
+    struct sim_tally tally;
+    uint64_t looked_at; /* version of the runs' table when they were not yet all over */
     bool trace;
 };
 

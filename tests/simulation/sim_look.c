@@ -104,11 +104,14 @@ static bool all_over(struct sim *s, const void *unused)
     bool over = s->submitted >= (s->opts.runs ? s->opts.runs : 1);
 
     (void)unused;
+    if (!over || s->looked_at == disk_version(STATE_RUN))
+        return false;
     for (int n = 1; over && n <= (int)disk_count(STATE_RUN); n++) {
         RunRecord *r = run_record(n);
         over = r && r->state != RUN_STATE__RUN_RUNNING;
         message_free(r);
     }
+    s->looked_at = over ? 0 : disk_version(STATE_RUN);
     return over;
 }
 
@@ -150,6 +153,10 @@ char *sim_results(struct sim *s)
             id_hex(hex, &id);
             assert(buf_printf(&text, "%s.%s %s\n", p->jobs[i].name, r->outputs[k]->name, hex) == OK);
         }
+        /* However often it was begun anew, each task counts once. */
+        if (r && !r->cached)
+            assert(buf_printf(&text, "%s %u tasks\n", p->jobs[i].name,
+                r->tasks_run + r->tasks_cached) == OK);
         message_free(r);
     }
     return text.p;
@@ -163,4 +170,9 @@ int sim_executions(const struct sim *s, const char *job)
 int64_t sim_now(const struct sim *s)
 {
     return s->now;
+}
+
+struct sim_tally sim_tally(const struct sim *s)
+{
+    return s->tally;
 }

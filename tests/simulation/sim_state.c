@@ -18,6 +18,7 @@ struct row {
 static struct {
     struct row *rows[STATE_TABLES];
     size_t n[STATE_TABLES], cap[STATE_TABLES];
+    uint64_t version[STATE_TABLES];
     bool locked, in_txn;
 } disk;
 
@@ -107,6 +108,11 @@ size_t disk_count(enum state_table table)
     return n;
 }
 
+uint64_t disk_version(enum state_table table)
+{
+    return disk.version[table];
+}
+
 int disk_get(enum state_table table, struct state_key key, const ProtobufCMessageDescriptor *type,
     ProtobufCMessage **out, struct err *e)
 {
@@ -185,6 +191,7 @@ static void end(struct state_txn *t, bool keep)
                 r->kept = r->next;
                 r->next = old;
                 r->has_kept = r->has_next;
+                disk.version[k]++;
             }
         }
     disk.in_txn = false;

@@ -97,6 +97,8 @@ static void transmit(struct sim *s, const struct happening *h, const Envelope *m
         copies = 0;
     else if (rough && sim_chance(s) < s->opts.doubled)
         copies = 2;
+    s->tally.messages++;
+    s->tally.lost += copies == 0;
     while (copies-- > 0) {
         struct happening one = *h;
         struct err e = ERR_INIT;
@@ -181,6 +183,7 @@ static void crash(struct sim *s)
     orchestrator_close(s->o);
     s->o = NULL;
     s->crashes = false;
+    s->tally.orchestrator_deaths++;
     sim_plan(s, (struct happening){ .at = s->now + s->down_ms, .kind = ORCHESTRATOR_STARTS });
 }
 
@@ -255,10 +258,12 @@ static void fault(struct sim *s, struct fake_worker *w)
     if (!w->up)
         return;
     if (sim_chance(s) < o->worker_dies + o->worker_leaves) {
+        s->tally.worker_deaths++;
         worker_stop(s, w, sim_chance(s) * (o->worker_dies + o->worker_leaves) >= o->worker_dies);
         sim_plan(s, (struct happening){ .at = s->now + sim_between(s, 100, 20000),
             .kind = WORKER_STARTS, .worker = w->index, .life = w->life });
     } else if (sim_chance(s) < o->worker_is_cut_off) {
+        s->tally.cuts++;
         w->cut_until = s->now + sim_between(s, 500, 30000);
         if (sim_chance(s) < 0.5)
             w->peer = sim_new_peer(s); /* it comes back over a new connection */

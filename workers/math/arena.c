@@ -1,6 +1,7 @@
 #include "workers/math/arena.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +16,10 @@ int arena_init(struct arena *a, size_t bytes, struct err *e)
 {
     char *p = NULL;
 
-    bytes = round_up(bytes);
-    if (bytes > 0)
+    bool possible = bytes <= PTRDIFF_MAX - ALIGNMENT;
+    if (possible)
+        bytes = round_up(bytes);
+    if (possible && bytes > 0)
         p = aligned_alloc(ALIGNMENT, bytes);
     if (bytes > 0 && p == NULL)
         return err_set(e, E_NOMEM, "no memory for %.1f MiB", (double)bytes / (1 << 20));

@@ -154,11 +154,10 @@ static int encode_demonstrations(struct answer *out, const struct task_context *
 {
     struct example_encoding x = { 0 };
     const struct model *m;
-    struct id model, files;
-    int rc = task_input(&model, spec, "model", e);
+    size_t n = task_inputs(spec, "demonstrations", NULL, 0);
+    struct id model, *files = calloc(n + 1, sizeof *files);
+    int rc = files ? task_input(&model, spec, "model", e) : err_set(e, E_NOMEM, "no memory");
 
-    if (rc == OK)
-        rc = task_input(&files, spec, "demonstrations", e);
     if (rc == OK)
         rc = warm_model(&m, c, &model, "", e);
     if (rc == OK)
@@ -167,8 +166,11 @@ static int encode_demonstrations(struct answer *out, const struct task_context *
         rc = records_create(&x.w, c->store, ARTIFACT_KIND__EXAMPLES, e);
     if (rc == OK) {
         x.context = m->config.context;
-        rc = demonstrations_each(c->store, &files, encode_demonstration, &x, e);
+        task_inputs(spec, "demonstrations", files, n);
     }
+    for (size_t i = 0; i < n && rc == OK; i++)
+        rc = demonstrations_each(c->store, &files[i], encode_demonstration, &x, e);
+    free(files);
     if (rc == OK && x.kept == 0)
         rc = err_set(e, E_INPUT, "no demonstration fits in the context of %zu tokens (%lld are longer)",
             x.context, (long long)x.dropped);

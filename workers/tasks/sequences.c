@@ -138,16 +138,31 @@ static int gather_rankings(struct gathering *g, struct store *s, const struct id
     return rc;
 }
 
+static int gather_demonstrations(struct gathering *g, struct store *s, const TaskSpec *spec,
+    size_t n, struct err *e)
+{
+    struct id *files = calloc(n, sizeof *files);
+    int rc = files ? OK : err_set(e, E_NOMEM, "no memory for inputs");
+
+    if (rc == OK)
+        task_inputs(spec, "demonstrations", files, n);
+    for (size_t i = 0; i < n && rc == OK; i++)
+        rc = demonstrations_each(s, &files[i], gather_demonstration, g, e);
+    free(files);
+    return rc;
+}
+
 int sequences_good_answers(struct sequences *out, const struct task_context *c,
     const TaskSpec *spec, const struct model *m, struct err *e)
 {
     struct gathering g = { .s = out, .context = m->config.context };
+    size_t n = task_inputs(spec, "demonstrations", NULL, 0);
     struct id id;
     int rc = warm_tokenizer(&g.t, c, &m->tokenizer, e);
 
     *out = (struct sequences){ 0 };
-    if (rc == OK && task_inputs(spec, "demonstrations", &id, 1) == 1)
-        rc = demonstrations_each(c->store, &id, gather_demonstration, &g, e);
+    if (rc == OK && n > 0)
+        rc = gather_demonstrations(&g, c->store, spec, n, e);
     else if (rc == OK && (rc = task_input(&id, spec, "rankings", e)) == OK)
         rc = gather_rankings(&g, c->store, &id, e);
     if (rc == OK && out->n == 0)

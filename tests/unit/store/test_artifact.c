@@ -1,6 +1,7 @@
 #include "tests/unit/store/home.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "proto/task.h"
 
@@ -339,6 +340,47 @@ static void nothing_committed_is_lost_when_a_writer_is_killed(void **state)
     buf_free(&committed);
 }
 
+/* The parent keeps the store closed; 3 MiB is the largest file that the child may have. */
+static int write_until_refused(const char *home)
+{
+    struct rlimit limit = { 3 << 20, 3 << 20 };
+    struct err e = ERR_INIT;
+    struct artifact_writer *w = NULL;
+    struct store *s = NULL;
+    Output *out = NULL;
+    uint8_t *bytes = malloc(LARGE);
+    int rc;
+
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0 || store_open(&s, home, true, &e) != OK)
+        return 100;
+    artifact_of(s, ARTIFACT_KIND__TOKENS, "abc", 3);
+    bytes_fill(bytes, LARGE, 9);
+    if (artifact_create(&w, s, ARTIFACT_KIND__TOKENS, &e) != OK)
+        return 101;
+    rc = artifact_write(w, bytes, LARGE, &e);
+    if (artifact_commit(w, "large", &out, &e) == OK || (rc != OK && rc != e.code))
+        return 102;
+    rc = e.code;
+    artifact_of(s, ARTIFACT_KIND__TOKENS, "abcd", 4);
+    store_close(s);
+    free(bytes);
+    return -rc;
+}
+
+static void a_write_that_the_disk_refuses_is_an_error_and_nothing_is_lost(void **state)
+{
+    struct store *s;
+    struct id id;
+
+    assert_int_equal(in_child(write_until_refused, *state), -E_IO);
+    s = store_in(*state);
+    assert_intact(s);
+    id = artifact_of(s, ARTIFACT_KIND__TOKENS, "abcd", 4);
+    assert_true(store_has(s, &id));
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +394,7 @@ int main(void)
         home_test(a_chunk_that_is_gone_is_corruption),
         home_test(two_processes_may_write_the_same_at_once),
         home_test(nothing_committed_is_lost_when_a_writer_is_killed),
+        home_test(a_write_that_the_disk_refuses_is_an_error_and_nothing_is_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

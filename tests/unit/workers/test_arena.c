@@ -42,7 +42,7 @@ static void what_cannot_be_had_is_said(void **state)
     struct err e = ERR_INIT;
     (void)state;
 
-    assert_int_equal(arena_init(&a, (size_t)1 << 62, &e), E_NOMEM);
+    assert_int_equal(arena_init(&a, SIZE_MAX, &e), E_NOMEM);
     assert_non_null(strstr(e.msg, "MiB"));
 }
 

@@ -23,7 +23,8 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));  /* masks of comparisons */
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES))); /* bit patterns */
 typedef float vec_unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vec load(const float *p)
@@ -145,30 +146,33 @@ INLINE vec vselect(ivec mask, vec yes, vec no)
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
-/* Halves added to halves: a fixed tree. */
-INLINE float sum_lanes(vec v)
-{
-    float x[LANES];
+typedef float vec4 __attribute__((vector_size(16)));
+typedef float vec8 __attribute__((vector_size(32)));
 
-    memcpy(x, &v, sizeof x);
-    for (int half = LANES / 2; half >= 1; half /= 2) {
-        for (int l = 0; l < half; l++)
-            x[l] += x[l + half];
-    }
-    return x[0];
-}
+/* The halves of v, combined, are again a vector: a tree of fixed form. */
+#define FOLD(v, combine)                                                                           \
+    vec4 q;                                                                                        \
+    FOLD_TO_FOUR(v, combine)                                                                       \
+    q = combine(q, __builtin_shufflevector(q, q, 2, 3, 0, 1));                                     \
+    q = combine(q, __builtin_shufflevector(q, q, 1, 0, 3, 2));                                     \
+    return q[0];
 
-INLINE float max_lanes(vec v)
-{
-    float x[LANES];
-
-    memcpy(x, &v, sizeof x);
-    for (int half = LANES / 2; half >= 1; half /= 2) {
-        for (int l = 0; l < half; l++)
-            x[l] = x[l] > x[l + half] ? x[l] : x[l + half];
-    }
-    return x[0];
-}
+#if LANES == 16
+#define FOLD_TO_FOUR(v, combine)                                                                   \
+    vec8 e[2];                                                                                     \
+    vec4 h[2];                                                                                     \
+    memcpy(e, &(v), sizeof e);                                                                     \
+    e[0] = combine(e[0], e[1]);                                                                    \
+    memcpy(h, &e[0], sizeof h);                                                                    \
+    q = combine(h[0], h[1]);
+#elif LANES == 8
+#define FOLD_TO_FOUR(v, combine)                                                                   \
+    vec4 h[2];                                                                                     \
+    memcpy(h, &(v), sizeof h);                                                                     \
+    q = combine(h[0], h[1]);
+#else
+#define FOLD_TO_FOUR(v, combine) q = (v);
+#endif
 
 /* exp(x), error below 1.5 ulp; x above 88.37 counts as 88.37, below -87.33 gives 0. NaN stays.
  * x = n ln2 + r, |r| <= ln2 / 2; polynomial of Cephes' expf. */
@@ -189,8 +193,8 @@ INLINE vec vexp(vec x)
     p = vfma(p, r, splat(1.6666665459e-1f));
     p = vfma(p, r, splat(5.0000001201e-1f));
     p = vfma(p, r * r, r) + 1.0f;
-    ivec scaled = (ivec)p + ((ivec)t << 23);
-    return (vec)(scaled & ~underflow);
+    uvec scaled = (uvec)p + ((uvec)t << 23);
+    return (vec)((ivec)scaled & ~underflow);
 }
 
 /* 1 / (1 + exp(-x)) */
