@@ -8,10 +8,12 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define READERS_MAX 1024
 #define DATABASES_MAX 16
+#define DISK_FULL (16u << 20) /* bytes: a transaction's worth */
 
 /* INVARIANTS
  * (1) A process has an environment open once: LMDB's locks are the process's, and closing one
@@ -59,8 +61,19 @@ static void registry_remove(struct env *v)
     pthread_mutex_unlock(&registry_lock);
 }
 
+/* LMDB calls a write that was cut short EIO, and what cuts it is a disk that is full. */
+static bool disk_full(const char *path, int rc)
+{
+    struct statvfs fs;
+
+    return rc == ENOSPC || rc == EDQUOT || (rc == EIO && statvfs(path, &fs) == 0 &&
+        (uint64_t)fs.f_bavail * fs.f_frsize < DISK_FULL);
+}
+
 int env_error(const struct env *v, int rc, struct err *e)
 {
+    if (disk_full(v->path, rc))
+        return err_set(e, E_IO, "'%s': the disk is full", v->path);
     switch (rc) {
     case MDB_MAP_FULL: {
         MDB_envinfo info = { 0 };
@@ -76,9 +89,6 @@ int env_error(const struct env *v, int rc, struct err *e)
         return err_set(e, E_IO, "'%s': an earlier write failed; start again", v->path);
     case MDB_READERS_FULL:
         return err_set(e, E_BUSY, "'%s': more than %d readers at once", v->path, READERS_MAX);
-    case ENOSPC:
-    case EDQUOT:
-        return err_set(e, E_IO, "'%s': the disk is full", v->path);
     case ENOMEM:
         return err_set(e, E_NOMEM, "'%s': out of memory or address space", v->path);
     }

@@ -43,7 +43,7 @@
     CHAT "  report: {kind: evaluate, models: [base, sft, chat], prompts: prompts," \
     " reference: sft, reward_model: teacher, rubric: data/rubric.yaml}\n"
 
-static const char *source_root(void)
+static inline const char *source_root(void)
 {
     const char *root = getenv("JIELONG_SOURCE");
 
@@ -52,7 +52,7 @@ static const char *source_root(void)
 
 static char given_folder[] = "/tmp/jielong-given-XXXXXX";
 
-static int enter_folder(void **state)
+static inline int enter_folder(void **state)
 {
     char data[4096];
 
@@ -63,7 +63,7 @@ static int enter_folder(void **state)
     return chdir(given_folder) || symlink(data + sizeof data / 2, "data");
 }
 
-static int leave_folder(void **state)
+static inline int leave_folder(void **state)
 {
     (void)state;
     unlink("data");

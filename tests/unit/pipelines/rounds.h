@@ -14,7 +14,7 @@ struct world {
     uint32_t segments; /* of training, until there is a checkpoint */
 };
 
-static Output *made_up(const char *slot, const char *id, ArtifactKind kind)
+static inline Output *made_up(const char *slot, const char *id, ArtifactKind kind)
 {
     Output *o = malloc(sizeof *o);
 
@@ -22,13 +22,13 @@ static Output *made_up(const char *slot, const char *id, ArtifactKind kind)
     o->name = strdup(slot);
     o->id.len = 32;
     o->id.data = calloc(1, 33);
-    snprintf((char *)o->id.data, 33, "%s", id);
+    memcpy(o->id.data, id, strlen(id) < 32 ? strlen(id) : 32);
     o->has_id = o->has_kind = 1;
     o->kind = kind;
     return o;
 }
 
-static void put(struct world *w, const char *slot, const char *id, ArtifactKind kind)
+static inline void put(struct world *w, const char *slot, const char *id, ArtifactKind kind)
 {
     size_t i = 0;
 
@@ -92,7 +92,7 @@ static const struct {
     { TASK_SPEC__KIND_REPORT, ARTIFACT_KIND__REPORT, "report" },
 };
 
-static void answer_with(struct world *w, const char *name, const char *output, ArtifactKind kind,
+static inline void answer_with(struct world *w, const char *name, const char *output, ArtifactKind kind,
     uint32_t round)
 {
     char slot[64], id[80];

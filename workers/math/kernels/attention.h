@@ -8,51 +8,59 @@
  * (2) Packed blocks have rows of BLOCK_D or BLOCK_K floats, padded with zeros to whole vectors. */
 
 #define BLOCK_Q 48
+#define BLOCK_Q_DIAGONAL 24
 #define BLOCK_K 64
 #define BLOCK_D 128 /* a larger head is taken in slices */
 
-/* A block of scores or of their gradients: queries q0.. against keys k0... */
+/* A block of scores: queries from q0 on against keys from k0 on. No query is before k0; `seen` is
+ * the last query's share of the keys. */
 struct block {
-    size_t q0, queries, k0, keys;
+    size_t q0, queries, k0, keys, seen;
 };
+
+/* On the diagonal, where many of a block's keys are in the future, blocks are lower. */
+static struct block block_at(size_t q0, size_t k0, size_t t)
+{
+    struct block b = { .q0 = q0, .k0 = k0, .keys = fewer(BLOCK_K, t - k0) };
+
+    b.queries = fewer(q0 < k0 + BLOCK_K ? BLOCK_Q_DIAGONAL : BLOCK_Q, t - q0);
+    b.seen = fewer(b.keys, q0 + b.queries - k0);
+    return b;
+}
 
 /* s[queries][BLOCK_K] = x y^T over all slices of the head; `packed` keeps y's only slice. */
 static void block_scores(float *s, const float *x, size_t x_stride, const float *y,
-    size_t y_stride, float *packed, const struct block *b, size_t d, int pack)
+    size_t y_stride, float *packed, const struct block *b, size_t d)
 {
     memset(s, 0, b->queries * BLOCK_K * sizeof *s);
     for (size_t j = 0; j < d; j += BLOCK_D) {
         size_t width = fewer(BLOCK_D, d - j);
-        if (pack || d > BLOCK_D)
+        if (b->q0 == b->k0 || d > BLOCK_D)
             pack_columns(packed, BLOCK_K, y + b->k0 * y_stride + j, b->keys, width, y_stride);
         product_add(&(struct product){ .c = s, .c_row = BLOCK_K, .a = x + b->q0 * x_stride + j,
             .a_row = x_stride, .a_col = 1, .b = packed, .b_row = BLOCK_K, .m = b->queries,
-            .n = (b->keys + LANES - 1) / LANES * LANES, .k = width });
+            .n = (b->seen + LANES - 1) / LANES * LANES, .k = width });
     }
 }
 
-/* How many keys of block b the query of its row r may see. */
-static size_t keys_seen(const struct block *b, size_t r)
+/* Row r's scores of keys in the future become -inf, whose exp is 0, up to whole vectors of
+ * `seen`. Returns that number of floats. */
+INLINE size_t mask_future(float *s, const struct block *b, size_t r)
 {
-    size_t i = b->q0 + r;
+    size_t n = (b->seen + LANES - 1) / LANES * LANES;
 
-    return i < b->k0 ? 0 : fewer(b->keys, i - b->k0 + 1);
+    for (size_t j = fewer(b->keys, b->q0 + r - b->k0 + 1); j < n; j++)
+        s[j] = -INFINITY;
+    return n;
 }
 
-/* x[0..n) = exp(x scale - top), then zeros to the block's end. Returns their sum. */
+/* x[0..n) = exp(x scale - top); returns their sum. n: whole vectors. */
 INLINE float exp_row(float *x, size_t n, float scale, float top)
 {
     vec sum = { 0 };
 
-    for (size_t j = 0; j < BLOCK_K; j += LANES) {
-        vec e = { 0 };
-        if (j < n) {
-            e = vexp(vfma(load(x + j), splat(scale), splat(-top)));
-            if (n - j < LANES) {
-                store(x + j, e);
-                e = load_few(x + j, n - j);
-            }
-        }
+    for (size_t j = 0; j < n; j += LANES) {
+        vec e = vexp(vfma(load(x + j), splat(scale), splat(-top)));
         store(x + j, e);
         sum += e;
     }
@@ -64,11 +72,11 @@ INLINE float exp_row(float *x, size_t n, float scale, float top)
 INLINE void softmax_row(float *s, size_t n, float scale, float *top, float *sum, float *out,
     size_t d)
 {
-    float most = s[0];
+    vec m = load(s);
 
-    for (size_t j = 1; j < n; j++)
-        most = s[j] > most ? s[j] : most;
-    most *= scale;
+    for (size_t j = LANES; j < n; j += LANES)
+        m = vmax(load(s + j), m);
+    float most = max_lanes(m) * scale;
     if (most > *top) {
         vec shrink = vexp(splat(*top - most));
         *sum *= shrink[0];
@@ -91,25 +99,20 @@ static void attention(float *out, float *lse, const float *q, const float *k, co
         sum[i] = 0;
     }
     for (size_t k0 = 0; k0 < t; k0 += BLOCK_K) {
-        size_t first = k0 / BLOCK_Q * BLOCK_Q;
-        for (size_t q0 = first; q0 < t; q0 += BLOCK_Q) {
-            struct block b = { q0, fewer(BLOCK_Q, t - q0), k0, fewer(BLOCK_K, t - k0) };
-            block_scores(s, q, q_stride, k, kv_stride, columns, &b, d, q0 == first);
-            for (size_t r = 0; r < b.queries; r++) {
-                size_t n = keys_seen(&b, r), i = q0 + r;
-                if (n == 0)
-                    memset(s + r * BLOCK_K, 0, BLOCK_K * sizeof *s);
-                else
-                    softmax_row(s + r * BLOCK_K, n, scale_d, top + i, sum + i,
-                        out + i * out_stride, d);
-            }
+        struct block b;
+        for (size_t q0 = k0; q0 < t; q0 += b.queries) {
+            b = block_at(q0, k0, t);
+            block_scores(s, q, q_stride, k, kv_stride, columns, &b, d);
+            for (size_t r = 0; r < b.queries; r++)
+                softmax_row(s + r * BLOCK_K, mask_future(s + r * BLOCK_K, &b, r), scale_d,
+                    top + q0 + r, sum + q0 + r, out + (q0 + r) * out_stride, d);
             for (size_t j = 0; j < d; j += BLOCK_D) {
                 size_t width = fewer(BLOCK_D, d - j);
-                if (q0 == first || d > BLOCK_D)
+                if (q0 == k0 || d > BLOCK_D)
                     pack_rows(rows, BLOCK_D, v + k0 * kv_stride + j, b.keys, width, kv_stride);
                 product_add(&(struct product){ .c = out + q0 * out_stride + j, .c_row = out_stride,
                     .a = s, .a_row = BLOCK_K, .a_col = 1, .b = rows, .b_row = BLOCK_D,
-                    .m = b.queries, .n = width, .k = b.keys });
+                    .m = b.queries, .n = width, .k = b.seen });
             }
         }
     }
@@ -138,10 +141,10 @@ struct backward {
 static void block_gradients(struct backward *w, const struct block *b)
 {
     for (size_t r = 0; r < b->queries; r++) {
-        size_t n = keys_seen(b, r), i = b->q0 + r;
         float *p = w->p + r * BLOCK_K, *ds = w->ds + r * BLOCK_K;
+        size_t n = mask_future(p, b, r), i = b->q0 + r;
         exp_row(p, n, w->scale, w->lse[i]);
-        for (size_t j = 0; j < BLOCK_K; j += LANES)
+        for (size_t j = 0; j < n; j += LANES)
             store(ds + j, load(p + j) * (load(ds + j) - w->correction[i]) * w->scale);
     }
 }
@@ -156,24 +159,24 @@ static void slice_product(struct backward *w, struct product *g, const float *x,
     product_add(g);
 }
 
-static void block_backward(struct backward *w, const struct block *b, int pack)
+static void block_backward(struct backward *w, const struct block *b)
 {
     size_t q = b->q0 * w->q_stride, kv = b->k0 * w->kv_stride, o = b->q0 * w->out_stride;
 
-    block_scores(w->p, w->q, w->q_stride, w->k, w->kv_stride, w->k_columns, b, w->d, pack);
-    block_scores(w->ds, w->dout, w->out_stride, w->v, w->kv_stride, w->v_columns, b, w->d, pack);
+    block_scores(w->p, w->q, w->q_stride, w->k, w->kv_stride, w->k_columns, b, w->d);
+    block_scores(w->ds, w->dout, w->out_stride, w->v, w->kv_stride, w->v_columns, b, w->d);
     block_gradients(w, b);
     for (size_t j = 0; j < w->d; j += BLOCK_D) {
         size_t width = fewer(BLOCK_D, w->d - j);
         struct product g = { .c = w->dv + kv + j, .c_row = w->kv_stride, .a = w->p, .a_row = 1,
-            .a_col = BLOCK_K, .m = b->keys, .n = width, .k = b->queries };
+            .a_col = BLOCK_K, .m = b->seen, .n = width, .k = b->queries };
         slice_product(w, &g, w->dout + o + j, b->queries, w->out_stride);
         g.c = w->dk + kv + j;
         g.a = w->ds;
         slice_product(w, &g, w->q + q + j, b->queries, w->q_stride);
         g = (struct product){ .c = w->dq + q + j, .c_row = w->q_stride, .a = w->ds,
-            .a_row = BLOCK_K, .a_col = 1, .m = b->queries, .n = width, .k = b->keys };
-        slice_product(w, &g, w->k + kv + j, b->keys, w->kv_stride);
+            .a_row = BLOCK_K, .a_col = 1, .m = b->queries, .n = width, .k = b->seen };
+        slice_product(w, &g, w->k + kv + j, b->seen, w->kv_stride);
     }
 }
 
@@ -189,10 +192,10 @@ static void attention_backward(float *dq, float *dk, float *dv, const float *dou
     for (size_t i = 0; i < t; i++)
         scratch[i] = sum_products(dout + i * out_stride, out + i * out_stride, NULL, d);
     for (size_t k0 = 0; k0 < t; k0 += BLOCK_K) {
-        size_t first = k0 / BLOCK_Q * BLOCK_Q;
-        for (size_t q0 = first; q0 < t; q0 += BLOCK_Q) {
-            struct block b = { q0, fewer(BLOCK_Q, t - q0), k0, fewer(BLOCK_K, t - k0) };
-            block_backward(&w, &b, q0 == first);
+        struct block b;
+        for (size_t q0 = k0; q0 < t; q0 += b.queries) {
+            b = block_at(q0, k0, t);
+            block_backward(&w, &b);
         }
     }
 }

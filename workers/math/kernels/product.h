@@ -97,24 +97,23 @@ static void pack_rows(float *out, size_t room, const float *x, size_t rows, size
     }
 }
 
-typedef float four __attribute__((vector_size(16)));
-typedef float four_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float vec4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* out[j * room + r] = x[r * stride + j] for a square of four by four. */
 INLINE void transpose_four(float *out, size_t room, const float *x, size_t stride)
 {
-    four a = *(const four_unaligned *)x, b = *(const four_unaligned *)(x + stride);
-    four c = *(const four_unaligned *)(x + 2 * stride);
-    four d = *(const four_unaligned *)(x + 3 * stride);
-    four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    four cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    vec4 a = *(const vec4_unaligned *)x, b = *(const vec4_unaligned *)(x + stride);
+    vec4 c = *(const vec4_unaligned *)(x + 2 * stride);
+    vec4 d = *(const vec4_unaligned *)(x + 3 * stride);
+    vec4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    vec4 ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    vec4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    vec4 cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
 
-    *(four_unaligned *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(four_unaligned *)(out + room) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(four_unaligned *)(out + 2 * room) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-    *(four_unaligned *)(out + 3 * room) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+    *(vec4_unaligned *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(vec4_unaligned *)(out + room) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(vec4_unaligned *)(out + 2 * room) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(vec4_unaligned *)(out + 3 * room) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
 /* out[j][r] = x[r][j] for `rows` of d floats; the columns from there to `room` are zero. */

@@ -147,32 +147,50 @@ INLINE vec vselect(ivec mask, vec yes, vec no)
 }
 
 typedef float vec4 __attribute__((vector_size(16)));
-typedef float vec8 __attribute__((vector_size(32)));
+typedef int32_t ivec4 __attribute__((vector_size(16)));
 
-/* The halves of v, combined, are again a vector: a tree of fixed form. */
-#define FOLD(v, combine)                                                                           \
-    vec4 q;                                                                                        \
-    FOLD_TO_FOUR(v, combine)                                                                       \
-    q = combine(q, __builtin_shufflevector(q, q, 2, 3, 0, 1));                                     \
-    q = combine(q, __builtin_shufflevector(q, q, 1, 0, 3, 2));                                     \
-    return q[0];
+/* Lanes first..first+3. */
+INLINE vec4 four_lanes(vec v, size_t first)
+{
+    vec4 out;
 
-#if LANES == 16
-#define FOLD_TO_FOUR(v, combine)                                                                   \
-    vec8 e[2];                                                                                     \
-    vec4 h[2];                                                                                     \
-    memcpy(e, &(v), sizeof e);                                                                     \
-    e[0] = combine(e[0], e[1]);                                                                    \
-    memcpy(h, &e[0], sizeof h);                                                                    \
-    q = combine(h[0], h[1]);
-#elif LANES == 8
-#define FOLD_TO_FOUR(v, combine)                                                                   \
-    vec4 h[2];                                                                                     \
-    memcpy(h, &(v), sizeof h);                                                                     \
-    q = combine(h[0], h[1]);
-#else
-#define FOLD_TO_FOUR(v, combine) q = (v);
+    memcpy(&out, (const char *)&v + first * sizeof(float), sizeof out);
+    return out;
+}
+
+/* Halves are added to halves: a fixed tree. */
+INLINE float sum_lanes(vec v)
+{
+    vec4 s = four_lanes(v, 0);
+
+#if LANES == 8
+    s += four_lanes(v, 4);
+#elif LANES == 16
+    s = (s + four_lanes(v, 8)) + (four_lanes(v, 4) + four_lanes(v, 12));
 #endif
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+INLINE vec4 larger(vec4 a, vec4 b)
+{
+    ivec4 greater = a > b;
+
+    return (vec4)((greater & (ivec4)a) | (~greater & (ivec4)b));
+}
+
+INLINE float max_lanes(vec v)
+{
+    vec4 m = four_lanes(v, 0);
+
+#if LANES >= 8
+    m = larger(m, four_lanes(v, 4));
+#endif
+#if LANES == 16
+    m = larger(m, larger(four_lanes(v, 8), four_lanes(v, 12)));
+#endif
+    m = larger(m, __builtin_shufflevector(m, m, 2, 3, 0, 1));
+    return m[0] > m[1] ? m[0] : m[1];
+}
 
 /* exp(x), error below 1.5 ulp; x above 88.37 counts as 88.37, below -87.33 gives 0. NaN stays.
  * x = n ln2 + r, |r| <= ln2 / 2; polynomial of Cephes' expf. */
