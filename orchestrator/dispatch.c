@@ -132,7 +132,7 @@ static void check_task(const struct sched *s, const struct task *t)
     assert((t->state == TASK_LEASED) == (t->holder != NULL)); /* (1) */
     for (const struct worker *w = s->workers; w; w = w->next) {
         waits += w == t->holder;
-        if (t->state == TASK_READY)
+        if (t->state == TASK_READY && s->ticked_ms >= s->reunion_ms)
             assert(!worker_can_take(w, t)); /* (7) */
     }
     assert(!t->holder || waits == 1); /* (2) */

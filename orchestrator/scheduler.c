@@ -306,13 +306,14 @@ static void on_start(struct sched *s, const struct event *ev, int64_t now)
 {
     struct run *r = ev->run;
 
-    (void)now;
     assert(!r->started);
     r->started = true;
     for (size_t i = 0; i < r->n_jobs; i++) {
         struct job *j = &r->jobs[i];
-        if (j->state != JOB_BLOCKED && !job_is_over(j->state))
-            ask_unfold(s, j);
+        if (j->state == JOB_BLOCKED || job_is_over(j->state))
+            continue;
+        s->reunion_ms = now + REUNION_MS;
+        ask_unfold(s, j);
     }
     follow(s, r);
 }
@@ -435,6 +436,7 @@ static void on_tick(struct sched *s, const struct event *ev, int64_t now)
     for (struct task *t = s->tasks; t; t = t->next)
         if (t->state == TASK_BACKING_OFF && t->not_before <= now)
             task_wake(s, t);
+    s->due = s->due || (s->ticked_ms < s->reunion_ms && s->reunion_ms <= now);
     s->ticked_ms = now;
 }
 
@@ -536,7 +538,7 @@ size_t sched_step(struct sched *s, const struct event *ev, int64_t now, const st
             s->actions[i].job->told = false;
     s->n_actions = 0;
     on_event[ev->kind](s, ev, now);
-    if (s->due)
+    if (s->due && now >= s->reunion_ms)
         dispatch(s, now);
     s->due = false;
     *out = s->actions;
@@ -551,7 +553,7 @@ static int64_t sooner(int64_t wait, int64_t at, int64_t now)
 
 int64_t sched_wait_ms(const struct sched *s, int64_t now)
 {
-    int64_t wait = -1;
+    int64_t wait = s->reunion_ms > now ? s->reunion_ms - now : -1;
 
     for (const struct worker *w = s->workers; w; w = w->next)
         wait = sooner(wait, w->heard_ms + (w->state == SESSION_LIVE ? SUSPECT_MS : LOST_MS), now);

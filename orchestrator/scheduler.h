@@ -16,7 +16,8 @@
  * (5) A job whose needs are not all done is blocked or over.
  * (6) A failed attempt counts only by its exact (task, attempt, epoch); an answer counts for the
  *     task, whoever gives it, once.
- * (7) Between steps no task is ready while a session that may take it has room.
+ * (7) Between steps no task is ready while a session that may take it has room, but for the
+ *     time after a restart.
  *
  * All times are milliseconds of a monotonic clock. */
 enum {
@@ -24,7 +25,9 @@ enum {
     SUSPECT_MS = 5000,   /* silent for so long: gets nothing new */
     DEADLINE_MS = 10000, /* a worker that hears nothing for so long stops what it runs */
     LOST_MS = 15000,     /* silent for so long: what it held is given to others */
-    FORGOTTEN_MS = 5000  /* a lease that its holder does not report for so long is taken back */
+    FORGOTTEN_MS = 5000, /* a lease that its holder does not report for so long is taken back */
+    REUNION_MS = 2000    /* after a restart: nothing is given until workers have had the time to
+                            say what they are running */
 };
 
 struct sched;
@@ -114,7 +117,7 @@ struct worker {
 struct event {
     enum event_kind {
         EV_TICK,      /* time has passed */
-        EV_START,     /* run: begins, or goes on after a restart */
+        EV_START,     /* run: begins; or, when a job is past blocked, goes on after a restart */
         EV_UNFOLDED,  /* job: the tasks of its round are added (perhaps none: all were answered) */
         EV_FINISHED,  /* job: is done */
         EV_PEOPLE,    /* job: waits for people */

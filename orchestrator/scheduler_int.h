@@ -20,6 +20,7 @@ struct sched {
     struct worker *dead_workers;
     bool due; /* something became ready, or room became free */
     int64_t ticked_ms;
+    int64_t reunion_ms; /* nothing is given before */
 };
 
 int sched_reserve(struct sched *s, size_t jobs, size_t runs, size_t tasks, size_t workers,

@@ -344,20 +344,21 @@ static void agree_ppo(const struct drafts *d, const struct draft *one)
 
 static void agree_evaluate(const struct drafts *d, const struct draft *one)
 {
-    static const char *const judges[] = { "reference", "reward_model" };
+    static const char *const ports[] = { "reference", "reward_model" };
+    const struct draft *judges[] = { source_of(d, one, ports[0]), source_of(d, one, ports[1]) };
     uint32_t shards = one->copy->evaluate->shards;
 
     if (one->n_refs > TASKS_MAX / (shards ? shards : 1))
         tell(d, one, at_key(one, "shards"), NULL, "more than %d tasks", TASKS_MAX);
     for (size_t i = 0; i < one->n_refs; i++) {
         const struct reference *r = &one->refs[i];
-        if (!r->is_job || !r->port || strcmp(r->port->name, "model") != 0)
+        const struct draft *model = r->is_job ? &d->items[r->source] : NULL;
+        if (!model || !r->port || strcmp(r->port->name, "model") != 0)
             continue;
-        check_context(d, one, &d->items[r->source], one->copy->evaluate->max_new_tokens);
-        for (size_t k = 0; k < sizeof judges / sizeof *judges; k++)
-            if (source_of(d, one, judges[k]))
-                check_tokenizers(d, one, judges[k], &d->items[r->source],
-                    source_of(d, one, judges[k]));
+        check_context(d, one, model, one->copy->evaluate->max_new_tokens);
+        for (size_t k = 0; k < 2; k++)
+            if (judges[k])
+                check_tokenizers(d, one, ports[k], model, judges[k]);
     }
 }
 

@@ -18,7 +18,7 @@
 #define NAME_BYTES 512
 #define HELP_BYTES 256
 #define LISTED_MAX 8
-#define REFERENCES_MAX 20000 /* in a whole pipeline */
+#define REFERENCES_MAX 4096 /* in a whole pipeline */
 
 /* One name that is being resolved. */
 struct lookup {

@@ -85,7 +85,8 @@ static int spawn(struct child *c, const struct child_options *o, const int messa
     posix_spawn_file_actions_adddup2(&files, messages[1], EXECUTOR_FD);
     posix_spawn_file_actions_adddup2(&files, log[1], STDERR_FILENO);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none); /* the daemon blocks what it reads by signalfd */
+    posix_spawnattr_setsigmask(
+        &attributes, &none); /* the daemon blocks what it reads by signalfd */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     int failed = posix_spawn(&c->pid, "/proc/self/exe", &files, &attributes, argv, env);
     posix_spawn_file_actions_destroy(&files);
@@ -106,9 +107,10 @@ int child_spawn(struct child **out, const struct child_options *o, struct err *e
 
     if (!c)
         return err_set(e, E_NOMEM, "no memory for an executor");
-    snprintf(c->class, sizeof c->class, "%s", *o->numeric_class ? o->numeric_class : numeric_classes()[0]);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, messages) != 0
-        || pipe2(log, O_CLOEXEC) != 0)
+    snprintf(c->class, sizeof c->class, "%s",
+        *o->numeric_class ? o->numeric_class : numeric_classes()[0]);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, messages) != 0 ||
+        pipe2(log, O_CLOEXEC) != 0)
         rc = err_errno(e, "starting an executor");
     /* adddup2 onto the same number would leave close-on-exec set: keep clear of it */
     if (rc == OK && messages[1] == EXECUTOR_FD) {
@@ -229,7 +231,8 @@ static void describe(Failure *f, int status, char *text, size_t size)
         bool memory = WTERMSIG(status) == SIGKILL; /* we did not send it: the kernel did */
         f->cause = memory ? CAUSE__OUT_OF_MEMORY : CAUSE__CRASH;
         snprintf(text, size, "the executor was killed by signal %d (%s)%s", WTERMSIG(status),
-            strsignal(WTERMSIG(status)), memory ? ": most likely the machine ran out of memory" : "");
+            strsignal(WTERMSIG(status)),
+            memory ? ": most likely the machine ran out of memory" : "");
     } else {
         f->cause = CAUSE__CRASH;
         snprintf(text, size, "the executor ended with status %d", WEXITSTATUS(status));

@@ -11,8 +11,8 @@
 struct child;
 
 struct child_options {
-    const char *home;           /* whose store it opens */
-    const char *numeric_class;  /* "" : any */
+    const char *home;          /* whose store it opens */
+    const char *numeric_class; /* "" : any */
     int threads;
 };
 
@@ -29,7 +29,8 @@ int child_execute(struct child *c, const Assignment *a, uint32_t threads, struct
 /* One message of the executor; *out NULL with OK: it has ended (call child_failure). */
 int child_receive(struct child *c, Envelope **out, struct err *e);
 
-/* Reads what it wrote to stderr; line(ctx, text) for each whole line. False: nothing more will come. */
+/* Reads what it wrote to stderr; line(ctx, text) for each whole line. False: nothing more will
+ * come. */
 bool child_log(struct child *c, void (*line)(void *ctx, const char *text), void *ctx);
 
 /* Why it ended, with its last lines; waits for it. Freed by message_free. */

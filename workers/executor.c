@@ -12,8 +12,8 @@
 #include "proto/wire.h"
 #include "workers/tasks/task.h"
 
-#define TELL_MS 500   /* between two progress messages */
-#define LOG_MS 10000  /* between two progress lines of the log */
+#define TELL_MS 500  /* between two progress messages */
+#define LOG_MS 10000 /* between two progress lines of the log */
 
 struct executor {
     int fd;
@@ -36,8 +36,8 @@ static void progress_rate(Progress *p, const struct executor *x, int64_t now)
 static void progress_log(const Progress *p)
 {
     char text[256];
-    int n = snprintf(text, sizeof text, "%llu/%llu", (unsigned long long)p->done,
-        (unsigned long long)p->total);
+    int n = snprintf(
+        text, sizeof text, "%llu/%llu", (unsigned long long)p->done, (unsigned long long)p->total);
 
     if (p->has_rate && p->rate_unit)
         n += snprintf(text + n, sizeof text - (size_t)n, "  %.0f %s", p->rate, p->rate_unit);
@@ -75,9 +75,13 @@ static Cause cause_of(int code)
         int code;
         Cause cause;
     } causes[] = {
-        { E_INPUT, CAUSE__BAD_INPUT }, { E_PROTOCOL, CAUSE__BAD_INPUT },
-        { E_NOMEM, CAUSE__OUT_OF_MEMORY }, { E_INVARIANT, CAUSE__INVARIANT },
-        { E_IO, CAUSE__IO }, { E_CORRUPT, CAUSE__IO }, { E_MISSING, CAUSE__IO },
+        { E_INPUT, CAUSE__BAD_INPUT },
+        { E_PROTOCOL, CAUSE__BAD_INPUT },
+        { E_NOMEM, CAUSE__OUT_OF_MEMORY },
+        { E_INVARIANT, CAUSE__INVARIANT },
+        { E_IO, CAUSE__IO },
+        { E_CORRUPT, CAUSE__IO },
+        { E_MISSING, CAUSE__IO },
         { E_CANCELLED, CAUSE__STOPPED },
     };
 
@@ -103,7 +107,8 @@ static int run_one(struct executor *x, const Execute *k, struct err *e)
     if (rc == OK) {
         o.kind_case = OUTCOME__KIND_ANSWER;
         o.answer = answer;
-        log_info("%s done in %.1f s", message_kind(&k->spec->base), (double)(clock_ms() - x->started) / 1000);
+        log_info("%s done in %.1f s", message_kind(&k->spec->base),
+            (double)(clock_ms() - x->started) / 1000);
     } else {
         o.kind_case = OUTCOME__KIND_FAILURE;
         o.failure = &f;

@@ -7,7 +7,7 @@ struct executor_options {
     const char *home;
     const char *numeric_class; /* "": the best */
     int threads;
-    int fd;                    /* the daemon's socket */
+    int fd; /* the daemon's socket */
 };
 
 /* Runs tasks until the daemon closes its end. */

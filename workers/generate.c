@@ -27,8 +27,8 @@ static void choose_core(char **argv)
     execv("/proc/self/exe", args);
 }
 
-static int run(const char *home, int threads, const struct generate_request *r, struct buf *out,
-    struct err *e)
+static int run(
+    const char *home, int threads, const struct generate_request *r, struct buf *out, struct err *e)
 {
     struct store *s = NULL;
     struct engine en = { 0 };
@@ -50,21 +50,29 @@ static int run(const char *home, int threads, const struct generate_request *r, 
 }
 
 static const struct option options[] = {
-    { "home", required_argument, NULL, 'h' }, { "checkpoint", required_argument, NULL, 'c' },
-    { "prompt", required_argument, NULL, 'p' }, { "system", required_argument, NULL, 'S' },
-    { "temperature", required_argument, NULL, 'T' }, { "top-k", required_argument, NULL, 'k' },
-    { "top-p", required_argument, NULL, 'P' }, { "min-p", required_argument, NULL, 'm' },
-    { "seed", required_argument, NULL, 's' }, { "max-new-tokens", required_argument, NULL, 'n' },
+    { "home", required_argument, NULL, 'h' },
+    { "checkpoint", required_argument, NULL, 'c' },
+    { "prompt", required_argument, NULL, 'p' },
+    { "system", required_argument, NULL, 'S' },
+    { "temperature", required_argument, NULL, 'T' },
+    { "top-k", required_argument, NULL, 'k' },
+    { "top-p", required_argument, NULL, 'P' },
+    { "min-p", required_argument, NULL, 'm' },
+    { "seed", required_argument, NULL, 's' },
+    { "max-new-tokens", required_argument, NULL, 'n' },
     { "count", required_argument, NULL, 'N' },
-    { "show-probabilities", optional_argument, NULL, 'w' }, { "raw", no_argument, NULL, 'r' },
-    { "threads", required_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' },
+    { "show-probabilities", optional_argument, NULL, 'w' },
+    { "raw", no_argument, NULL, 'r' },
+    { "threads", required_argument, NULL, 't' },
+    { "json", no_argument, NULL, 'j' },
     { NULL, 0, NULL, 0 },
 };
 
 int generate_main(int argc, char **argv)
 {
-    struct generate_request r = { .temperature = 1, .top_p = 1, .max_new_tokens = 64, .count = 1,
-        .seed = 1 };
+    struct generate_request r = {
+        .temperature = 1, .top_p = 1, .max_new_tokens = 64, .count = 1, .seed = 1
+    };
     const char *home = NULL, *id = NULL;
     int threads = (int)sysconf(_SC_NPROCESSORS_ONLN), c;
     struct buf out = { 0 };
@@ -73,26 +81,57 @@ int generate_main(int argc, char **argv)
     choose_core(argv);
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
-        case 'h': home = optarg; break;
-        case 'c': id = optarg; break;
-        case 'p': r.prompt = optarg; break;
-        case 'S': r.system = optarg; break;
-        case 'T': r.temperature = atof(optarg); break;
-        case 'k': r.top_k = (uint32_t)atoi(optarg); break;
-        case 'P': r.top_p = atof(optarg); break;
-        case 'm': r.min_p = atof(optarg); break;
-        case 's': r.seed = strtoull(optarg, NULL, 10); break;
-        case 'n': r.max_new_tokens = (uint32_t)atoi(optarg); break;
-        case 'N': r.count = (uint32_t)atoi(optarg); break;
-        case 'w': r.show_probabilities = optarg ? atoi(optarg) : 10; break;
-        case 'r': r.raw = true; break;
-        case 't': threads = atoi(optarg); break;
-        case 'j': r.json = true; break;
-        default: return 2;
+        case 'h':
+            home = optarg;
+            break;
+        case 'c':
+            id = optarg;
+            break;
+        case 'p':
+            r.prompt = optarg;
+            break;
+        case 'S':
+            r.system = optarg;
+            break;
+        case 'T':
+            r.temperature = atof(optarg);
+            break;
+        case 'k':
+            r.top_k = (uint32_t)atoi(optarg);
+            break;
+        case 'P':
+            r.top_p = atof(optarg);
+            break;
+        case 'm':
+            r.min_p = atof(optarg);
+            break;
+        case 's':
+            r.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'n':
+            r.max_new_tokens = (uint32_t)atoi(optarg);
+            break;
+        case 'N':
+            r.count = (uint32_t)atoi(optarg);
+            break;
+        case 'w':
+            r.show_probabilities = optarg ? atoi(optarg) : 10;
+            break;
+        case 'r':
+            r.raw = true;
+            break;
+        case 't':
+            threads = atoi(optarg);
+            break;
+        case 'j':
+            r.json = true;
+            break;
+        default:
+            return 2;
         }
     }
-    if (!home || !id || !r.prompt || !id_parse(&r.checkpoint, id) || r.temperature < 0
-        || r.max_new_tokens < 1 || r.count < 1 || threads < 1) {
+    if (!home || !id || !r.prompt || !id_parse(&r.checkpoint, id) || r.temperature < 0 ||
+        r.max_new_tokens < 1 || r.count < 1 || threads < 1) {
         fprintf(stderr, "usage: jielong generate RUN/STAGE --prompt TEXT [OPTIONS]\n");
         return 2;
     }

@@ -16,18 +16,21 @@ enum { EXIT_BAD_USAGE = 2, EXIT_BAD_DATA = 65, EXIT_INTERNAL = 70, EXIT_IO = 74 
 
 int exit_code(int rc)
 {
-    return rc == OK ? 0
-        : rc == E_INPUT || rc == E_MISSING ? EXIT_BAD_DATA
-        : rc == E_IO || rc == E_CORRUPT ? EXIT_IO
-                                        : EXIT_INTERNAL;
+    return rc == OK                           ? 0
+           : rc == E_INPUT || rc == E_MISSING ? EXIT_BAD_DATA
+           : rc == E_IO || rc == E_CORRUPT    ? EXIT_IO
+                                              : EXIT_INTERNAL;
 }
 
 static int worker_main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "connect", required_argument, NULL, 'c' }, { "home", required_argument, NULL, 'h' },
-        { "name", required_argument, NULL, 'n' }, { "threads", required_argument, NULL, 't' },
-        { "die-with-parent", no_argument, NULL, 'd' }, { NULL, 0, NULL, 0 },
+        { "connect", required_argument, NULL, 'c' },
+        { "home", required_argument, NULL, 'h' },
+        { "name", required_argument, NULL, 'n' },
+        { "threads", required_argument, NULL, 't' },
+        { "die-with-parent", no_argument, NULL, 'd' },
+        { NULL, 0, NULL, 0 },
     };
     struct worker_options o = { .name = "w1" };
     struct err e = ERR_INIT;
@@ -35,16 +38,28 @@ static int worker_main(int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
-        case 'c': o.connect = optarg; break;
-        case 'h': o.home = optarg; break;
-        case 'n': o.name = optarg; break;
-        case 't': o.threads = atoi(optarg); break;
-        case 'd': o.die_with_parent = true; break;
-        default: return EXIT_BAD_USAGE;
+        case 'c':
+            o.connect = optarg;
+            break;
+        case 'h':
+            o.home = optarg;
+            break;
+        case 'n':
+            o.name = optarg;
+            break;
+        case 't':
+            o.threads = atoi(optarg);
+            break;
+        case 'd':
+            o.die_with_parent = true;
+            break;
+        default:
+            return EXIT_BAD_USAGE;
         }
     }
     if (!o.connect || !o.home || optind < argc || strlen(o.name) > 64 || o.threads < 0) {
-        fprintf(stderr, "usage: jielong worker --connect URL --home DIR [--name NAME] [--threads N]\n");
+        fprintf(
+            stderr, "usage: jielong worker --connect URL --home DIR [--name NAME] [--threads N]\n");
         return EXIT_BAD_USAGE;
     }
     log_setup(o.name, LOG_INFO);
@@ -57,8 +72,10 @@ static int worker_main(int argc, char **argv)
 static int executor_main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "home", required_argument, NULL, 'h' }, { "numeric-class", required_argument, NULL, 'n' },
-        { "threads", required_argument, NULL, 't' }, { NULL, 0, NULL, 0 },
+        { "home", required_argument, NULL, 'h' },
+        { "numeric-class", required_argument, NULL, 'n' },
+        { "threads", required_argument, NULL, 't' },
+        { NULL, 0, NULL, 0 },
     };
     struct executor_options o = { .numeric_class = "", .threads = 1, .fd = 3 };
     struct err e = ERR_INIT;
@@ -66,10 +83,17 @@ static int executor_main(int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
-        case 'h': o.home = optarg; break;
-        case 'n': o.numeric_class = optarg; break;
-        case 't': o.threads = atoi(optarg); break;
-        default: return EXIT_BAD_USAGE;
+        case 'h':
+            o.home = optarg;
+            break;
+        case 'n':
+            o.numeric_class = optarg;
+            break;
+        case 't':
+            o.threads = atoi(optarg);
+            break;
+        default:
+            return EXIT_BAD_USAGE;
         }
     }
     if (!o.home)

@@ -36,8 +36,8 @@ struct worker {
     struct id store;
     int threads;
     struct child *child;
-    Assignment *running;         /* NULL: idle */
-    int64_t started, times_out;  /* times_out 0: no limit */
+    Assignment *running;        /* NULL: idle */
+    int64_t started, times_out; /* times_out 0: no limit */
     Assignment *queue[QUEUE_MAX];
     size_t n_queue;
     Result **finished;
@@ -139,8 +139,8 @@ static void take_line(void *ctx, const char *text)
 
 static bool same_attempt(const AttemptRef *a, const AttemptRef *b)
 {
-    return a->attempt == b->attempt && a->epoch == b->epoch && a->task.len == b->task.len
-        && memcmp(a->task.data, b->task.data, a->task.len) == 0;
+    return a->attempt == b->attempt && a->epoch == b->epoch && a->task.len == b->task.len &&
+           memcmp(a->task.data, b->task.data, a->task.len) == 0;
 }
 
 static void end_child(struct worker *w)
@@ -321,10 +321,14 @@ static const struct {
     Envelope__KindCase kind;
     void (*act)(struct worker *w, Envelope *m);
 } verbs[] = {
-    { ENVELOPE__KIND_WELCOME, on_welcome }, { ENVELOPE__KIND_ASSIGN, on_assign },
-    { ENVELOPE__KIND_REVOKE, on_revoke }, { ENVELOPE__KIND_RESULT_ACK, on_result_ack },
-    { ENVELOPE__KIND_CHALLENGE, on_challenge }, { ENVELOPE__KIND_HEARTBEAT_ACK, on_ack },
-    { ENVELOPE__KIND_DRAIN, on_drain }, { ENVELOPE__KIND_REFUSED, on_refused },
+    { ENVELOPE__KIND_WELCOME, on_welcome },
+    { ENVELOPE__KIND_ASSIGN, on_assign },
+    { ENVELOPE__KIND_REVOKE, on_revoke },
+    { ENVELOPE__KIND_RESULT_ACK, on_result_ack },
+    { ENVELOPE__KIND_CHALLENGE, on_challenge },
+    { ENVELOPE__KIND_HEARTBEAT_ACK, on_ack },
+    { ENVELOPE__KIND_DRAIN, on_drain },
+    { ENVELOPE__KIND_REFUSED, on_refused },
 };
 
 static int listen_all(struct worker *w, int64_t now, struct err *e)

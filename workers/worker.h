@@ -6,11 +6,11 @@
 #include "proto/err.h"
 
 struct worker_options {
-    const char *connect;   /* the orchestrator's url */
-    const char *home;      /* whose store is used */
-    const char *name;      /* for people; at most 64 bytes */
-    int threads;           /* 0: as many as cores */
-    bool die_with_parent;  /* end when the process that started this one ends */
+    const char *connect;  /* the orchestrator's url */
+    const char *home;     /* whose store is used */
+    const char *name;     /* for people; at most 64 bytes */
+    int threads;          /* 0: as many as cores */
+    bool die_with_parent; /* end when the process that started this one ends */
 };
 
 /* The worker daemon: owns the socket, the heartbeats and the executor's life; never computes.

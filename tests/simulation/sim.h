@@ -38,6 +38,9 @@ bool sim_run_until_state(struct sim *s, const char *job, enum job_state state, i
 void sim_kill_holder_of(struct sim *s, const char *job);  /* SIGKILL; it is started again a second later */
 void sim_cut_off_holder_of(struct sim *s, const char *job, int64_t ms);
 void sim_fail_attempt_of(struct sim *s, const char *job, int cause); /* the one that runs now */
+void sim_lose_result_of(struct sim *s, const char *job); /* it answers, but the store lacks it */
+void sim_answer_twice(struct sim *s, const char *job, const char *output); /* with that, and the truth */
+void sim_lose_artifact(struct sim *s, const char *job, const char *output);
 void sim_kill_orchestrator(struct sim *s, int64_t down_ms); /* between a turn's decisions and its commit */
 void sim_cancel(struct sim *s, const char *job);            /* NULL: the run */
 void sim_submit_again(struct sim *s);
@@ -51,6 +54,9 @@ uint32_t sim_tasks_run(struct sim *s, const char *job);
 char *sim_why(struct sim *s, const char *job);      /* malloc'ed */
 char *sim_run_state(struct sim *s, int n);          /* malloc'ed; of the n-th run, from 1 */
 char *sim_results(struct sim *s);                   /* malloc'ed: every output of every job, and how many tasks */
+bool sim_was_told(const struct sim *s, const char *part); /* in the orchestrator's own log */
+int sim_log_lines(const struct sim *s);                   /* that are kept, of all jobs */
+int sim_unacknowledged(const struct sim *s);              /* results that workers still keep */
 struct sim_tally {
     int worker_deaths, cuts, orchestrator_deaths, messages, lost;
 };

@@ -16,5 +16,6 @@ int disk_get(enum state_table table, struct state_key key, const ProtobufCMessag
 /* Artifacts have no bytes here, only ids. */
 void artifacts_wipe(void);
 void artifacts_add(const struct id *id);
+void artifacts_remove(const struct id *id);
 
 #endif

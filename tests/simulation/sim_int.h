@@ -27,6 +27,7 @@ struct held {
     char *label;
     Cause fails; /* 0: it does not */
     bool begun;
+    bool vanishes; /* what it makes never reaches the store */
 };
 
 #define HELD_MAX 8
@@ -64,6 +65,7 @@ struct sim {
     struct sim_tally tally;
     uint64_t looked_at; /* version of the runs' table when they were not yet all over */
     bool trace;
+    struct buf told; /* the orchestrator's own log */
 };
 
 double sim_chance(struct sim *s);                     /* uniform in [0, 1) */
@@ -82,6 +84,8 @@ void worker_beat(struct sim *s, struct fake_worker *w);
 void worker_hears(struct sim *s, struct fake_worker *w, const Envelope *m);
 void worker_ends(struct sim *s, struct fake_worker *w, const struct ref *ref);
 void worker_free(struct fake_worker *w);
+/* Answers the attempt that it runs with `output`, before the true answer. */
+void worker_answers_early(struct sim *s, struct fake_worker *w, const char *output);
 
 /* sim_task.c: what a worker would answer; ids follow from the spec alone */
 TaskAnswer *pretend(const TaskSpec *spec);

@@ -176,3 +176,39 @@ struct sim_tally sim_tally(const struct sim *s)
 {
     return s->tally;
 }
+
+bool sim_was_told(const struct sim *s, const char *part)
+{
+    return s->told.p && strstr(s->told.p, part);
+}
+
+int sim_log_lines(const struct sim *s)
+{
+    (void)s;
+    return (int)disk_count(STATE_LOG);
+}
+
+int sim_unacknowledged(const struct sim *s)
+{
+    int n = 0;
+
+    for (int i = 0; i < s->opts.workers; i++)
+        n += (int)s->workers[i].n_finished;
+    return n;
+}
+
+void sim_lose_artifact(struct sim *s, const char *job, const char *output)
+{
+    JobRecord *r = job_record(s, job);
+    struct id id;
+    bool lost = false;
+
+    for (size_t i = 0; i < r->n_outputs; i++)
+        if (!strcmp(r->outputs[i]->name, output) &&
+            id_from_span(&id, r->outputs[i]->id.data, r->outputs[i]->id.len)) {
+            artifacts_remove(&id);
+            lost = true;
+        }
+    message_free(r);
+    assert(lost);
+}

@@ -48,6 +48,13 @@ void artifacts_add(const struct id *id)
     artifacts.ids[artifacts.n++] = *id;
 }
 
+void artifacts_remove(const struct id *id)
+{
+    for (size_t i = 0; i < artifacts.n; i++)
+        if (id_equal(&artifacts.ids[i], id))
+            artifacts.ids[i] = artifacts.ids[--artifacts.n];
+}
+
 int store_open(struct store **out, const char *home, bool create, struct err *e)
 {
     (void)home;

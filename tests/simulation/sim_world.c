@@ -140,7 +140,8 @@ static void check_letter(struct sim *s, const struct fake_worker *w, const Envel
         const AttemptRef *a = m->result_ack->attempts[0];
         assert(id_from_span(&id, r->attempt->task.data, r->attempt->task.len));
         if (r->kind_case == RESULT__KIND_ANSWER && r->attempt->attempt == a->attempt &&
-            r->attempt->epoch == a->epoch && !memcmp(a->task.data, id.b, sizeof id.b))
+            r->attempt->epoch == a->epoch && !memcmp(a->task.data, id.b, sizeof id.b) &&
+            store_has(NULL, (const struct id *)r->answer->outputs[0]->id.data))
             assert(disk_has(STATE_ANSWER, key_id(&id)));
     }
 }
@@ -201,8 +202,11 @@ static void end_turn(struct sim *s)
     must(orchestrator_commit(s->o, &e), &e);
     for (size_t i = 0; i < out->n_letters; i++)
         send_letter(s, &out->letters[i]);
-    for (size_t i = 0; i < out->n_notices && s->trace; i++)
-        fprintf(stderr, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text);
+    for (size_t i = 0; i < out->n_notices; i++) {
+        assert(buf_printf(&s->told, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text) == OK);
+        if (s->trace)
+            fprintf(stderr, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text);
+    }
     outbox_clear(out);
     s->tick_at = s->now + orchestrator_wait_ms(s->o, s->now);
 }
@@ -494,6 +498,7 @@ void sim_end(struct sim *s)
         worker_free(&s->workers[i]);
     plan_free(s->plan);
     message_free(s->submit);
+    buf_free(&s->told);
     free(s->heap);
     free(s);
     disk_wipe();
@@ -547,6 +552,24 @@ void sim_fail_attempt_of(struct sim *s, const char *job, int cause)
 
     assert(w);
     w->held[0].fails = (Cause)cause;
+    struct ref ref = w->held[0].ref;
+    worker_ends(s, w, &ref);
+}
+
+void sim_lose_result_of(struct sim *s, const char *job)
+{
+    struct fake_worker *w = holder(s, job);
+
+    assert(w);
+    w->held[0].vanishes = true;
+}
+
+void sim_answer_twice(struct sim *s, const char *job, const char *output)
+{
+    struct fake_worker *w = holder(s, job);
+
+    assert(w);
+    worker_answers_early(s, w, output);
     struct ref ref = w->held[0].ref;
     worker_ends(s, w, &ref);
 }

@@ -54,6 +54,11 @@ TEST(chain_runs_to_its_end)
     CHECK_STATE(s, "report", JOB_DONE);
     assert_int_equal(sim_attempts(s, "base"), 1);
     assert_int_equal(sim_executions(s, "base"), (int)sim_tasks_run(s, "base"));
+    assert_int_equal(sim_tasks_run(s, "chat"), 4 * (3 + 1));
+    assert_int_equal(sim_tasks(s, "chat"), 3 + 4 * (3 + 1)); /* the text is encoded already */
+    sim_run(s, SECOND);
+    assert_int_equal(sim_unacknowledged(s), 0);
+    assert_true(sim_log_lines(s) > 50);
     sim_end(s);
 }
 
@@ -189,6 +194,69 @@ TEST(same_pipeline_again_runs_nothing)
     sim_end(s);
 }
 
+TEST(stage_whose_artifact_is_lost_is_run_again)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 30 });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    int base = sim_executions(s, "base"), teacher = sim_executions(s, "teacher");
+    sim_lose_artifact(s, "teacher", "checkpoint");
+    sim_submit_again(s);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 2), "done");
+    assert_int_equal(sim_executions(s, "base"), base);
+    assert_int_equal(sim_executions(s, "teacher"), teacher + 1); /* its last task */
+    sim_end(s);
+}
+
+TEST(answer_that_is_not_in_the_store_is_a_failed_attempt)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 33 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    sim_lose_result_of(s, "vocabulary");
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    assert_int_equal(sim_attempts(s, "vocabulary"), 2);
+    assert_true(sim_was_told(s, "i/o error: its result is not in the store"));
+    sim_end(s);
+}
+
+TEST(second_answer_that_differs_is_told_and_ignored)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 35 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    sim_answer_twice(s, "vocabulary", "something else");
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    assert_true(sim_was_told(s, "audit: worker w"));
+    assert_int_equal(sim_executions(s, "vocabulary"), 1);
+    sim_end(s);
+}
+
+TEST(job_that_waits_for_people_goes_on_when_all_rankings_are_in)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 36,
+        .set = { "ranking.by={people: {target: 5}}" } });
+
+    (void)unused;
+    assert_true(sim_run_until_state(s, "ranking", JOB_WAITING_FOR_PEOPLE, 10 * MINUTE));
+    sim_label(s, "ranking", 3);
+    sim_run(s, 2 * SECOND);
+    check_text(sim_why(s, "ranking"), "3 of 5 rankings are in");
+    sim_kill_orchestrator(s, 500); /* who has said thanks must not forget */
+    sim_run(s, 3 * SECOND);
+    CHECK_STATE(s, "ranking", JOB_WAITING_FOR_PEOPLE);
+    sim_label(s, "ranking", 2);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    sim_end(s);
+}
+
 TEST(two_runs_at_once_share_their_tasks)
 {
     struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 3, .seed = 31, .runs = 2 });
@@ -305,6 +373,10 @@ int main(void)
         cmocka_unit_test(job_that_crashes_too_often_fails_and_what_needs_it_is_cancelled),
         cmocka_unit_test(bad_input_is_never_tried_again),
         cmocka_unit_test(same_pipeline_again_runs_nothing),
+        cmocka_unit_test(stage_whose_artifact_is_lost_is_run_again),
+        cmocka_unit_test(answer_that_is_not_in_the_store_is_a_failed_attempt),
+        cmocka_unit_test(second_answer_that_differs_is_told_and_ignored),
+        cmocka_unit_test(job_that_waits_for_people_goes_on_when_all_rankings_are_in),
         cmocka_unit_test(two_runs_at_once_share_their_tasks),
         cmocka_unit_test(cancelled_run_ends_and_its_attempts_stop),
         cmocka_unit_test(cancelled_job_takes_along_only_what_needs_it),

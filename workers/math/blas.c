@@ -18,7 +18,7 @@ char *openblas_get_corename(void);
 /* How each core type keeps the invariant of blas.h. The library's Haswell kernel adds up rows
  * 0..5 of each twelve in another order than rows 6..11, so there it is left to our own gemm,
  * which is as fast. `set` names that gemm's instructions: those of the numeric class. A core type
- * that is not here has not been tried. */
+ * that is not here has not been tried: our own gemm with the best instructions. */
 static const struct core {
     const char *name;
     bool library;
@@ -26,11 +26,10 @@ static const struct core {
 } cores[] = {
     { "SkylakeX", true, "avx512" },
     { "Cooperlake", true, "avx512" },
-    { "SapphireRapids", true, "avx512" },
     { "Haswell", false, "avx2" },
     { "Zen", false, "avx2" },
     { "Prescott", true, "generic" },
-    { NULL, false, "generic" },
+    { NULL, false, NULL },
 };
 
 static struct {
@@ -51,7 +50,7 @@ static void set_up(void)
     while (c->name != NULL && strcmp(c->name, core) != 0)
         c++;
     setup.own = kernels_get(c->set);
-    if (setup.own == NULL) /* an emulated core type, or a build without that set */
+    if (setup.own == NULL) /* a build without that set */
         setup.own = kernels_get(NULL);
     setup.library = c->library;
 }

@@ -7,7 +7,8 @@
 
 double elementary_log(double x); /* not of subnormals */
 double elementary_exp(double x);  /* 0 below -708, infinity above 709 */
-double elementary_pow(double base, double exponent); /* base > 0; error grows with |exponent ln base| */
+/* base > 0; the error grows with |exponent ln base| */
+double elementary_pow(double base, double exponent);
 /* sine and cosine of `turns` whole circles (2 pi turns) */
 void elementary_sincos_turns(double *sine, double *cosine, double turns);
 /* of an angle in radians, |x| < 1e9 */

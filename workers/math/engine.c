@@ -26,16 +26,16 @@ struct class {
     char version[48], core[32], set[16];
 };
 
-static char class_names[CLASSES][96];
-static const char *class_list[CLASSES + 1];
+static char names[CLASSES][96], cores[CLASSES][32];
+static const char *list[CLASSES + 1];
 
 /* False for a text that is not VERSION/CORE/SET. */
 static bool class_parse(struct class *out, const char *text)
 {
     int end = 0;
 
-    return sscanf(text, "%47[^/]/%31[^/]/%15[^/]%n", out->version, out->core, out->set, &end) == 3 &&
-           text[end] == '\0';
+    int parts = sscanf(text, "%47[^/]/%31[^/]/%15[^/]%n", out->version, out->core, out->set, &end);
+    return parts == 3 && text[end] == '\0';
 }
 
 static void loaded_class(struct class *out)
@@ -45,6 +45,13 @@ static void loaded_class(struct class *out)
     snprintf(out->set, sizeof out->set, "%s", kernels_available()[0]);
 }
 
+static void add_class(size_t n, const char *version, const char *core, const char *set)
+{
+    snprintf(names[n], sizeof names[n], "%s/%s/%s", version, core, set);
+    snprintf(cores[n], sizeof cores[n], "%s", core);
+    list[n] = names[n];
+}
+
 static void list_classes(void)
 {
     struct class loaded;
@@ -52,17 +59,11 @@ static void list_classes(void)
 
     loaded_class(&loaded);
     for (const struct pair *p = pairs; p->core != NULL; p++) {
-        if (kernels_get(p->set) == NULL)
-            continue;
-        snprintf(class_names[n], sizeof class_names[n], "%s/%s/%s", loaded.version, p->core, p->set);
-        class_list[n] = class_names[n];
-        n++;
+        if (kernels_get(p->set) != NULL)
+            add_class(n++, loaded.version, p->core, p->set);
     }
-    if (n == 0) { /* another architecture: the core type that the library finds by itself */
-        snprintf(class_names[0], sizeof class_names[0], "%s/%s/%s", loaded.version, loaded.core,
-            loaded.set);
-        class_list[0] = class_names[0];
-    }
+    if (n == 0) /* another architecture: the core type that the library finds by itself */
+        add_class(0, loaded.version, loaded.core, loaded.set);
 }
 
 const char *const *numeric_classes(void)
@@ -70,16 +71,16 @@ const char *const *numeric_classes(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, list_classes);
-    return class_list;
+    return list;
 }
 
 const char *numeric_class_core(const char *numeric_class)
 {
-    static _Thread_local struct class c;
+    const char *const *known = numeric_classes();
 
-    for (const char *const *name = numeric_classes(); *name != NULL; name++) {
-        if (strcmp(*name, numeric_class) == 0 && class_parse(&c, *name))
-            return c.core;
+    for (size_t i = 0; known[i] != NULL; i++) {
+        if (strcmp(known[i], numeric_class) == 0)
+            return cores[i];
     }
     return NULL;
 }
@@ -108,15 +109,16 @@ static int class_kernels(const struct kernels **out, const char *numeric_class, 
         return OK;
     }
     if (!class_parse(&wanted, numeric_class))
-        return err_set(e, E_INPUT, "numeric class '%s' is not of the form openblas-VERSION/CORE/SET",
-            numeric_class);
+        return err_set(e, E_INPUT,
+            "numeric class '%s' is not of the form openblas-VERSION/CORE/SET", numeric_class);
     if (strcmp(wanted.version, loaded.version) != 0 || !same_core(wanted.core, loaded.core))
         return err_set(e, E_INPUT, "numeric class '%s' asked for, but %s/%s is loaded",
             numeric_class, loaded.version, loaded.core);
     const struct kernels *k = kernels_get(wanted.set);
     if (k == NULL)
-        return err_set(e, E_INPUT, "numeric class '%s' asked for, but the best kernels that this "
-            "machine runs are %s", numeric_class, loaded.set);
+        return err_set(e, E_INPUT,
+            "numeric class '%s' asked for, but the best kernels that this machine runs are %s",
+            numeric_class, loaded.set);
     *out = k;
     return OK;
 }

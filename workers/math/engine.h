@@ -16,7 +16,9 @@ struct engine {
  * library's version without starting it with a core type. */
 const char *const *numeric_classes(void);
 
-/* The OPENBLAS_CORETYPE that gives `numeric_class`, to be set before exec; NULL: not of this machine. */
+/* The OPENBLAS_CORETYPE that gives `numeric_class`, to be set before exec (with
+ * OPENBLAS_NUM_THREADS=1: the library starts threads when it is loaded); NULL: not of this
+ * machine. Static memory. */
 const char *numeric_class_core(const char *numeric_class);
 
 /* E_INPUT when the loaded library is not of that class (NULL: take what is loaded, best set). */

@@ -15,7 +15,8 @@ struct kernels {
     const char *name; /* generic, avx2, avx512 */
 
     /* y[n,c] = x / sqrt(mean(x^2) + eps) * w;  rstd[n]. Zhang & Sennrich 2019. */
-    void (*rmsnorm)(float *y, float *rstd, const float *x, const float *w, size_t n, size_t c, float eps);
+    void (*rmsnorm)(float *y, float *rstd, const float *x, const float *w, size_t n, size_t c,
+        float eps);
     /* adds to dx[n,c] and dw[c] */
     void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, const float *w,
         const float *rstd, size_t n, size_t c);
@@ -31,13 +32,16 @@ struct kernels {
     /* adds: db[o] += sum over rows of dy[n,o] */
     void (*bias_backward)(float *db, const float *dy, size_t n, size_t o);
 
-    /* y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks & Gimpel 2016, eq. of sec. 2. */
+    /* y = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks & Gimpel 2016, eq. of
+     * sec. 2. */
     void (*gelu)(float *y, const float *x, size_t count);
-    void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count); /* sets dx; dx may be dy */
+    /* sets dx; dx may be dy */
+    void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count);
 
     /* y[n,h] = silu(gate) * up, x[n,2h] = gate then up. Shazeer 2020. */
     void (*swiglu)(float *y, const float *x, size_t n, size_t h);
-    void (*swiglu_backward)(float *dx, const float *dy, const float *x, size_t n, size_t h); /* sets dx[n,2h] */
+    /* sets dx[n,2h] */
+    void (*swiglu_backward)(float *dx, const float *dy, const float *x, size_t n, size_t h);
 
     /* Rotates neighbouring pairs (2i, 2i+1) of each of `heads` heads of d floats in place:
      * x[r] is a row of `stride` floats at position[r]; table[position][d] = cos, sin, cos, sin, …
@@ -45,8 +49,8 @@ struct kernels {
     void (*rope)(float *x, const float *table, const int32_t *position, size_t n, size_t heads,
         size_t d, size_t stride, int sign);
 
-    /* One head of one sequence of t tokens, causal: out[i] = sum_j softmax_j(q_i k_j / sqrt(d)) v_j,
-     * lse[i] = log sum exp of row i. Rows of q/out are q_stride/out_stride floats apart, of k and
+    /* One head of one sequence of t tokens, causal: out[i] = sum_j softmax_j(q_i k_j / sqrt(d))
+     * v_j, lse[i] = log sum exp of row i. Rows of q/out are q_stride/out_stride floats apart, of k and
      * v kv_stride. Memory linear in t. scratch: t + d floats at least 64-byte aligned. */
     void (*attention)(float *out, float *lse, const float *q, const float *k, const float *v,
         size_t t, size_t d, size_t q_stride, size_t kv_stride, size_t out_stride, float *scratch);
@@ -74,10 +78,10 @@ struct kernels {
     void (*log_softmax_backward)(float *logits, float *log_prob, const float *g,
         const int32_t *target, size_t n, size_t v, size_t stride, float inv_temperature);
 
-    void (*add)(float *y, const float *x, size_t count);                 /* y += x */
-    void (*scale)(float *y, float a, size_t count);                      /* y *= a */
-    void (*lerp)(float *y, const float *x, float a, size_t count);       /* y = a y + (1 - a) x */
-    double (*dot)(const float *x, const float *y, size_t count);         /* in double, fixed order */
+    void (*add)(float *y, const float *x, size_t count);           /* y += x */
+    void (*scale)(float *y, float a, size_t count);                /* y *= a */
+    void (*lerp)(float *y, const float *x, float a, size_t count); /* y = a y + (1 - a) x */
+    double (*dot)(const float *x, const float *y, size_t count);   /* in double, fixed order */
 
     /* AdamW (Loshchilov & Hutter 2019): m, v moments; w -= lr (m^ / (sqrt(v^) + eps) + decay w)
      * with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t). eps_outside: TensorFlow's form, w -= lr

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -151,15 +152,20 @@ void pool_run(struct pool *p, size_t tiles, void (*work)(void *ctx, size_t tile)
     close_job(p);
 }
 
+/* Signals are the caller's: helpers block them all. */
 static int start_helpers(struct pool *p, struct err *e)
 {
+    sigset_t all, before;
     int rc = 0;
 
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (p->started < p->threads - 1 && rc == 0) {
         rc = pthread_create(&p->helpers[p->started], NULL, helper, p);
         if (rc == 0)
             p->started++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0)
         return err_set(e, E_NOMEM, "cannot start thread %d of %d: %s", p->started + 2, p->threads,
             strerror(rc));

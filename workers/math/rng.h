@@ -18,14 +18,17 @@ enum rng_purpose {
 void philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
 /* Four words for (seed, purpose, step, item). */
-void rng_words(uint32_t out[4], uint64_t seed, enum rng_purpose purpose, uint32_t step, uint64_t item);
+void rng_words(uint32_t out[4], uint64_t seed, enum rng_purpose purpose, uint32_t step,
+    uint64_t item);
 
-double rng_uniform(uint64_t seed, enum rng_purpose purpose, uint32_t step, uint64_t item); /* [0, 1), 53 bits */
+/* [0, 1), 53 bits */
+double rng_uniform(uint64_t seed, enum rng_purpose purpose, uint32_t step, uint64_t item);
 
 /* Standard normal by Box-Muller in double precision; n values for items 0, 1, …. */
 void rng_normal(float *out, size_t n, uint64_t seed, enum rng_purpose purpose, uint32_t step);
 
 /* A permutation of 0..n-1 (Fisher-Yates). */
-void rng_permutation(uint32_t *out, uint32_t n, uint64_t seed, enum rng_purpose purpose, uint32_t step);
+void rng_permutation(uint32_t *out, uint32_t n, uint64_t seed, enum rng_purpose purpose,
+    uint32_t step);
 
 #endif

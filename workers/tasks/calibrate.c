@@ -117,8 +117,8 @@ static int measure(struct answer *out, const struct task_context *c, const struc
 {
     struct records_reader *r = NULL;
     struct accuracy a = { 0 };
-    int rc = records_open(&r, c->store, examples, ARTIFACT_KIND__RANKING_EXAMPLES,
-        &ranking_example__descriptor, e);
+    int rc = records_open(
+        &r, c->store, examples, ARTIFACT_KIND__RANKING_EXAMPLES, &ranking_example__descriptor, e);
 
     while (rc == OK) {
         ProtobufCMessage *x = NULL;
@@ -143,7 +143,8 @@ static int measure(struct answer *out, const struct task_context *c, const struc
     return rc;
 }
 
-int calibrate_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+int calibrate_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct sequences s = { 0 };
     struct model *m = NULL;

@@ -25,8 +25,8 @@ static int commit(struct answer *out, struct records_writer *w, const char *name
 struct text_encoding {
     const EncodeTask *k;
     const struct tokenizer *t;
-    uint64_t document;               /* counts over all inputs */
-    struct artifact_writer *w[2];    /* trained on, held out */
+    uint64_t document;            /* counts over all inputs */
+    struct artifact_writer *w[2]; /* trained on, held out */
     int64_t documents[2], tokens[2], bytes[2];
 };
 
@@ -52,8 +52,8 @@ static int encode_document(void *ctx, const char *text, size_t n, struct err *e)
     return rc;
 }
 
-static int commit_tokens(struct answer *out, struct text_encoding *x, int which, const char *name,
-    struct err *e)
+static int commit_tokens(
+    struct answer *out, struct text_encoding *x, int which, const char *name, struct err *e)
 {
     Output *o = NULL;
     int rc = artifact_fact(x->w[which], "documents", x->documents[which], e);
@@ -69,7 +69,8 @@ static int commit_tokens(struct answer *out, struct text_encoding *x, int which,
     return rc == OK ? answer_output(out, o, e) : rc;
 }
 
-static int encode_text(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+static int encode_text(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct text_encoding x = { .k = spec->encode };
     size_t n = task_inputs(spec, "text", NULL, 0);
@@ -149,8 +150,8 @@ static int example_metrics(struct answer *out, const struct example_encoding *x,
     return rc;
 }
 
-static int encode_demonstrations(struct answer *out, const struct task_context *c,
-    const TaskSpec *spec, struct err *e)
+static int encode_demonstrations(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct example_encoding x = { 0 };
     const struct model *m;
@@ -172,8 +173,9 @@ static int encode_demonstrations(struct answer *out, const struct task_context *
         rc = demonstrations_each(c->store, &files[i], encode_demonstration, &x, e);
     free(files);
     if (rc == OK && x.kept == 0)
-        rc = err_set(e, E_INPUT, "no demonstration fits in the context of %zu tokens (%lld are longer)",
-            x.context, (long long)x.dropped);
+        rc = err_set(e, E_INPUT,
+            "no demonstration fits in the context of %zu tokens (%lld are longer)", x.context,
+            (long long)x.dropped);
     if (rc == OK)
         rc = records_fact(x.w, "too_long", x.dropped, e);
     if (rc == OK) {
@@ -222,7 +224,8 @@ static int add_row(struct ranked_rows *b, Tier *tier, const Ranking *r, uint32_t
     return OK;
 }
 
-static int add_tiers(struct ranked_rows *b, const Ranking *r, struct example_encoding *x, struct err *e)
+static int add_tiers(
+    struct ranked_rows *b, const Ranking *r, struct example_encoding *x, struct err *e)
 {
     int rc = OK;
 
@@ -233,8 +236,10 @@ static int add_tiers(struct ranked_rows *b, const Ranking *r, struct example_enc
         for (size_t j = 0; j < r->tiers[k]->n_answers && rc == OK; j++) {
             uint32_t a = r->tiers[k]->answers[j];
             if (a >= r->n_answers || b->x.n_rows == RANKING_MAX)
-                rc = err_set(e, E_INPUT, "prompt '%s': more than %d answers, or a tier names one "
-                    "that is not there", r->prompt->id ? r->prompt->id : "", RANKING_MAX);
+                rc = err_set(e, E_INPUT,
+                    "prompt '%s': more than %d answers, or a tier names one "
+                    "that is not there",
+                    r->prompt->id ? r->prompt->id : "", RANKING_MAX);
             else
                 rc = add_row(b, tier, r, a, x, e);
         }
@@ -271,8 +276,8 @@ static int encode_ranking(struct example_encoding *x, const Ranking *r, double s
     return rc;
 }
 
-static int encode_each_ranking(struct example_encoding *x, struct store *s, const struct id *id,
-    double share, struct err *e)
+static int encode_each_ranking(
+    struct example_encoding *x, struct store *s, const struct id *id, double share, struct err *e)
 {
     struct records_reader *r = NULL;
     int rc = records_open(&r, s, id, ARTIFACT_KIND__RANKINGS, &ranking__descriptor, e);
@@ -292,8 +297,8 @@ static int encode_each_ranking(struct example_encoding *x, struct store *s, cons
     return rc;
 }
 
-static int encode_rankings(struct answer *out, const struct task_context *c, const TaskSpec *spec,
-    struct err *e)
+static int encode_rankings(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct example_encoding x = { 0 };
     const struct model *m;
@@ -313,8 +318,10 @@ static int encode_rankings(struct answer *out, const struct task_context *c, con
         rc = encode_each_ranking(&x, c->store, &rankings, spec->encode->held_out, e);
     }
     if (rc == OK && x.kept == 0)
-        rc = err_set(e, E_INPUT, "no ranking holds two answers that differ in rank and fit in %zu "
-            "tokens", x.context);
+        rc = err_set(e, E_INPUT,
+            "no ranking holds two answers that differ in rank and fit in %zu "
+            "tokens",
+            x.context);
     if (rc == OK) {
         rc = commit(out, x.w, "examples", e);
         x.w = NULL;
@@ -325,9 +332,11 @@ static int encode_rankings(struct answer *out, const struct task_context *c, con
     return rc;
 }
 
-int encode_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+int encode_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
-    static int (*const as[])(struct answer *, const struct task_context *, const TaskSpec *, struct err *) = {
+    static int (*const as[])(
+        struct answer *, const struct task_context *, const TaskSpec *, struct err *) = {
         [ENCODE_AS__AS_TEXT] = encode_text,
         [ENCODE_AS__AS_DEMONSTRATIONS] = encode_demonstrations,
         [ENCODE_AS__AS_RANKINGS] = encode_rankings,

@@ -61,8 +61,8 @@ static int pad_to(struct buf *out, size_t from, int columns)
     return rc;
 }
 
-static int probability_row(struct printing *x, size_t rank, int32_t id, bool chosen, float model,
-    float sampled)
+static int probability_row(
+    struct printing *x, size_t rank, int32_t id, bool chosen, float model, float sampled)
 {
     char bar[21];
     int filled = (int)(model * 20 + .5f);
@@ -107,7 +107,8 @@ static int distribution_init(struct distribution *d, size_t vocab, struct err *e
     d->scratch = calloc(vocab, sizeof *d->scratch);
     d->order = calloc(vocab, sizeof *d->order);
     return d->logits && d->model && d->sampled && d->scratch && d->order
-        ? OK : err_set(e, E_NOMEM, "no memory for %zu probabilities", vocab);
+               ? OK
+               : err_set(e, E_NOMEM, "no memory for %zu probabilities", vocab);
 }
 
 static void distribution_free(struct distribution *d)
@@ -129,7 +130,8 @@ static double entropy_bits(const float *p, size_t n)
     return h;
 }
 
-static int show_position(struct printing *x, struct distribution *d, size_t position, int32_t chosen)
+static int show_position(
+    struct printing *x, struct distribution *d, size_t position, int32_t chosen)
 {
     static const struct sampler plain = { .temperature = 1, .top_p = 1 };
     size_t rows = (size_t)x->r->show_probabilities, rank = 0;
@@ -148,7 +150,8 @@ static int show_position(struct printing *x, struct distribution *d, size_t posi
     if (rc == OK)
         rc = token_text(x->out, tokenizer_bytes(x->t, chosen));
     if (rc == OK)
-        rc = buf_printf(x->out, " rank %zu  entropy %.2f bits  order: temperature > top-k > top-p > "
+        rc = buf_printf(x->out,
+            " rank %zu  entropy %.2f bits  order: temperature > top-k > top-p > "
             "min-p\n    rank  id     token            model p   after sampler  (model p)\n",
             rank + 1, entropy_bits(d->model, d->vocab));
     for (size_t i = 0; i < d->vocab && rc == OK; i++) {
@@ -161,8 +164,8 @@ static int show_position(struct printing *x, struct distribution *d, size_t posi
     }
     size_t shown = rows < d->vocab ? rows + (rank >= rows) : d->vocab;
     if (rc == OK && shown < d->vocab)
-        rc = buf_printf(x->out, "   rest  %-22s %7.2f%%  %12.2f%%\n", "",
-            100 * fmax(rest_model, 0), 100 * fmax(rest_sampled, 0));
+        rc = buf_printf(x->out, "   rest  %-22s %7.2f%%  %12.2f%%\n", "", 100 * fmax(rest_model, 0),
+            100 * fmax(rest_sampled, 0));
     return rc;
 }
 
@@ -216,8 +219,8 @@ static int print_json(struct printing *x, const struct generation *g, size_t i, 
     if (rc == OK)
         rc = json_string(x->out, text, strlen(text));
     if (rc == OK)
-        rc = buf_printf(x->out, ", \"tokens\": %zu, \"ended\": %s}", g->n_tokens,
-            g->ended ? "true" : "false");
+        rc = buf_printf(
+            x->out, ", \"tokens\": %zu, \"ended\": %s}", g->n_tokens, g->ended ? "true" : "false");
     free(text);
     return rc;
 }
@@ -232,7 +235,8 @@ static int print_all(struct printing *x, const struct generation *g, struct err 
         if (rc == OK)
             rc = json_string(x->out, r->prompt, strlen(r->prompt));
         if (rc == OK)
-            rc = buf_printf(x->out, ", \"seed\": %llu, \"answers\": [", (unsigned long long)r->seed);
+            rc =
+                buf_printf(x->out, ", \"seed\": %llu, \"answers\": [", (unsigned long long)r->seed);
     }
     for (size_t i = 0; i < r->count && rc == OK; i++)
         rc = r->json ? print_json(x, &g[i], i, e) : print_plain(x, &g[i], e);
@@ -241,13 +245,14 @@ static int print_all(struct printing *x, const struct generation *g, struct err 
     return rc;
 }
 
-int generate_print(struct buf *out, const struct task_context *c, const struct generate_request *r,
-    struct err *e)
+int generate_print(
+    struct buf *out, const struct task_context *c, const struct generate_request *r, struct err *e)
 {
     struct printing x = { .c = c, .r = r, .out = out };
     struct generation *g = calloc(r->count + 1, sizeof *g);
     int32_t *tokens = calloc(r->count + 1, r->max_new_tokens * sizeof *tokens);
-    int rc = g && tokens ? warm_model(&x.m, c, &r->checkpoint, "", e) : err_set(e, E_NOMEM, "no memory");
+    int rc =
+        g && tokens ? warm_model(&x.m, c, &r->checkpoint, "", e) : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK && x.m->config.scalar_head)
         rc = err_set(e, E_INPUT, "this is a reward model: it scores answers and writes none");
@@ -260,7 +265,9 @@ int generate_print(struct buf *out, const struct task_context *c, const struct g
         x.o.sampler = (struct sampler){ r->temperature, r->top_k, r->top_p, r->min_p };
         generator_ban_specials(&x.o, x.t);
         for (size_t i = 0; i < r->count; i++)
-            g[i] = (struct generation){ .prompt = x.prompt.p, .n_prompt = x.prompt.n, .item = i,
+            g[i] = (struct generation){ .prompt = x.prompt.p,
+                .n_prompt = x.prompt.n,
+                .item = i,
                 .tokens = tokens + i * r->max_new_tokens };
         rc = generate(c->engine, x.m, g, r->count, &x.o, NULL, NULL, e);
     }

@@ -9,7 +9,8 @@
 
 /* K answers to each prompt of a shard, and the shards put back in order. */
 
-int generate_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+int generate_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     const GenerateTask *k = spec->generate;
     const struct model *m;
@@ -30,11 +31,12 @@ int generate_run(struct answer *out, const struct task_context *c, const TaskSpe
     if (rc == OK)
         rc = prompt_set_load(&prompts, c, &files, m, k->max_new_tokens, k->limit, e);
     if (rc == OK) {
-        struct generator_options options = generator_options_for(t, spec->seed, 0, k->max_new_tokens);
+        struct generator_options options =
+            generator_options_for(t, spec->seed, 0, k->max_new_tokens);
         options.sampler = (struct sampler){ k->temperature, k->top_k, k->top_p, k->min_p };
         generator_ban_specials(&options, t);
-        rc = sampled_make(&s, c, m, t, &prompts, k->shard, k->shards, k->answers_per_prompt,
-            &options, e);
+        rc = sampled_make(
+            &s, c, m, t, &prompts, k->shard, k->shards, k->answers_per_prompt, &options, e);
     }
     if (rc == OK)
         rc = records_create(&w, c->store, ARTIFACT_KIND__ANSWERS, e);
@@ -73,8 +75,8 @@ int join_run(struct answer *out, const struct task_context *c, const TaskSpec *s
         rc = records_create(&w, c->store, ARTIFACT_KIND__ANSWERS, e);
     }
     for (size_t i = 0; i < n && rc == OK; i++)
-        rc = records_open(&parts[i], c->store, &ids[i], ARTIFACT_KIND__ANSWERS,
-            &answer_set__descriptor, e);
+        rc = records_open(
+            &parts[i], c->store, &ids[i], ARTIFACT_KIND__ANSWERS, &answer_set__descriptor, e);
     for (size_t k = 0; n && rc == OK; k++) {
         ProtobufCMessage *m = NULL;
         rc = records_next(parts[k % n], &m, e);

@@ -14,8 +14,8 @@ static double softplus(double x)
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
 }
 
-double ranking_loss(float *grad, const float *score, const uint32_t *tier, size_t k,
-    size_t *pairs, size_t *right)
+double ranking_loss(
+    float *grad, const float *score, const uint32_t *tier, size_t k, size_t *pairs, size_t *right)
 {
     double loss = 0, g[RANKING_MAX] = { 0 };
 
@@ -96,8 +96,8 @@ double ppo_policy_loss(double *grad, double log_prob, double old_log_prob, doubl
     return *clipped ? held : free;
 }
 
-double ppo_value_loss(double *grad, double value, double old_value, double returns, double clip,
-    bool *clipped)
+double ppo_value_loss(
+    double *grad, double value, double old_value, double returns, double clip, bool *clipped)
 {
     double held = clamp(value, old_value - clip, old_value + clip);
     double a = (value - returns) * (value - returns), b = (held - returns) * (held - returns);

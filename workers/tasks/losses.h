@@ -11,9 +11,10 @@
 
 /* K-wise ranking loss (Ouyang et al. 2022, eq. 1): mean over the pairs (i, j) of one prompt in
  * which tier[i] < tier[j] (i is better) of -log sigmoid(s_i - s_j). Ties drop out. grad[k] (may be
- * NULL) is set. k <= RANKING_MAX. Returns the loss; *pairs: how many, *right: in how many s_i > s_j. No pair: 0. */
-double ranking_loss(float *grad, const float *score, const uint32_t *tier, size_t k,
-    size_t *pairs, size_t *right);
+ * NULL) is set. k <= RANKING_MAX. Returns the loss; *pairs: how many, *right: in how many s_i >
+ * s_j. No pair: 0. */
+double ranking_loss(
+    float *grad, const float *score, const uint32_t *tier, size_t k, size_t *pairs, size_t *right);
 
 /* Per-token rewards of an episode of n answer tokens: -kl_coef (log_prob - ref_log_prob) of the
  * sampled token (k1, signed), and `score` added at the last one (Ouyang et al. 2022, eq. 2). */
@@ -38,8 +39,8 @@ double ppo_policy_loss(double *grad, double log_prob, double old_log_prob, doubl
 
 /* One token of the clipped value loss: .5 max((v - R)^2, (clip(v, old - c, old + c) - R)^2).
  * *grad = dloss/dv. */
-double ppo_value_loss(double *grad, double value, double old_value, double returns, double clip,
-    bool *clipped);
+double ppo_value_loss(
+    double *grad, double value, double old_value, double returns, double clip, bool *clipped);
 
 /* KL of best-of-n sampling from its base: log n - (n - 1) / n. Stiennon et al. 2020, app. G.3. */
 double best_of_n_kl(double n);

@@ -37,7 +37,8 @@ static int lm_batch(struct trainer *t, struct err *e)
     return rc;
 }
 
-static int lm_loss(struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e)
+static int lm_loss(
+    struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e)
 {
     const int32_t *target = t->rows.target + token0;
     const float *weight = t->rows.weight + token0;
@@ -56,7 +57,7 @@ static int lm_loss(struct trainer *t, const struct batch *b, size_t token0, size
 /* ---- demonstrations ---- */
 
 struct source {
-    size_t n;            /* examples */
+    size_t n; /* examples */
     Example **examples;
     uint32_t *order;
     uint64_t epoch;
@@ -135,7 +136,8 @@ static int answers_open(struct trainer *t, const TaskSpec *spec, struct err *e)
         double windows = k->pretrain_mix * k->batch_size;
         t->mix_windows = windows < 1 ? 1 : (size_t)(windows + .5);
         t->mix_weight = (float)k->pretrain_mix;
-        rc = rows_init(&t->mix, t->mix_windows, t->mix_windows * context, t->mix_windows * context, e);
+        rc = rows_init(
+            &t->mix, t->mix_windows, t->mix_windows * context, t->mix_windows * context, e);
     }
     if (rc == OK)
         rc = rows_init(&t->rows, k->batch_size, k->batch_size, k->batch_size * context, e);
@@ -183,10 +185,17 @@ static int answers_batch(struct trainer *t, struct err *e)
 }
 
 const struct objective objective_lm = {
-    .name = "lm", .open = lm_open, .batch = lm_batch, .loss = lm_loss, .rate = rate_by_step,
+    .name = "lm",
+    .open = lm_open,
+    .batch = lm_batch,
+    .loss = lm_loss,
+    .rate = rate_by_step,
 };
 
 const struct objective objective_answers = {
-    .name = "answers", .open = answers_open, .batch = answers_batch, .loss = lm_loss,
+    .name = "answers",
+    .open = answers_open,
+    .batch = answers_batch,
+    .loss = lm_loss,
     .rate = rate_by_step,
 };

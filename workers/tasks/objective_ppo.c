@@ -20,11 +20,11 @@
 struct source {
     size_t n;
     Episode **episodes;
-    size_t *first;               /* of each episode's answer in the arrays below; n + 1 */
+    size_t *first; /* of each episode's answer in the arrays below; n + 1 */
     float *advantage, *returns;
     uint32_t *order;
-    uint64_t base, per_epoch;    /* first step of this iteration; minibatches in an epoch */
-    size_t max_tokens;           /* of one episode */
+    uint64_t base, per_epoch; /* first step of this iteration; minibatches in an epoch */
+    size_t max_tokens;        /* of one episode */
     bool ordered;
     uint64_t epoch;
 };
@@ -50,8 +50,10 @@ static int episode_check(const Episode *x, size_t context, struct err *e)
     if (n == 0 || x->n_prompt == 0 || x->n_prompt + n > context + 1)
         return err_set(e, E_CORRUPT, "an episode of %zu + %zu tokens", x->n_prompt, n);
     if (x->n_log_probs != n || x->n_ref_log_probs != n || x->n_values != n)
-        return err_set(e, E_INVARIANT, "an episode of %zu tokens has %zu log-probabilities, "
-            "%zu of the reference and %zu values", n, x->n_log_probs, x->n_ref_log_probs, x->n_values);
+        return err_set(e, E_INVARIANT,
+            "an episode of %zu tokens has %zu log-probabilities, "
+            "%zu of the reference and %zu values",
+            n, x->n_log_probs, x->n_ref_log_probs, x->n_values);
     if (!isfinite(x->score))
         return err_set(e, E_INVARIANT, "the score of prompt '%s' is not finite", x->prompt_id);
     return OK;
@@ -72,8 +74,8 @@ static int source_add(struct source *s, Episode *x, size_t context, struct err *
     return episode_check(x, context, e);
 }
 
-static int experience_read(struct source *s, struct store *store, const struct id *id,
-    size_t context, struct err *e)
+static int experience_read(
+    struct source *s, struct store *store, const struct id *id, size_t context, struct err *e)
 {
     struct records_reader *r = NULL;
     int rc = records_open(&r, store, id, ARTIFACT_KIND__EXPERIENCE, &episode__descriptor, e);
@@ -112,7 +114,8 @@ static int reference_check(const struct source *s, struct err *e)
     for (size_t i = 0; i < s->n; i++)
         for (size_t k = 0; k < s->episodes[i]->n_answer; k++)
             if (s->episodes[i]->log_probs[k] != s->episodes[i]->ref_log_probs[k])
-                return err_set(e, E_INVARIANT, "iteration 0: the policy differs from the reference "
+                return err_set(e, E_INVARIANT,
+                    "iteration 0: the policy differs from the reference "
                     "(prompt '%s', token %zu: %.9g, %.9g): KL must be exactly 0",
                     s->episodes[i]->prompt_id, k, (double)s->episodes[i]->log_probs[k],
                     (double)s->episodes[i]->ref_log_probs[k]);
@@ -179,7 +182,8 @@ static int ppo_room(struct trainer *t, const TaskSpec *spec, struct err *e)
         double windows = p->ptx_examples * (double)minibatch;
         t->mix_windows = windows < 1 ? 1 : (size_t)(windows + .5);
         t->mix_weight = (float)p->ptx_coef;
-        rc = rows_init(&t->mix, t->mix_windows, t->mix_windows * context, t->mix_windows * context, e);
+        rc = rows_init(
+            &t->mix, t->mix_windows, t->mix_windows * context, t->mix_windows * context, e);
     }
     if (rc == OK)
         rc = rows_init(&t->rows, minibatch, minibatch, minibatch * t->source->max_tokens, e);
@@ -275,7 +279,8 @@ static int policy_gradient(struct trainer *t, const struct batch *b, size_t toke
             continue;
         float old = r->column[ROW_OLD_LOG_PROB][k];
         if (first && t->log_prob[i] != old)
-            return err_set(e, E_INVARIANT, "iteration %llu: the first minibatch's ratio is not 1 "
+            return err_set(e, E_INVARIANT,
+                "iteration %llu: the first minibatch's ratio is not 1 "
                 "(token %zu: log-probability %.9g, was %.9g when sampled)",
                 (unsigned long long)t->counters.iteration, k, (double)t->log_prob[i], (double)old);
         double loss = ppo_policy_loss(&grad, t->log_prob[i], old, r->column[ROW_ADVANTAGE][k],
@@ -318,7 +323,8 @@ static int value_gradient(struct trainer *t, const struct batch *b, size_t token
     return OK;
 }
 
-static int ppo_loss(struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e)
+static int ppo_loss(
+    struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e)
 {
     const struct engine *en = t->c->engine;
     const int32_t *target = t->rows.target + token0;
@@ -331,8 +337,8 @@ static int ppo_loss(struct trainer *t, const struct batch *b, size_t token0, siz
     int rc = policy_gradient(t, b, token0, e);
     if (rc != OK)
         return rc;
-    transformer_backward_log_probs(p->workspace, en, p->model, p->grad, target, t->g, temperature,
-        t->log_prob);
+    transformer_backward_log_probs(
+        p->workspace, en, p->model, p->grad, target, t->g, temperature, t->log_prob);
     transformer_forward(v->workspace, en, v->model, b);
     transformer_values(v->workspace, en, v->model, t->log_prob);
     rc = value_gradient(t, b, token0, e);
@@ -368,7 +374,8 @@ static int ppo_finish(struct trainer *t, struct answer *out, struct err *e)
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics && rc == OK; i++)
         rc = answer_metric(out, metrics[i].name, metrics[i].value, e);
     if (p->adaptive_kl)
-        t->counters.kl_coef = adaptive_kl(t->counters.kl_coef, y->kl / n, p->kl_target, n, p->kl_horizon);
+        t->counters.kl_coef =
+            adaptive_kl(t->counters.kl_coef, y->kl / n, p->kl_target, n, p->kl_horizon);
     t->counters.iteration++;
     t->counters.episodes += t->source->n;
     return rc;
@@ -383,6 +390,13 @@ static double rate_by_iteration(const struct trainer *t, double peak)
 }
 
 const struct objective objective_ppo = {
-    .name = "ppo", .open = ppo_open, .batch = ppo_batch, .loss = ppo_loss, .finish = ppo_finish,
-    .rate = rate_by_iteration, .eps_outside = true, .averaged = true, .has_value = true,
+    .name = "ppo",
+    .open = ppo_open,
+    .batch = ppo_batch,
+    .loss = ppo_loss,
+    .finish = ppo_finish,
+    .rate = rate_by_iteration,
+    .eps_outside = true,
+    .averaged = true,
+    .has_value = true,
 };

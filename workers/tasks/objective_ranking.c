@@ -89,8 +89,8 @@ static int ranking_open(struct trainer *t, const TaskSpec *spec, struct err *e)
     if (rc == OK && task_inputs(spec, "examples", &id, 1) != 1)
         rc = err_set(e, E_PROTOCOL, "a reward model needs the input 'examples'");
     if (rc == OK)
-        rc = records_open(&r, t->c->store, &id, ARTIFACT_KIND__RANKING_EXAMPLES,
-            &ranking_example__descriptor, e);
+        rc = records_open(
+            &r, t->c->store, &id, ARTIFACT_KIND__RANKING_EXAMPLES, &ranking_example__descriptor, e);
     if (rc == OK)
         rc = source_read(s, r, t->policy.model->config.context, e);
     records_close(r);
@@ -101,8 +101,8 @@ static int ranking_open(struct trainer *t, const TaskSpec *spec, struct err *e)
     t->counters.total = (s->n + k->batch_size - 1) / k->batch_size * k->epochs;
     t->stop = t->counters.step + k->segment;
     t->stop = t->stop < t->counters.total ? t->stop : t->counters.total;
-    return rows_init(&t->rows, k->batch_size, k->batch_size * s->max_rows,
-        k->batch_size * s->max_tokens, e);
+    return rows_init(
+        &t->rows, k->batch_size, k->batch_size * s->max_rows, k->batch_size * s->max_tokens, e);
 }
 
 static void rank_rows(struct rows *rows, const RankingExample *x)
@@ -161,8 +161,8 @@ static int prompt_loss(struct trainer *t, const struct batch *b, size_t first, s
     return OK;
 }
 
-static int ranking_backward(struct trainer *t, const struct batch *b, size_t token0,
-    size_t sequence0, struct err *e)
+static int ranking_backward(
+    struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e)
 {
     struct network *n = &t->policy;
     int rc = OK;
@@ -184,11 +184,15 @@ static int ranking_backward(struct trainer *t, const struct batch *b, size_t tok
 static int ranking_finish(struct trainer *t, struct answer *out, struct err *e)
 {
     return t->tally.pairs > 0
-        ? answer_metric(out, "train_accuracy", t->tally.right / t->tally.pairs, e)
-        : OK;
+               ? answer_metric(out, "train_accuracy", t->tally.right / t->tally.pairs, e)
+               : OK;
 }
 
 const struct objective objective_ranking = {
-    .name = "ranking", .open = ranking_open, .batch = ranking_batch, .loss = ranking_backward,
-    .finish = ranking_finish, .rate = rate_by_step,
+    .name = "ranking",
+    .open = ranking_open,
+    .batch = ranking_batch,
+    .loss = ranking_backward,
+    .finish = ranking_finish,
+    .rate = rate_by_step,
 };

@@ -18,8 +18,8 @@ int network_init(struct network *n, struct model *takes, struct err *e)
     n->v = aligned_alloc(64, bytes);
     if (!n->grad || !n->m || !n->v) {
         network_free(n);
-        return err_set(e, E_NOMEM, "no memory to train %zu parameters (%zu MB)",
-            takes->n_params, 4 * bytes >> 20);
+        return err_set(e, E_NOMEM, "no memory to train %zu parameters (%zu MB)", takes->n_params,
+            4 * bytes >> 20);
     }
     memset(n->grad, 0, bytes);
     memset(n->m, 0, bytes);
@@ -96,11 +96,16 @@ void network_step(const struct engine *en, struct network *n, const struct optim
     double learning_rate, uint64_t t, double norm)
 {
     double clip = o->grad_clip > 0 && norm > o->grad_clip ? o->grad_clip / norm : 1;
-    struct step_work w = { .en = en, .n = n,
-        .plain = { .learning_rate = (float)learning_rate, .beta1 = (float)o->beta1,
-            .beta2 = (float)o->beta2, .eps = (float)o->eps, .scale = (float)clip,
+    struct step_work w = { .en = en,
+        .n = n,
+        .plain = { .learning_rate = (float)learning_rate,
+            .beta1 = (float)o->beta1,
+            .beta2 = (float)o->beta2,
+            .eps = (float)o->eps,
+            .scale = (float)clip,
             .correction1 = (float)(1 - pow(o->beta1, (double)t)),
-            .correction2 = (float)(1 - pow(o->beta2, (double)t)), .eps_outside = o->eps_outside } };
+            .correction2 = (float)(1 - pow(o->beta2, (double)t)),
+            .eps_outside = o->eps_outside } };
 
     w.decayed = w.plain;
     w.decayed.weight_decay = (float)o->weight_decay;

@@ -6,11 +6,12 @@
 /* A model that is being trained: weights, gradient and AdamW's moments, all laid out alike. */
 struct network {
     struct model *model;
-    float *grad, *m, *v;      /* model->n_params floats each */
+    float *grad, *m, *v; /* model->n_params floats each */
     struct workspace *workspace;
 };
 
-int network_init(struct network *n, struct model *takes, struct err *e); /* zero moments; frees model on failure */
+int network_init(struct network *n, struct model *takes,
+    struct err *e); /* zero moments; frees model on failure */
 void network_free(struct network *n);
 
 struct optimizer {
@@ -19,7 +20,8 @@ struct optimizer {
 };
 
 /* Global gradient norm; E_INVARIANT when it is not finite. */
-int network_grad_norm(double *norm, const struct engine *en, const struct network *n, struct err *e);
+int network_grad_norm(
+    double *norm, const struct engine *en, const struct network *n, struct err *e);
 
 /* One AdamW step (t counts from 1) with the gradient scaled down to grad_clip when `norm` exceeds
  * it; weight decay on the matrices of the tensor table. */

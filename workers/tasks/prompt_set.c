@@ -76,8 +76,10 @@ int prompt_set_load(struct prompt_set *out, const struct task_context *c, const 
     if (rc == OK)
         rc = prompts_each(c->store, files, load_one, &l, e);
     if (rc == OK && out->n == 0)
-        rc = err_set(e, E_INPUT, "no prompt fits in a context of %zu tokens with %zu left for the "
-            "answer (%zu are longer)", context, room, out->dropped);
+        rc = err_set(e, E_INPUT,
+            "no prompt fits in a context of %zu tokens with %zu left for the "
+            "answer (%zu are longer)",
+            context, room, out->dropped);
     if (rc != OK)
         prompt_set_free(out);
     return rc;
@@ -118,13 +120,17 @@ void prompt_set_free(struct prompt_set *p)
     *p = (struct prompt_set){ 0 };
 }
 
-struct generator_options generator_options_for(const struct tokenizer *t, uint64_t seed,
-    uint32_t step, size_t max_new)
+struct generator_options generator_options_for(
+    const struct tokenizer *t, uint64_t seed, uint32_t step, size_t max_new)
 {
     const TokenizerModel *m = tokenizer_model(t);
-    struct generator_options o = { .sampler = { .temperature = 1, .top_p = 1 }, .seed = seed,
-        .step = step, .max_new = max_new, .slots = SLOTS,
-        .stops = { (int32_t)m->end_of_answer, (int32_t)m->end_of_text }, .n_stops = 2 };
+    struct generator_options o = { .sampler = { .temperature = 1, .top_p = 1 },
+        .seed = seed,
+        .step = step,
+        .max_new = max_new,
+        .slots = SLOTS,
+        .stops = { (int32_t)m->end_of_answer, (int32_t)m->end_of_text },
+        .n_stops = 2 };
 
     return o;
 }

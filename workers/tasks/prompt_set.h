@@ -10,7 +10,7 @@
 struct prompt_set {
     size_t n, dropped;
     Prompt **prompts;
-    struct ids *tokens;      /* of each */
+    struct ids *tokens; /* of each */
 };
 
 /* limit: at most so many are kept; 0: all. E_INPUT when none is left. */
@@ -22,8 +22,8 @@ int prompt_set_add_text(struct prompt_set *p, const struct tokenizer *t, const c
 void prompt_set_free(struct prompt_set *p);
 
 /* Generator options that all tasks share: stop tokens of the tokenizer, slots, seed. */
-struct generator_options generator_options_for(const struct tokenizer *t, uint64_t seed,
-    uint32_t step, size_t max_new);
+struct generator_options generator_options_for(
+    const struct tokenizer *t, uint64_t seed, uint32_t step, size_t max_new);
 
 /* Bans what must never be shown: padding and role marks. Not for rollouts: what a policy samples
  * there is what it is trained on. */

@@ -10,7 +10,8 @@
 
 /* Answers → rankings: by a rubric with a known share of noise, or from people's files. */
 
-static int commit(struct answer *out, struct records_writer *w, double ranked, double tied, struct err *e)
+static int commit(
+    struct answer *out, struct records_writer *w, double ranked, double tied, struct err *e)
 {
     Output *o = NULL;
     int rc = records_commit(w, "rankings", &o, e);
@@ -91,8 +92,8 @@ static int rank_one(struct records_writer *w, const AnswerSet *s, const Rubric *
     return records_add(w, &ranking.base, e);
 }
 
-static int rank_by_rubric(struct answer *out, const struct task_context *c, const TaskSpec *spec,
-    struct err *e)
+static int rank_by_rubric(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct records_reader *r = NULL;
     struct records_writer *w = NULL;
@@ -102,7 +103,8 @@ static int rank_by_rubric(struct answer *out, const struct task_context *c, cons
     int rc = task_input(&answers, spec, "answers", e);
 
     if (rc == OK)
-        rc = records_open(&r, c->store, &answers, ARTIFACT_KIND__ANSWERS, &answer_set__descriptor, e);
+        rc = records_open(
+            &r, c->store, &answers, ARTIFACT_KIND__ANSWERS, &answer_set__descriptor, e);
     if (rc == OK)
         rc = records_create(&w, c->store, ARTIFACT_KIND__RANKINGS, e);
     while (rc == OK) {
@@ -136,8 +138,8 @@ static int file_one(void *ctx, Ranking *r, struct err *e)
     return rc;
 }
 
-static int rank_by_file(struct answer *out, const struct task_context *c, const TaskSpec *spec,
-    struct err *e)
+static int rank_by_file(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct filing f = { 0 };
     struct id files;

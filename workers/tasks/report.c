@@ -15,9 +15,9 @@
 struct stage_sum {
     double n, right, answers, reward, kl, length, ended, repetition, nats, bytes;
     double gold_n, reward_n, kl_n;
-    double *gold;          /* per prompt: sum, then mean */
+    double *gold; /* per prompt: sum, then mean */
     double *gold_count;
-    size_t prompts;        /* room */
+    size_t prompts; /* room */
 };
 
 struct reporting {
@@ -25,8 +25,8 @@ struct reporting {
     const ReportTask *k;
     struct stage_sum *sums; /* of each model */
     Report *r;
-    size_t model;           /* that is being read */
-    size_t place[3];        /* next sample of the parts below, within this model */
+    size_t model;    /* that is being read */
+    size_t place[3]; /* next sample of the parts below, within this model */
 };
 
 static void *grow(void *p, size_t n, size_t size)
@@ -38,7 +38,8 @@ static int sum_gold(struct stage_sum *s, size_t prompt, double gold, struct err 
 {
     if (prompt >= s->prompts) {
         size_t n = prompt + 64;
-        double *a = realloc(s->gold, n * sizeof *a), *b = a ? realloc(s->gold_count, n * sizeof *b) : NULL;
+        double *a = realloc(s->gold, n * sizeof *a),
+               *b = a ? realloc(s->gold_count, n * sizeof *b) : NULL;
         if (a)
             s->gold = a;
         if (!b)
@@ -161,7 +162,8 @@ static int add_held_out(struct reporting *y, const Scored *x, struct err *e)
     int rc = OK;
 
     if (x->prompt_index < y->k->evaluate->side_by_side) {
-        const ReportSample *s = x->prompt_index < y->r->n_samples ? y->r->samples[x->prompt_index] : NULL;
+        const ReportSample *s =
+            x->prompt_index < y->r->n_samples ? y->r->samples[x->prompt_index] : NULL;
         if (!s || s->n_answers <= y->model)
             rc = show_held_out(y, x, e);
     }
@@ -339,7 +341,8 @@ static int last_metrics(struct answer *out, const Report *r, struct err *e)
     return rc;
 }
 
-int report_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+int report_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct reporting y = { .c = c, .k = spec->report };
     size_t n = task_inputs(spec, "scores", NULL, 0), models = spec->report->n_models;

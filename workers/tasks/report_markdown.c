@@ -6,15 +6,18 @@
 /* One table of what is shown for each stage, in this order. */
 static int cell_right(struct buf *o, const ReportStage *s)
 {
-    return s->has_right_answers ? buf_printf(o, "%.1f %%", 100 * s->right_answers) : buf_printf(o, "–");
+    return s->has_right_answers ? buf_printf(o, "%.1f %%", 100 * s->right_answers)
+                                : buf_printf(o, "–");
 }
 static int cell_answers(struct buf *o, const ReportStage *s)
 {
-    return s->has_answers_at_all ? buf_printf(o, "%.1f %%", 100 * s->answers_at_all) : buf_printf(o, "–");
+    return s->has_answers_at_all ? buf_printf(o, "%.1f %%", 100 * s->answers_at_all)
+                                 : buf_printf(o, "–");
 }
 static int cell_gold(struct buf *o, const ReportStage *s)
 {
-    return s->gold ? buf_printf(o, "%.3f ± %.3f", s->gold->mean, s->gold->ci95) : buf_printf(o, "–");
+    return s->gold ? buf_printf(o, "%.3f ± %.3f", s->gold->mean, s->gold->ci95)
+                   : buf_printf(o, "–");
 }
 static int cell_reward(struct buf *o, const ReportStage *s)
 {
@@ -34,7 +37,8 @@ static int cell_end(struct buf *o, const ReportStage *s)
 }
 static int cell_repetition(struct buf *o, const ReportStage *s)
 {
-    return s->has_repetition_rate ? buf_printf(o, "%.1f %%", 100 * s->repetition_rate) : buf_printf(o, "–");
+    return s->has_repetition_rate ? buf_printf(o, "%.1f %%", 100 * s->repetition_rate)
+                                  : buf_printf(o, "–");
 }
 static int cell_bits(struct buf *o, const ReportStage *s)
 {

@@ -19,12 +19,12 @@ struct rollout {
     const struct model *policy, *reference, *value, *reward;
     const struct tokenizer *tokenizer;
     struct prompt_set prompts;
-    size_t n;                     /* episodes of this shard */
-    uint32_t *prompt;             /* of each: index into prompts */
+    size_t n;         /* episodes of this shard */
+    uint32_t *prompt; /* of each: index into prompts */
     struct generation *g;
     struct scored_sequence *s;
-    int32_t *tokens;              /* n x max_new */
-    float *log_probs, *scores;    /* log_probs: room for all three rows */
+    int32_t *tokens;           /* n x max_new */
+    float *log_probs, *scores; /* log_probs: room for all three rows */
     float **rows[3];
 };
 
@@ -34,11 +34,12 @@ static int open_models(struct rollout *r, struct err *e)
     struct id state, init, reference, reward, prompts;
     bool later = task_inputs(spec, "state", &state, 1) == 1;
 
-    if ((!later && task_inputs(spec, "init", &init, 1) != 1)
-        || task_inputs(spec, "reference", &reference, 1) != 1
-        || task_inputs(spec, "reward_model", &reward, 1) != 1
-        || task_inputs(spec, "prompts", &prompts, 1) != 1)
-        return err_set(e, E_PROTOCOL, "a rollout needs init or state, reference, reward_model, prompts");
+    if ((!later && task_inputs(spec, "init", &init, 1) != 1) ||
+        task_inputs(spec, "reference", &reference, 1) != 1 ||
+        task_inputs(spec, "reward_model", &reward, 1) != 1 ||
+        task_inputs(spec, "prompts", &prompts, 1) != 1)
+        return err_set(
+            e, E_PROTOCOL, "a rollout needs init or state, reference, reward_model, prompts");
     int rc = warm_model(&r->policy, r->c, later ? &state : &init, later ? "policy." : "", e);
     if (rc == OK)
         rc = warm_model(&r->reference, r->c, &reference, "", e);
@@ -76,11 +77,14 @@ static int choose_prompts(struct rollout *r, struct err *e)
         uint64_t at = (uint64_t)k->iteration * r->p->batch_size + item;
         if (pass != at / r->prompts.n) {
             pass = at / r->prompts.n;
-            rng_permutation(order, (uint32_t)r->prompts.n, r->spec->seed, RNG_PROMPT, (uint32_t)pass);
+            rng_permutation(
+                order, (uint32_t)r->prompts.n, r->spec->seed, RNG_PROMPT, (uint32_t)pass);
         }
         r->prompt[i] = order[at % r->prompts.n];
         const struct ids *ids = &r->prompts.tokens[r->prompt[i]];
-        r->g[i] = (struct generation){ .prompt = ids->p, .n_prompt = ids->n, .item = item,
+        r->g[i] = (struct generation){ .prompt = ids->p,
+            .n_prompt = ids->n,
+            .item = item,
             .tokens = r->tokens + i * r->p->max_new_tokens };
     }
     free(order);
@@ -168,7 +172,8 @@ static void rollout_free(struct rollout *r)
         free(r->rows[k]);
 }
 
-int rollout_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+int rollout_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct rollout r = { .c = c, .spec = spec, .p = spec->rollout->ppo };
     int rc = open_models(&r, e);
@@ -176,8 +181,8 @@ int rollout_run(struct answer *out, const struct task_context *c, const TaskSpec
     if (rc == OK)
         rc = choose_prompts(&r, e);
     if (rc == OK) {
-        struct generator_options o = generator_options_for(r.tokenizer, spec->seed,
-            spec->rollout->iteration, r.p->max_new_tokens);
+        struct generator_options o = generator_options_for(
+            r.tokenizer, spec->seed, spec->rollout->iteration, r.p->max_new_tokens);
         o.sampler.temperature = r.p->temperature;
         rc = generate(c->engine, r.policy, r.g, r.n, &o, report_done, &r, e);
     }

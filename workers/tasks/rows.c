@@ -78,7 +78,9 @@ size_t rows_micro(const struct rows *r, size_t first, size_t budget, uint32_t *s
     for (uint32_t s = s0; s <= s1; s++)
         start[s - s0] = r->start[s] - t0;
     *token0 = t0;
-    *out = (struct batch){ .n_sequences = s1 - s0, .n_tokens = r->start[s1] - t0, .start = start,
+    *out = (struct batch){ .n_sequences = s1 - s0,
+        .n_tokens = r->start[s1] - t0,
+        .start = start,
         .tokens = r->tokens + t0 };
     return last;
 }

@@ -9,13 +9,13 @@
 struct rows {
     size_t n_units, n_sequences, n_tokens;
     size_t max_units, max_sequences, max_tokens;
-    uint32_t *unit;          /* first sequence of each unit; n_units + 1 */
-    uint32_t *start;         /* first token of each sequence; n_sequences + 1 */
-    uint32_t *tier;          /* of each sequence: its rank (RANKING) */
+    uint32_t *unit;  /* first sequence of each unit; n_units + 1 */
+    uint32_t *start; /* first token of each sequence; n_sequences + 1 */
+    uint32_t *tier;  /* of each sequence: its rank (RANKING) */
     int32_t *tokens;
-    int32_t *target;         /* token asked at this position; -1: none */
-    float *weight;           /* of the target in the loss */
-    float *column[4];        /* PPO, at each target: old log prob, advantage, return, old value */
+    int32_t *target;  /* token asked at this position; -1: none */
+    float *weight;    /* of the target in the loss */
+    float *column[4]; /* PPO, at each target: old log prob, advantage, return, old value */
 };
 
 enum { ROW_OLD_LOG_PROB, ROW_ADVANTAGE, ROW_RETURN, ROW_OLD_VALUE };
@@ -24,8 +24,8 @@ int rows_init(struct rows *r, size_t units, size_t sequences, size_t tokens, str
 void rows_free(struct rows *r);
 
 void rows_clear(struct rows *r);
-void rows_unit(struct rows *r);               /* what follows belongs to a new unit */
-size_t rows_sequence(struct rows *r);         /* a new sequence; returns the place of its first token */
+void rows_unit(struct rows *r);       /* what follows belongs to a new unit */
+size_t rows_sequence(struct rows *r); /* a new sequence; returns the place of its first token */
 /* Adds a token to the last sequence; asserts that there is room. */
 void rows_token(struct rows *r, int32_t token, int32_t target, float weight);
 

@@ -45,7 +45,8 @@ static bool holds_accepted(const Prompt *p, const char *text)
 
 static bool ideograph(uint32_t c)
 {
-    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x3ffff);
+    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
+           (c >= 0x20000 && c <= 0x3ffff);
 }
 
 /* zh: most letters are ideographs; en: most are ASCII letters; not known: anything goes. */
@@ -76,8 +77,8 @@ struct judgement rubric_judge(const Rubric *r, const Prompt *p, const char *text
     j.language = in_language(p->lang, text);
     j.ends = ended;
     j.brief = !blank(text) && utf8_count(text, strlen(text)) <= limit;
-    j.gold = r->right * j.right + r->answers * j.answers + r->language * j.language
-        + r->ends * j.ends + r->short_ * j.brief;
+    j.gold = r->right * j.right + r->answers * j.answers + r->language * j.language +
+             r->ends * j.ends + r->short_ * j.brief;
     return j;
 }
 
@@ -99,7 +100,8 @@ double repetition(const char *text)
         size_t from = starts[i - 4], size = starts[i] - from;
         bool seen = false;
         for (size_t k = 4; k < i && !seen; k++)
-            seen = starts[k] - starts[k - 4] == size && memcmp(text + starts[k - 4], text + from, size) == 0;
+            seen = starts[k] - starts[k - 4] == size &&
+                   memcmp(text + starts[k - 4], text + from, size) == 0;
         again += seen;
     }
     free(starts);

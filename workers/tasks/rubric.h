@@ -5,11 +5,11 @@
 
 /* The stand-in for people: what an answer to a prompt is worth. Pure. */
 struct judgement {
-    bool right;      /* holds an accepted answer, and does not ask back */
-    bool answers;    /* says something and does not ask back */
-    bool language;   /* in the prompt's language */
+    bool right;    /* holds an accepted answer, and does not ask back */
+    bool answers;  /* says something and does not ask back */
+    bool language; /* in the prompt's language */
     bool ends, brief;
-    double gold;     /* weighted sum */
+    double gold; /* weighted sum */
 };
 struct judgement rubric_judge(const Rubric *r, const Prompt *p, const char *text, bool ended);
 

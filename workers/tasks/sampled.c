@@ -81,12 +81,14 @@ int sampled_make(struct sampled *out, const struct task_context *c, const struct
     s.g = calloc(total + 1, sizeof *s.g);
     s.tokens = calloc(total + 1, o->max_new * sizeof *s.tokens);
     int rc = s.prompt && s.answers && s.g && s.tokens
-        ? OK : err_set(e, E_NOMEM, "no memory for %zu answers", total);
+                 ? OK
+                 : err_set(e, E_NOMEM, "no memory for %zu answers", total);
     for (size_t i = 0; i < s.n && rc == OK; i++) {
         s.prompt[i] = shard + i * shards;
         for (size_t k = 0; k < each; k++)
             s.g[i * each + k] = (struct generation){ .prompt = set->tokens[s.prompt[i]].p,
-                .n_prompt = set->tokens[s.prompt[i]].n, .item = s.prompt[i] * each + k,
+                .n_prompt = set->tokens[s.prompt[i]].n,
+                .item = s.prompt[i] * each + k,
                 .tokens = s.tokens + (i * each + k) * o->max_new };
     }
     struct telling telling = { c, total };

@@ -7,9 +7,9 @@
  * sampled for a prompt does not depend on how the set is cut into shards. */
 struct sampled {
     size_t n, each;
-    size_t *prompt;          /* index into the set, of each of n */
-    Answer **answers;        /* n x each */
-    struct generation *g;    /* n x each: prompt and tokens as ids */
+    size_t *prompt;       /* index into the set, of each of n */
+    Answer **answers;     /* n x each */
+    struct generation *g; /* n x each: prompt and tokens as ids */
     int32_t *tokens;
 };
 

@@ -21,7 +21,7 @@ struct scoring {
     const struct task_context *c;
     const TaskSpec *spec;
     const ScoreTask *k;
-    const struct model *m, *reference, *reward;   /* the last two may be NULL */
+    const struct model *m, *reference, *reward; /* the last two may be NULL */
     const struct tokenizer *t;
     struct records_writer *w;
 };
@@ -39,9 +39,10 @@ static int open_models(struct scoring *x, struct err *e)
         rc = warm_model(&x->reward, x->c, &id, "", e);
     if (rc == OK)
         rc = warm_tokenizer(&x->t, x->c, &x->m->tokenizer, e);
-    if (rc == OK && ((x->reference && !id_equal(&x->reference->tokenizer, &x->m->tokenizer))
-                        || (x->reward && !id_equal(&x->reward->tokenizer, &x->m->tokenizer))))
-        rc = err_set(e, E_INPUT, "the model, its reference and the reward model must share a tokenizer");
+    if (rc == OK && ((x->reference && !id_equal(&x->reference->tokenizer, &x->m->tokenizer)) ||
+                        (x->reward && !id_equal(&x->reward->tokenizer, &x->m->tokenizer))))
+        rc = err_set(
+            e, E_INPUT, "the model, its reference and the reward model must share a tokenizer");
     return rc;
 }
 
@@ -108,7 +109,8 @@ static int write_scored(struct scoring *x, const struct prompt_set *set, const s
         s.length = (uint32_t)a->g[i].n_tokens;
         s.repetition = repetition(s.answer->text);
         if (x->k->rubric && s.prompt->n_accepted > 0) {
-            struct judgement j = rubric_judge(x->k->rubric, s.prompt, s.answer->text, s.answer->ended);
+            struct judgement j =
+                rubric_judge(x->k->rubric, s.prompt, s.answer->text, s.answer->ended);
             s.has_gold = s.has_right = s.has_answers = true;
             s.gold = j.gold;
             s.right = j.right;
@@ -155,7 +157,8 @@ static int answer_held_out(struct scoring *x, struct err *e)
     if (rc == OK)
         rc = prompt_set_load(&set, x->c, &files, x->m, v->max_new_tokens, v->limit, e);
     if (rc == OK)
-        rc = answer_prompts(x, &set, x->k->shard, x->k->shards, v->answers_per_prompt, "heldout", e);
+        rc =
+            answer_prompts(x, &set, x->k->shard, x->k->shards, v->answers_per_prompt, "heldout", e);
     prompt_set_free(&set);
     return rc;
 }
@@ -202,7 +205,8 @@ static int next_tokens(struct scoring *x, const char *text, struct err *e)
     float *logits = calloc(2 * vocab, sizeof *logits);
     int32_t *scratch = calloc(vocab, sizeof *scratch);
     struct sampler plain = { .temperature = 1, .top_p = 1 };
-    int rc = logits && scratch ? prompt_tokens(&ids, x->t, NULL, 0, e) : err_set(e, E_NOMEM, "no memory");
+    int rc = logits && scratch ? prompt_tokens(&ids, x->t, NULL, 0, e)
+                               : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK) /* the bare text: no template */
         rc = tokenizer_encode(x->t, &ids, text, strlen(text), e);
@@ -305,7 +309,8 @@ static int score_document(void *ctx, const char *text, size_t n, struct err *e)
         size_t size = ids.n - at < context ? ids.n - at : context;
         float *row = calloc(size, sizeof *row);
         struct scored_sequence s = { ids.p + at, ids.p + at + 1, 1, size - 1 };
-        rc = row ? score_log_probs(&row, x->c, x->m, &s, 1, 1, e) : err_set(e, E_NOMEM, "no memory");
+        rc =
+            row ? score_log_probs(&row, x->c, x->m, &s, 1, 1, e) : err_set(e, E_NOMEM, "no memory");
         for (size_t i = 0; i + 1 < size && rc == OK; i++)
             y->nats -= row[i];
         free(row);

@@ -82,7 +82,8 @@ static int score_each(const struct task_context *c, const struct model *m,
         if (m->config.scalar_head)
             transformer_values(x.w, c->engine, m, x.out);
         else
-            transformer_log_probs(x.w, c->engine, m, x.rows.target + token0, temperature, x.out, NULL);
+            transformer_log_probs(
+                x.w, c->engine, m, x.rows.target + token0, temperature, x.out, NULL);
         for (size_t i = first; i < u; i++) {
             const float *row = x.out + x.starts[i - first];
             if (each)

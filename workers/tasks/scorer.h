@@ -11,7 +11,8 @@ struct scored_sequence {
     size_t n_prompt, n_answer;      /* n_prompt >= 1 */
 };
 
-/* log_prob[i][k]: log pi(answer k | before) at the temperature; n_answer floats each, the caller's. */
+/* log_prob[i][k]: log pi(answer k | before) at the temperature; n_answer floats each, the caller's.
+ */
 int score_log_probs(float *const *log_prob, const struct task_context *c, const struct model *m,
     const struct scored_sequence *s, size_t n, double temperature, struct err *e);
 

@@ -41,15 +41,17 @@ int answer_tokens(struct ids *out, const struct tokenizer *t, const Answer *a, s
     if (a->n_tokens > 0) {
         for (size_t i = 0; i < a->n_tokens && rc == OK; i++)
             rc = a->tokens[i] < tokenizer_size(t)
-                ? add_token(out, (int32_t)a->tokens[i], e)
-                : err_set(e, E_INPUT, "an answer's token %u is not in the vocabulary", a->tokens[i]);
+                     ? add_token(out, (int32_t)a->tokens[i], e)
+                     : err_set(e, E_INPUT, "an answer's token %u is not in the vocabulary",
+                           a->tokens[i]);
         return rc;
     }
     rc = tokenizer_encode(t, out, a->text ? a->text : "", a->text ? strlen(a->text) : 0, e);
     return rc == OK ? add_token(out, (int32_t)tokenizer_model(t)->end_of_answer, e) : rc;
 }
 
-int prompt_tokens(struct ids *out, const struct tokenizer *t, Turn *const *turns, size_t n, struct err *e)
+int prompt_tokens(
+    struct ids *out, const struct tokenizer *t, Turn *const *turns, size_t n, struct err *e)
 {
     *out = (struct ids){ 0 };
     int rc = add_token(out, (int32_t)tokenizer_model(t)->end_of_text, e);
@@ -130,7 +132,8 @@ static int gather_rankings(struct gathering *g, struct store *s, const struct id
         if (rc != OK || !m)
             break;
         const Ranking *k = (const Ranking *)m;
-        if (k->prompt && k->n_tiers && k->tiers[0]->n_answers && k->tiers[0]->answers[0] < k->n_answers)
+        if (k->prompt && k->n_tiers && k->tiers[0]->n_answers &&
+            k->tiers[0]->answers[0] < k->n_answers)
             rc = gather_best(g, k, e);
         message_free(m);
     }
@@ -138,8 +141,8 @@ static int gather_rankings(struct gathering *g, struct store *s, const struct id
     return rc;
 }
 
-static int gather_demonstrations(struct gathering *g, struct store *s, const TaskSpec *spec,
-    size_t n, struct err *e)
+static int gather_demonstrations(
+    struct gathering *g, struct store *s, const TaskSpec *spec, size_t n, struct err *e)
 {
     struct id *files = calloc(n, sizeof *files);
     int rc = files ? OK : err_set(e, E_NOMEM, "no memory for inputs");

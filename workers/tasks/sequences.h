@@ -16,11 +16,12 @@ int answer_tokens(struct ids *out, const struct tokenizer *t, const Answer *a, s
 
 /* end-of-text + the template's form of the turns (none: end-of-text alone). Sets *out, which the
  * caller frees. */
-int prompt_tokens(struct ids *out, const struct tokenizer *t, Turn *const *turns, size_t n, struct err *e);
+int prompt_tokens(
+    struct ids *out, const struct tokenizer *t, Turn *const *turns, size_t n, struct err *e);
 
 /* Whole rows, for scoring. */
 struct sequences {
-    struct scored_sequence *items;  /* n_answer = 0: all of a row is its prompt */
+    struct scored_sequence *items; /* n_answer = 0: all of a row is its prompt */
     struct ids *rows;
     size_t n;
 };

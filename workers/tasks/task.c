@@ -4,7 +4,8 @@
 
 static const struct {
     const char *name;
-    int (*run)(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
+    int (*run)(
+        struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
 } kinds[] = {
     [TASK_SPEC__KIND_TOKENIZER] = { "tokenizer", tokenizer_run },
     [TASK_SPEC__KIND_ENCODE] = { "encode", encode_run },
@@ -22,8 +23,8 @@ int task_input(struct id *out, const TaskSpec *spec, const char *name, struct er
 {
     if (task_inputs(spec, name, out, 1) == 1)
         return OK;
-    return err_set(e, E_PROTOCOL, "a %s task needs the input '%s', once", message_kind(&spec->base),
-        name);
+    return err_set(
+        e, E_PROTOCOL, "a %s task needs the input '%s', once", message_kind(&spec->base), name);
 }
 
 int task_run(TaskAnswer **out, const struct task_context *c, const TaskSpec *spec, struct err *e)

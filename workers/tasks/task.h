@@ -11,7 +11,8 @@ struct warm;
 struct task_context {
     struct store *store;
     const struct engine *engine;
-    struct warm *warm;   /* what the executor keeps from task to task: models and training states by id */
+    struct warm
+        *warm; /* what the executor keeps from task to task: models and training states by id */
     /* Tells people how it goes; returns nonzero when the task must stop (then return E_CANCELLED).
      * metrics are borrowed. */
     int (*progress)(void *ctx, const Progress *p);
@@ -28,17 +29,17 @@ void warm_free(struct warm *w);
 /* For `jielong generate`: answers a prompt with a checkpoint, printing to out. */
 struct generate_request {
     const char *prompt;
-    const char *system;          /* NULL: none */
+    const char *system; /* NULL: none */
     struct id checkpoint;
     uint32_t max_new_tokens;
     double temperature, top_p, min_p;
-    uint32_t top_k, count;       /* count: answers */
+    uint32_t top_k, count; /* count: answers */
     uint64_t seed;
-    int show_probabilities;      /* rows for each position; 0: off */
-    bool raw;                    /* continue the text itself, without the chat template */
+    int show_probabilities; /* rows for each position; 0: off */
+    bool raw;               /* continue the text itself, without the chat template */
     bool json;
 };
-int generate_print(struct buf *out, const struct task_context *c, const struct generate_request *r,
-    struct err *e);
+int generate_print(
+    struct buf *out, const struct task_context *c, const struct generate_request *r, struct err *e);
 
 #endif

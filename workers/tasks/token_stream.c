@@ -15,10 +15,10 @@ struct token_stream {
     size_t n_shards;
     uint64_t n_tokens, n_bytes; /* tokens: with the one in front */
     int32_t end_of_text;
-    size_t window;              /* predictions in each window */
+    size_t window; /* predictions in each window */
     size_t windows;
-    int32_t *buffer;            /* window + 1 tokens */
-    uint32_t *order;            /* permutation of pass `pass` */
+    int32_t *buffer; /* window + 1 tokens */
+    uint32_t *order; /* permutation of pass `pass` */
     uint64_t pass, order_seed;
     int order_purpose;
     bool ordered;
@@ -127,7 +127,8 @@ int token_stream_add(struct token_stream *t, struct rows *r, uint64_t index, uin
     uint64_t pass = index / t->windows;
 
     if (!t->ordered || t->pass != pass || t->order_seed != seed || t->order_purpose != purpose) {
-        rng_permutation(t->order, (uint32_t)t->windows, seed, (enum rng_purpose)purpose, (uint32_t)pass);
+        rng_permutation(
+            t->order, (uint32_t)t->windows, seed, (enum rng_purpose)purpose, (uint32_t)pass);
         t->ordered = true;
         t->pass = pass;
         t->order_seed = seed;

@@ -15,7 +15,7 @@ int token_stream_open(struct token_stream **out, struct store *s, const struct i
 void token_stream_close(struct token_stream *t);
 
 size_t token_stream_windows(const struct token_stream *t);
-size_t token_stream_window_tokens(const struct token_stream *t); /* <= context */
+size_t token_stream_window_tokens(const struct token_stream *t);   /* <= context */
 double token_stream_bytes_per_token(const struct token_stream *t); /* of the text behind it */
 
 /* Adds window number `index` of an endless shuffle of all windows (a fresh permutation for each

@@ -10,7 +10,8 @@ static int add_document(void *ctx, const char *text, size_t n, struct err *e)
     return tokenizer_trainer_add(ctx, text, n, e);
 }
 
-int tokenizer_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
+int tokenizer_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct tokenizer_trainer *t = NULL;
     TokenizerModel *m = NULL;

@@ -33,8 +33,8 @@ int trainer_open_text(struct trainer *t, const TaskSpec *spec, struct err *e)
         return err_set(e, E_NOMEM, "no memory for %zu inputs", n);
     if (n) {
         task_inputs(spec, "tokens", ids, n);
-        rc = token_stream_open(&t->text, t->c->store, ids, n, t->end_of_text,
-            t->policy.model->config.context, e);
+        rc = token_stream_open(
+            &t->text, t->c->store, ids, n, t->end_of_text, t->policy.model->config.context, e);
     }
     free(ids);
     return rc;
@@ -46,8 +46,7 @@ int trainer_mix(struct trainer *t, struct err *e)
 
     if (t->mix_windows == 0)
         return OK;
-    float weight = t->mix_weight
-        / (float)(t->mix_windows * token_stream_window_tokens(t->text));
+    float weight = t->mix_weight / (float)(t->mix_windows * token_stream_window_tokens(t->text));
     for (size_t i = 0; i < t->mix_windows && rc == OK; i++)
         rc = token_stream_add(t->text, &t->mix, t->counters.step * t->mix_windows + i, t->seed,
             RNG_PTX, t->task->cross_documents, weight, e);
@@ -62,8 +61,8 @@ int trainer_lm_loss(struct trainer *t, const struct batch *b, const int32_t *tar
     for (size_t i = 0; i < b->n_tokens; i++)
         t->g[i] = target[i] < 0 ? 0 : -weight[i];
     transformer_forward(n->workspace, t->c->engine, n->model, b);
-    transformer_backward_log_probs(n->workspace, t->c->engine, n->model, n->grad, target, t->g, 1,
-        t->log_prob);
+    transformer_backward_log_probs(
+        n->workspace, t->c->engine, n->model, n->grad, target, t->g, 1, t->log_prob);
     for (size_t i = 0; i < b->n_tokens; i++)
         if (!isfinite(t->log_prob[i]))
             return err_set(e, E_INVARIANT, "step %llu: the loss is not finite at token %zu",
@@ -80,8 +79,8 @@ static size_t micro_room(const struct rows *r, size_t budget)
 static int scratch_init(struct trainer *t, struct err *e)
 {
     size_t n = t->rows.max_tokens > t->mix.max_tokens ? t->rows.max_tokens : t->mix.max_tokens;
-    size_t s = t->rows.max_sequences > t->mix.max_sequences ? t->rows.max_sequences
-                                                            : t->mix.max_sequences;
+    size_t s =
+        t->rows.max_sequences > t->mix.max_sequences ? t->rows.max_sequences : t->mix.max_sequences;
 
     t->starts = calloc(s + 1, sizeof *t->starts);
     t->target = calloc(n, sizeof *t->target);
@@ -207,14 +206,15 @@ static int train_loop(struct trainer *t, struct err *e)
         t->tally.tokens += (double)(t->rows.n_tokens + t->mix.n_tokens);
         t->tally.steps++;
         if (report(t))
-            rc = err_set(e, E_CANCELLED, "stopped at step %llu", (unsigned long long)t->counters.step);
+            rc = err_set(
+                e, E_CANCELLED, "stopped at step %llu", (unsigned long long)t->counters.step);
     }
     return rc;
 }
 
 /* The trainer of this segment: kept warm, read from its state, or new. */
-static int trainer_begin(struct trainer **out, const struct task_context *c, const TaskSpec *spec,
-    struct err *e)
+static int trainer_begin(
+    struct trainer **out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct id state;
     bool goes_on = task_inputs(spec, "state", &state, 1) == 1;

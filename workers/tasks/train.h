@@ -22,19 +22,20 @@ struct objective {
     /* Fills rows (and mix) for step t->counters.step. */
     int (*batch)(struct trainer *t, struct err *e);
     /* Adds the gradients of one micro-batch of rows, tokens from token0 of rows on. */
-    int (*loss)(struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e);
+    int (*loss)(
+        struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e);
     /* After the last step of the segment: metrics, and PPO's coefficient. May be NULL. */
     int (*finish)(struct trainer *t, struct answer *out, struct err *e);
     /* Learning rate of this step, of a peak. */
     double (*rate)(const struct trainer *t, double peak);
-    bool eps_outside;  /* of AdamW's bias correction */
-    bool averaged;     /* keeps an exponential moving average and exports it */
-    bool has_value;    /* trains a value network beside the policy */
+    bool eps_outside; /* of AdamW's bias correction */
+    bool averaged;    /* keeps an exponential moving average and exports it */
+    bool has_value;   /* trains a value network beside the policy */
 };
 
 /* Sums over the steps that a report is about. */
 struct tally {
-    double loss, weight;           /* loss x weight, weight */
+    double loss, weight; /* loss x weight, weight */
     double value_loss, kl, score, reward, entropy, clipped, value_clipped, approx_kl, tokens;
     double pairs, right, episodes, ended, length, repetition;
     uint64_t steps;
@@ -46,32 +47,30 @@ struct trainer {
     uint64_t seed;
     const struct objective *objective;
     struct network policy, value;
-    float *average;                /* of the policy's weights; laid out like them */
+    float *average; /* of the policy's weights; laid out like them */
     struct id tokenizer;
     int32_t end_of_text;
     TrainingCounters counters;
     /* for this segment: */
     uint64_t stop;
     struct rows rows, mix;
-    uint32_t *starts;              /* scratch for rows_micro */
-    int32_t *target;               /* scratch, in tokens of the largest micro-batch */
+    uint32_t *starts; /* scratch for rows_micro */
+    int32_t *target;  /* scratch, in tokens of the largest micro-batch */
     float *log_prob, *g, *entropy;
-    size_t micro_tokens;           /* of the largest micro-batch: what the workspaces hold */
-    struct token_stream *text;     /* LM's rows, or what is mixed in; NULL: none */
-    size_t mix_windows;            /* added to each step */
-    float mix_weight;              /* of all of them together */
-    struct source *source;         /* the objective's own data */
+    size_t micro_tokens;       /* of the largest micro-batch: what the workspaces hold */
+    struct token_stream *text; /* LM's rows, or what is mixed in; NULL: none */
+    size_t mix_windows;        /* added to each step */
+    float mix_weight;          /* of all of them together */
+    struct source *source;     /* the objective's own data */
     void (*source_free)(struct source *s);
     struct tally tally;
-    double bytes_per_token;        /* 0: not known */
+    double bytes_per_token; /* 0: not known */
 };
 
 extern const struct objective objective_lm, objective_answers, objective_ranking, objective_ppo;
 
 /* rate of the supervised objectives: warm-up from 0 over warmup_steps, then the schedule. */
 double rate_by_step(const struct trainer *t, double peak);
-
-
 
 /* For objectives: opens the spec's `tokens` inputs, if any. */
 int trainer_open_text(struct trainer *t, const TaskSpec *spec, struct err *e);
@@ -82,7 +81,7 @@ int trainer_lm_loss(struct trainer *t, const struct batch *b, const int32_t *tar
 int trainer_mix(struct trainer *t, struct err *e);
 
 /* training_state.c */
-int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e);    /* first segment */
+int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* first segment */
 int trainer_load(struct trainer *t, const struct id *state, struct err *e);
 int trainer_save_state(struct trainer *t, struct answer *out, struct err *e);
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e);

@@ -9,7 +9,7 @@
 enum part { PART_WEIGHTS, PART_M, PART_V, PART_AVERAGE };
 static const struct {
     const char *prefix;
-    bool value;   /* of the value network, else of the policy */
+    bool value; /* of the value network, else of the policy */
     enum part part;
 } parts[] = {
     { "policy.", false, PART_WEIGHTS },
@@ -60,8 +60,8 @@ static int average_init(struct trainer *t, struct err *e)
     return OK;
 }
 
-static int load_input(struct model **out, struct trainer *t, const TaskSpec *spec, const char *name,
-    struct err *e)
+static int load_input(
+    struct model **out, struct trainer *t, const TaskSpec *spec, const char *name, struct err *e)
 {
     struct id id;
 
@@ -159,8 +159,8 @@ static int parts_read(struct trainer *t, struct checkpoint_reader *r, struct err
         for (size_t k = 0; p && k < m->n_tensors && rc == OK; k++) {
             char name[80];
             snprintf(name, sizeof name, "%s%s", parts[i].prefix, m->tensors[k].name);
-            rc = checkpoint_get(r, name, p + m->tensors[k].offset,
-                m->tensors[k].rows * m->tensors[k].cols, e);
+            rc = checkpoint_get(
+                r, name, p + m->tensors[k].offset, m->tensors[k].rows * m->tensors[k].cols, e);
         }
     }
     return rc;
@@ -276,7 +276,8 @@ static int parts_write(struct trainer *t, struct checkpoint_writer *w, struct er
         const float *p = part_floats(t, i);
         const struct model *m = parts[i].value ? t->value.model : t->policy.model;
         for (size_t k = 0; p && k < m->n_tensors && rc == OK; k++)
-            rc = checkpoint_put(w, p + m->tensors[k].offset, m->tensors[k].rows * m->tensors[k].cols, e);
+            rc = checkpoint_put(
+                w, p + m->tensors[k].offset, m->tensors[k].rows * m->tensors[k].cols, e);
     }
     return rc;
 }

@@ -68,8 +68,8 @@ int warm_model(const struct model **out, const struct task_context *c, const str
     return OK;
 }
 
-int warm_tokenizer(const struct tokenizer **out, const struct task_context *c, const struct id *id,
-    struct err *e)
+int warm_tokenizer(
+    const struct tokenizer **out, const struct task_context *c, const struct id *id, struct err *e)
 {
     struct warm *w = c->warm;
     int rc = OK;

@@ -12,8 +12,8 @@ struct trainer;
 /* Borrowed until the next call of warm_model with other ids pushes it out: the last 8 stay. */
 int warm_model(const struct model **out, const struct task_context *c, const struct id *id,
     const char *prefix, struct err *e);
-int warm_tokenizer(const struct tokenizer **out, const struct task_context *c, const struct id *id,
-    struct err *e);
+int warm_tokenizer(
+    const struct tokenizer **out, const struct task_context *c, const struct id *id, struct err *e);
 
 /* The trainer whose state artifact is `id`, or NULL; the caller owns it. */
 struct trainer *warm_take_trainer(struct warm *w, const struct id *id);

@@ -233,7 +233,10 @@ static void an_evaluation_takes_its_rubric_along_and_names_models_in_the_report_
 
 static bool holds(const struct buf *b, const char *text)
 {
-    return memmem(b->p, b->n, text, strlen(text)) != NULL;
+    for (size_t i = 0; i + strlen(text) <= b->n; i++)
+        if (memcmp(b->p + i, text, strlen(text)) == 0)
+            return true;
+    return false;
 }
 
 static void no_task_knows_a_name_or_a_path(void **state)

@@ -179,7 +179,7 @@ static void all_mistakes_are_told_at_once_each_with_its_place(void **state)
                                      "    stepps: 5\n"
                                      "  sft:\n"
                                      "    kind: sft\n"
-                                     "    init_from: base\n"
+                                     "    demonstrations: base\n"
                                      "    epochs: 2.5\n"
                                      "    epocs: 3\n"
                                      "    timeout: [1]\n"
@@ -194,7 +194,7 @@ static void all_mistakes_are_told_at_once_each_with_its_place(void **state)
         "  |           ^^^^^^^^\n"
         "  = help: did you mean 'pretrain'?\n"
         "\n"
-        "error: key 'demonstrations' is missing\n"
+        "error: key 'init_from' is missing\n"
         " --> p.yaml:6:3\n"
         "  |\n"
         "6 |   sft:\n"
@@ -230,8 +230,8 @@ static void all_mistakes_are_told_at_once_each_with_its_place(void **state)
     /* What was missing is empty, so that later checks can walk the message. */
     assert_int_equal(r.p->n_stages, 2);
     assert_int_equal(r.p->stages[0]->kind_case, STAGE__KIND__NOT_SET);
-    assert_string_equal(r.p->stages[1]->sft->init_from, "base");
-    assert_string_equal(r.p->stages[1]->sft->demonstrations, "");
+    assert_string_equal(r.p->stages[1]->sft->demonstrations[0], "base");
+    assert_string_equal(r.p->stages[1]->sft->init_from, "");
     message_free(r.p);
 }
 

@@ -17,8 +17,8 @@ static void lerp(float *y, const float *x, float a, size_t count)
     float b = 1 - a;
 
     for (size_t i = 0; i < count; i += LANES)
-        store_upto(y + i, vfma(load_upto(y + i, count - i), splat(a), load_upto(x + i, count - i) * b),
-            count - i);
+        store_upto(y + i,
+            vfma(load_upto(y + i, count - i), splat(a), load_upto(x + i, count - i) * b), count - i);
 }
 
 typedef double dvec __attribute__((vector_size(4 * LANES)));
