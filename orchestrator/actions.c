@@ -31,8 +31,8 @@ static AttemptRef *attempt_ref(const struct ref *ref, struct err *e)
     return a;
 }
 
-static int assignment(Assignment **out, const struct job_book *b, const struct action *a,
-    struct err *e)
+static int assignment(
+    Assignment **out, const struct job_book *b, const struct action *a, struct err *e)
 {
     const Stage *stage = b->plan->stage;
     Assignment *m = malloc(sizeof *m);
@@ -68,8 +68,8 @@ static int on_assign(struct orchestrator *o, const struct action *a, struct err 
         return err_set(e, E_NOMEM, "out of memory");
     assign__init(m);
     m->assignments = malloc(sizeof *m->assignments);
-    rc = m->assignments ? assignment(&m->assignments[0], runs_job(o, a->task->waiters[0].job), a, e) :
-        err_set(e, E_NOMEM, "out of memory");
+    rc = m->assignments ? assignment(&m->assignments[0], runs_job(o, a->task->waiters[0].job), a, e)
+                        : err_set(e, E_NOMEM, "out of memory");
     m->n_assignments = rc == OK;
     for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
         struct job_book *b = runs_job(o, a->task->waiters[i].job);
@@ -133,7 +133,7 @@ static int why_over(struct job_book *b, struct err *e)
             need->job->state == JOB_FAILED ? "failed" : "was cancelled");
     }
     if (j->state == JOB_CANCELLED)
-        return field_text(&b->record->why, "cancelled", e);
+        return field_text(&b->record->why, "on request", e);
     return j->state == JOB_DONE ? field_text(&b->record->why, NULL, e) : OK;
 }
 
@@ -212,15 +212,16 @@ static int on_late(struct orchestrator *o, const struct action *a, struct err *e
     }
     message_free(first);
     id_hex(hex, &a->ref.task);
-    outbox_notice(&o->outbox, LOG_WARN, "audit: worker %s answers task %.12s differently than before",
-        o->from->name, hex);
+    outbox_notice(&o->outbox, LOG_WARN,
+        "audit: worker %s answers task %.12s differently than before", o->from->name, hex);
     for (struct run_book *r = o->books; r && rc == OK; r = r->next)
         for (size_t i = 0; i < r->plan->n_jobs && rc == OK; i++)
             for (size_t k = 0; k < r->jobs[i].round.n && rc == OK; k++)
                 if (id_equal(&r->jobs[i].round.ids[k], &a->ref.task))
                     rc = progress_logf(o, &r->jobs[i], e,
                         "warning: worker %s answers task %.12s differently than before; the first "
-                        "answer stands", o->from->name, hex);
+                        "answer stands",
+                        o->from->name, hex);
     return rc;
 }
 
@@ -228,23 +229,23 @@ static int on_late(struct orchestrator *o, const struct action *a, struct err *e
 static void tell_attempt(char out[600], const struct orchestrator *o, const struct action *a)
 {
     const struct session *s = fleet_by_worker(o->fleet, a->worker);
-    const Failure *f = o->result && o->result->kind_case == RESULT__KIND_FAILURE ?
-        o->result->failure : NULL;
+    const Failure *f =
+        o->result && o->result->kind_case == RESULT__KIND_FAILURE ? o->result->failure : NULL;
     const char *message = f && f->message && a->cause == f->cause ? f->message : "";
 
     snprintf(out, 600, "attempt %u on %s failed: %s%s%.400s", a->ref.attempt,
         s ? s->name : "a worker", retry_rule(a->cause)->words, *message ? ": " : "", message);
 }
 
-static int last_words(struct orchestrator *o, struct job_book *b, const struct action *a,
-    struct err *e)
+static int last_words(
+    struct orchestrator *o, struct job_book *b, const struct action *a, struct err *e)
 {
-    const Failure *f = o->result && o->result->kind_case == RESULT__KIND_FAILURE ?
-        o->result->failure : NULL;
+    const Failure *f =
+        o->result && o->result->kind_case == RESULT__KIND_FAILURE ? o->result->failure : NULL;
     int rc = OK;
 
     if (!f || (id_equal(&b->logged.task, &a->ref.task) && b->logged.attempt == a->ref.attempt &&
-        b->logged.epoch == a->ref.epoch))
+                  b->logged.epoch == a->ref.epoch))
         return OK; /* it has sent its lines as it went */
     for (size_t i = 0; i < f->n_log && rc == OK; i++)
         rc = progress_log(o, b, o->from ? o->from->name : "", a->ref.attempt, f->log[i], e);
@@ -262,12 +263,13 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
         rc = last_words(o, b, a, e);
         if (rc == OK)
             rc = a->wait_ms > 0 ? progress_logf(o, b, e, "%s; the next in %lld s", text,
-                (long long)(a->wait_ms / 1000)) : progress_logf(o, b, e, "%s; to be given again", text);
+                                      (long long)(a->wait_ms / 1000))
+                                : progress_logf(o, b, e, "%s; to be given again", text);
         if (rc == OK)
             rc = field_text(&b->record->worker, NULL, e);
         if (i == 0)
-            outbox_notice(&o->outbox, LOG_WARN, "job %s/%s: %s", b->run->record->name, b->plan->name,
-                text);
+            outbox_notice(
+                &o->outbox, LOG_WARN, "job %s/%s: %s", b->run->record->name, b->plan->name, text);
     }
     return rc;
 }

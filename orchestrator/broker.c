@@ -19,7 +19,8 @@ struct broker {
 /* Without keys nobody but this machine may connect. */
 static bool is_loopback(const char *url)
 {
-    static const char *const ours[] = { "tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://" };
+    static const char *const ours[] = { "tcp://127.",
+        "tcp://localhost:", "tcp://[::1]:", "ipc://" };
 
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (!strncmp(url, ours[i], strlen(ours[i])))
@@ -34,8 +35,8 @@ int broker_open(struct broker **out, const char *home, const char *listen, struc
     int rc = b ? home_url(url, home, e) : err_set(e, E_NOMEM, "out of memory");
 
     if (rc == OK && listen && !is_loopback(listen))
-        rc = err_set(e, E_INPUT, "will not listen on %s without keys: use tcp://127.0.0.1:PORT",
-            listen);
+        rc = err_set(
+            e, E_INPUT, "will not listen on %s without keys: use tcp://127.0.0.1:PORT", listen);
     if (rc == OK)
         rc = net_new(&b->net, e);
     if (rc == OK)
@@ -65,8 +66,8 @@ void broker_close(struct broker *b)
     free(b);
 }
 
-int broker_wait(struct broker *b, const int *fds, size_t n_fds, int64_t timeout_ms, bool *stop,
-    struct err *e)
+int broker_wait(
+    struct broker *b, const int *fds, size_t n_fds, int64_t timeout_ms, bool *stop, struct err *e)
 {
     bool ready[SOCKETS + FDS_MAX] = { false };
     int open[FDS_MAX] = { 0 };
@@ -94,8 +95,8 @@ static size_t unmark(struct peer *p)
     return p->n > 0 ? p->b[--p->n] : 0;
 }
 
-static int drain_socket(struct broker *b, size_t i, struct orchestrator *o, struct now now,
-    struct err *e)
+static int drain_socket(
+    struct broker *b, size_t i, struct orchestrator *o, struct now now, struct err *e)
 {
     struct outbox *out = orchestrator_outbox(o);
     int rc = OK;

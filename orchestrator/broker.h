@@ -13,8 +13,8 @@ void broker_close(struct broker *b); /* NULL is fine */
 
 /* Waits for a message, one of fds[0..n_fds) (fewer than 8; -1 is skipped) or timeout_ms. *stop is
  * set when one of fds is readable. */
-int broker_wait(struct broker *b, const int *fds, size_t n_fds, int64_t timeout_ms, bool *stop,
-    struct err *e);
+int broker_wait(
+    struct broker *b, const int *fds, size_t n_fds, int64_t timeout_ms, bool *stop, struct err *e);
 
 /* Gives o what has come in, at most 256 messages. A refused frame is a notice, not an error. */
 int broker_drain(struct broker *b, struct orchestrator *o, struct now now, struct err *e);

@@ -51,7 +51,8 @@ static int tell_ready(int fd, struct err *e)
 }
 
 /* One turn: drain, decide, commit, send. What is sent is durable; all of a turn shares a commit. */
-static int loop(struct orchestrator *o, struct broker *b, const int *fds, size_t n_fds, struct err *e)
+static int loop(
+    struct orchestrator *o, struct broker *b, const int *fds, size_t n_fds, struct err *e)
 {
     bool stop = false;
     int rc = OK;

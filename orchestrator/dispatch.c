@@ -41,7 +41,8 @@ bool worker_can_take(const struct worker *w, const struct task *t)
     return has_room(w, t) && lacks(w, t).what == WHY_NOT;
 }
 
-/* Not where it failed; then where its job's state may be warm; then the emptiest; then the oldest. */
+/* Not where it failed; then where its job's state may be warm; then the emptiest; then the oldest.
+ */
 static bool better(const struct worker *a, const struct worker *b, const struct task *t)
 {
     uint64_t warm = t->waiters[0].job->last_worker;
@@ -158,9 +159,9 @@ void sched_check(const struct sched *s)
             for (const struct task *t = s->tasks; t; t = t->next)
                 for (size_t k = 0; k < t->n_waiters; k++)
                     open += t->waiters[k].job == j;
-            assert(open == j->open); /* (4) */
+            assert(open == j->open);                /* (4) */
             for (size_t k = 0; k < j->n_after; k++) /* (5) */
                 assert(r->jobs[j->after[k]].state == JOB_DONE || j->state == JOB_BLOCKED ||
-                    job_is_over(j->state));
+                       job_is_over(j->state));
         }
 }

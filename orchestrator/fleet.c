@@ -186,8 +186,8 @@ static int copy_words(char ***out, size_t *n, char *const *words, size_t n_words
     return OK;
 }
 
-static int fill(struct session *s, struct fleet *f, const struct peer *p, const Hello *h,
-    struct err *e)
+static int fill(
+    struct session *s, struct fleet *f, const struct peer *p, const Hello *h, struct err *e)
 {
     int rc = field_text(&s->id, h->worker ? h->worker : "", e);
 
@@ -195,8 +195,8 @@ static int fill(struct session *s, struct fleet *f, const struct peer *p, const 
     s->cores = h->cores;
     s->memory = h->memory;
     if (rc == OK)
-        rc = h->name && *h->name ? field_text(&s->name, h->name, e) :
-            field_textf(&s->name, e, "w%u", ++f->named);
+        rc = h->name && *h->name ? field_text(&s->name, h->name, e)
+                                 : field_textf(&s->name, e, "w%u", ++f->named);
     if (rc == OK)
         rc = field_text(&s->host, h->host ? h->host : "", e);
     if (rc == OK)
@@ -272,8 +272,8 @@ static const char *state_word(const struct worker *w)
     return w->held > 0 && w->state == SESSION_LIVE ? "busy" : words[w->state];
 }
 
-int fleet_status(WorkerStatus **out, const struct session *s, const char *job, int64_t now,
-    struct err *e)
+int fleet_status(
+    WorkerStatus **out, const struct session *s, const char *job, int64_t now, struct err *e)
 {
     WorkerStatus *w = malloc(sizeof *w);
     int rc;

@@ -36,7 +36,8 @@ struct session *fleet_first(const struct fleet *f); /* oldest first, by ->next *
 /* A new session, known to the scheduler as well. An empty name becomes w1, w2, … */
 int fleet_join(struct session **out, struct fleet *f, struct sched *s, const struct peer *p,
     const Hello *h, int64_t now, struct err *e);
-void fleet_leave(struct fleet *f, struct session *s); /* frees it; the scheduler's half is not touched */
+void fleet_leave(
+    struct fleet *f, struct session *s); /* frees it; the scheduler's half is not touched */
 
 /* The number of a label, or of a numeric class: given at its first mention, from 1. */
 int fleet_label(struct fleet *f, const char *label, uint32_t *tag, struct err *e);
@@ -48,7 +49,7 @@ const char *fleet_tag_name(const struct fleet *f, uint32_t tag); /* "label gpu" 
 const char *fleet_best_class(const struct fleet *f);
 
 /* As people see them; *out freed by message_free. job: what it runs ("quickstart-1/sft"). */
-int fleet_status(WorkerStatus **out, const struct session *s, const char *job, int64_t now,
-    struct err *e);
+int fleet_status(
+    WorkerStatus **out, const struct session *s, const char *job, int64_t now, struct err *e);
 
 #endif

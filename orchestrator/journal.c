@@ -57,9 +57,10 @@ static int load_meta(struct journal *j, struct err *e)
         return rc;
     j->meta = (Meta *)m;
     if (j->meta)
-        return j->meta->schema == SCHEMA ? OK :
-            err_set(e, E_INPUT, "the home's state is of schema %u; this program knows %d",
-                j->meta->schema, SCHEMA);
+        return j->meta->schema == SCHEMA
+                   ? OK
+                   : err_set(e, E_INPUT, "the home's state is of schema %u; this program knows %d",
+                         j->meta->schema, SCHEMA);
     j->meta = malloc(sizeof *j->meta);
     if (!j->meta)
         return err_set(e, E_NOMEM, "out of memory");
@@ -165,7 +166,8 @@ int journal_put_answer(struct journal *j, const struct id *task, const TaskAnswe
     return put(j, STATE_ANSWER, key_id(task), a, FIRM, e);
 }
 
-int journal_put_job_answer(struct journal *j, const struct id *key, const JobAnswer *a, struct err *e)
+int journal_put_job_answer(
+    struct journal *j, const struct id *key, const JobAnswer *a, struct err *e)
 {
     return put(j, STATE_JOB_ANSWER, key_id(key), a, FIRM, e);
 }
@@ -191,20 +193,22 @@ int journal_put_metric(struct journal *j, const MetricPoint *p, uint64_t seq, st
     return put(j, STATE_METRIC, key_numbers(3, p->run, p->job, seq), p, SOFT, e);
 }
 
-int journal_put_label(struct journal *j, uint64_t run, uint32_t job, uint64_t seq, const Ranking *r,
-    struct err *e)
+int journal_put_label(
+    struct journal *j, uint64_t run, uint32_t job, uint64_t seq, const Ranking *r, struct err *e)
 {
     return put(j, STATE_LABEL, key_numbers(3, run, job, seq), r, FIRM, e);
 }
 
 int journal_answer(struct journal *j, const struct id *task, TaskAnswer **out, struct err *e)
 {
-    return get(j, STATE_ANSWER, key_id(task), &task_answer__descriptor, (ProtobufCMessage **)out, e);
+    return get(
+        j, STATE_ANSWER, key_id(task), &task_answer__descriptor, (ProtobufCMessage **)out, e);
 }
 
 int journal_job_answer(struct journal *j, const struct id *key, JobAnswer **out, struct err *e)
 {
-    return get(j, STATE_JOB_ANSWER, key_id(key), &job_answer__descriptor, (ProtobufCMessage **)out, e);
+    return get(
+        j, STATE_JOB_ANSWER, key_id(key), &job_answer__descriptor, (ProtobufCMessage **)out, e);
 }
 
 int journal_job(struct journal *j, uint64_t run, uint32_t index, JobRecord **out, struct err *e)

@@ -28,13 +28,15 @@ bool journal_waits(const struct journal *j); /* soft rows are not yet committed 
 int journal_new_run(struct journal *j, uint64_t *number, struct err *e); /* never given again */
 int journal_put_run(struct journal *j, const RunRecord *r, struct err *e);
 int journal_put_job(struct journal *j, const JobRecord *r, enum firmness f, struct err *e);
-int journal_put_answer(struct journal *j, const struct id *task, const TaskAnswer *a, struct err *e);
-int journal_put_job_answer(struct journal *j, const struct id *key, const JobAnswer *a, struct err *e);
+int journal_put_answer(
+    struct journal *j, const struct id *task, const TaskAnswer *a, struct err *e);
+int journal_put_job_answer(
+    struct journal *j, const struct id *key, const JobAnswer *a, struct err *e);
 int journal_put_log(struct journal *j, uint64_t run, const LogLine *line, struct err *e);
 int journal_drop_log(struct journal *j, uint64_t run, uint64_t number, struct err *e);
 int journal_put_metric(struct journal *j, const MetricPoint *p, uint64_t seq, struct err *e);
-int journal_put_label(struct journal *j, uint64_t run, uint32_t job, uint64_t seq, const Ranking *r,
-    struct err *e);
+int journal_put_label(
+    struct journal *j, uint64_t run, uint32_t job, uint64_t seq, const Ranking *r, struct err *e);
 
 /* *out is freed by message_free; NULL with OK: not there. */
 int journal_answer(struct journal *j, const struct id *task, TaskAnswer **out, struct err *e);

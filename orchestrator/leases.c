@@ -191,7 +191,8 @@ static void release(struct sched *s, struct task *t)
     s->due = true;
 }
 
-void task_lease(struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now)
+void task_lease(
+    struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now)
 {
     task_move(t, TASK_LEASED);
     t->holder = w;

@@ -29,7 +29,8 @@ int orchestrator_tick(struct orchestrator *o, struct now now, struct err *e);
 int orchestrator_commit(struct orchestrator *o, struct err *e);
 
 struct outbox *orchestrator_outbox(struct orchestrator *o);
-int64_t orchestrator_wait_ms(const struct orchestrator *o, int64_t now_ms); /* until the next tick is due */
+int64_t orchestrator_wait_ms(
+    const struct orchestrator *o, int64_t now_ms);       /* until the next tick is due */
 bool orchestrator_stopped(const struct orchestrator *o); /* a client has asked for the end */
 const struct sched *orchestrator_sched(const struct orchestrator *o); /* to look at */
 

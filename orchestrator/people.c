@@ -95,8 +95,8 @@ int people_take(struct orchestrator *o, struct job_book *b, const Labels *m, str
     int rc = OK;
 
     for (size_t i = 0; i < m->n_rankings && rc == OK; i++)
-        rc = journal_put_label(o->journal, b->record->run, b->record->index, b->next_label++,
-            m->rankings[i], e);
+        rc = journal_put_label(
+            o->journal, b->record->run, b->record->index, b->next_label++, m->rankings[i], e);
     b->changed = true;
     if (rc == OK)
         rc = check(o, b, e);

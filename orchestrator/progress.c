@@ -70,8 +70,8 @@ int progress_answer(struct orchestrator *o, struct job_book *b, const struct tas
     return add_point(o, b, (uint64_t)step, a->metrics, a->n_metrics, e);
 }
 
-int progress_take(struct orchestrator *o, struct job_book *b, const struct task *t, const Progress *p,
-    struct err *e)
+int progress_take(struct orchestrator *o, struct job_book *b, const struct task *t,
+    const Progress *p, struct err *e)
 {
     bool trains = t->spec->kind_case == TASK_SPEC__KIND_TRAIN;
     Progress *own;
@@ -115,7 +115,8 @@ static void why_text(char out[256], const struct orchestrator *o, const struct j
         snprintf(out, 256, "no worker has %s", fleet_tag_name(o->fleet, w.tag));
         break;
     case WHY_MEMORY:
-        snprintf(out, 256, "no worker has enough memory: it needs %.1f GiB, the largest has %.1f GiB",
+        snprintf(out, 256,
+            "no worker has enough memory: it needs %.1f GiB, the largest has %.1f GiB",
             (double)b->job->memory / gib, (double)w.most / gib);
         break;
     case WHY_BUSY:

@@ -36,18 +36,20 @@ static bool same_ref(const struct ref *a, const struct ref *b)
 }
 
 /* The task that this session holds by exactly this attempt; NULL: stale. */
-static struct task *held(const struct orchestrator *o, const struct session *s, const struct ref *ref)
+static struct task *held(
+    const struct orchestrator *o, const struct session *s, const struct ref *ref)
 {
     struct task *t = sched_task(o->sched, &ref->task);
 
-    return t && t->state == TASK_LEASED && t->holder == s->worker && same_ref(&t->lease, ref) ? t :
-        NULL;
+    return t && t->state == TASK_LEASED && t->holder == s->worker && same_ref(&t->lease, ref)
+               ? t
+               : NULL;
 }
 
 /* ---- results ---- */
 
-static int acknowledge(struct orchestrator *o, const struct session *s, const AttemptRef *ref,
-    struct err *e)
+static int acknowledge(
+    struct orchestrator *o, const struct session *s, const AttemptRef *ref, struct err *e)
 {
     ResultAck *m = malloc(sizeof *m);
     int rc;
@@ -56,8 +58,8 @@ static int acknowledge(struct orchestrator *o, const struct session *s, const At
         return err_set(e, E_NOMEM, "out of memory");
     result_ack__init(m);
     m->attempts = malloc(sizeof *m->attempts);
-    rc = m->attempts ? message_copy((ProtobufCMessage **)&m->attempts[0], &ref->base, e) :
-        err_set(e, E_NOMEM, "out of memory");
+    rc = m->attempts ? message_copy((ProtobufCMessage **)&m->attempts[0], &ref->base, e)
+                     : err_set(e, E_NOMEM, "out of memory");
     m->n_attempts = rc == OK;
     if (rc != OK) {
         message_free(m);
@@ -71,7 +73,8 @@ static bool outputs_stored(const struct orchestrator *o, const TaskAnswer *a)
     struct id id;
 
     for (size_t i = 0; i < a->n_outputs; i++)
-        if (!a->outputs[i]->name || !id_from_span(&id, a->outputs[i]->id.data, a->outputs[i]->id.len) ||
+        if (!a->outputs[i]->name ||
+            !id_from_span(&id, a->outputs[i]->id.data, a->outputs[i]->id.len) ||
             !store_has(o->store, &id))
             return false;
     return true;
@@ -116,8 +119,8 @@ int report_result(struct orchestrator *o, const struct peer *from, const Envelop
 
 /* ---- sessions ---- */
 
-static int end_session(struct orchestrator *o, struct session *s, Cause cause, const char *how,
-    struct err *e)
+static int end_session(
+    struct orchestrator *o, struct session *s, Cause cause, const char *how, struct err *e)
 {
     struct event ev = { .kind = EV_GONE, .worker = s->worker, .cause = cause };
     int rc = runs_event(o, &ev, e);
@@ -176,21 +179,40 @@ static int find_session(struct session **out, struct orchestrator *o, const stru
     if (rc == OK)
         rc = fleet_join(out, o->fleet, o->sched, from, h, o->now.ms, e);
     if (rc == OK)
-        outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: joins with %u cores, %s", (*out)->name,
-            (*out)->host, (*out)->cores, (*out)->n_classes ? (*out)->classes[0] : "no numeric class");
+        outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: joins with %u cores, %s",
+            (*out)->name, (*out)->host, (*out)->cores,
+            (*out)->n_classes ? (*out)->classes[0] : "no numeric class");
     return rc;
 }
 
-static int take_inventory(struct orchestrator *o, struct session *s, AttemptRef *const *running,
-    size_t n, struct err *e)
+static int take_running(
+    struct orchestrator *o, struct session *s, const struct ref *ref, struct err *e)
 {
-    struct event ev = { .kind = EV_RUNNING, .worker = s->worker };
+    struct event ev = { .kind = EV_RUNNING, .worker = s->worker, .ref = *ref };
+    bool known = held(o, s, ref) != NULL;
+    int rc = runs_event(o, &ev, e);
+    const struct task *t = rc == OK && !known ? held(o, s, ref) : NULL;
+
+    for (size_t i = 0; t && i < t->n_waiters && rc == OK; i++) { /* adopted */
+        struct job_book *b = runs_job(o, t->waiters[i].job);
+        b->touched = true;
+        outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: goes on with %s/%s", s->name, s->host,
+            b->run->record->name, b->plan->name);
+        rc = field_text(&b->record->worker, s->name, e);
+    }
+    return rc;
+}
+
+static int take_inventory(
+    struct orchestrator *o, struct session *s, AttemptRef *const *running, size_t n, struct err *e)
+{
+    struct event ev = { .kind = EV_INVENTORY, .worker = s->worker };
+    struct ref ref;
     int rc = OK;
 
     for (size_t i = 0; i < n && rc == OK; i++)
-        if (ref_of(&ev.ref, running[i]))
-            rc = runs_event(o, &ev, e);
-    ev.kind = EV_INVENTORY;
+        if (ref_of(&ref, running[i]))
+            rc = take_running(o, s, &ref, e);
     return rc == OK ? runs_event(o, &ev, e) : rc;
 }
 
@@ -202,8 +224,8 @@ int report_hello(struct orchestrator *o, const struct peer *from, const Envelope
     int rc;
 
     if (why) {
-        outbox_notice(&o->outbox, LOG_WARN, "worker %s on %s is refused: %s", h->name ? h->name : "?",
-            h->host ? h->host : "?", why);
+        outbox_notice(&o->outbox, LOG_WARN, "worker %s on %s is refused: %s",
+            h->name ? h->name : "?", h->host ? h->host : "?", why);
         return reply_refused(o, from, m->request, 65, why, e);
     }
     rc = find_session(&s, o, from, h, e);
@@ -218,7 +240,8 @@ int report_hello(struct orchestrator *o, const struct peer *from, const Envelope
     return rc == OK ? runs_pump(o, e) : rc;
 }
 
-int report_heartbeat(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int report_heartbeat(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     struct session *s = fleet_by_peer(o->fleet, from);
     HeartbeatAck *ack;
@@ -238,7 +261,8 @@ int report_heartbeat(struct orchestrator *o, const struct peer *from, const Enve
     return outbox_put(&o->outbox, from, 0, ENVELOPE__KIND_HEARTBEAT_ACK, ack, e);
 }
 
-int report_goodbye(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int report_goodbye(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     struct session *s = fleet_by_peer(o->fleet, from);
 
@@ -248,7 +272,8 @@ int report_goodbye(struct orchestrator *o, const struct peer *from, const Envelo
 
 /* ---- what an attempt says while it runs ---- */
 
-int report_progress(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int report_progress(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     struct session *s = fleet_by_peer(o->fleet, from);
     struct event heard = { .kind = EV_HEARD };
@@ -270,7 +295,8 @@ int report_progress(struct orchestrator *o, const struct peer *from, const Envel
     return rc;
 }
 
-int report_log_lines(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int report_log_lines(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     struct session *s = fleet_by_peer(o->fleet, from);
     const LogLines *l = m->log_lines;

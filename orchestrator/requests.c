@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "orchestrator/field.h"
+#include "orchestrator/log_lines.h"
 #include "orchestrator/run_record.h"
 #include "orchestrator/status.h"
 #include "proto/log.h"
 
-/* What clients ask. A request that is wrong is refused; only what breaks the journal is an error. */
+/* What clients ask. A request that is wrong is refused; only what breaks the journal is an error.
+ */
 
 enum { EXIT_USAGE = 2, EXIT_BAD_DATA = 65 };
 
@@ -50,13 +52,15 @@ static int check_submit(const struct orchestrator *o, const Submit *s, struct er
 {
     struct plan *plan = NULL;
     struct id id;
-    int rc = s->pipeline ? plan_make(&plan, s, e) : err_set(e, E_INPUT, "there is no pipeline in it");
+    int rc =
+        s->pipeline ? plan_make(&plan, s, e) : err_set(e, E_INPUT, "there is no pipeline in it");
 
     plan_free(plan);
     for (size_t i = 0; i < s->n_inputs && rc == OK; i++) {
         const TakenInput *in = s->inputs[i];
-        if (!in->name || !in->artifact || !id_from_span(&id, in->artifact->id.data,
-            in->artifact->id.len) || !store_has(o->store, &id))
+        if (!in->name || !in->artifact ||
+            !id_from_span(&id, in->artifact->id.data, in->artifact->id.len) ||
+            !store_has(o->store, &id))
             rc = err_set(e, E_INPUT, "input '%s' is not in the store", in->name ? in->name : "?");
     }
     return rc;
@@ -94,7 +98,8 @@ static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, str
     return OK;
 }
 
-int request_submit(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int request_submit(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     RunRecord *r = NULL;
     Submitted *reply;
@@ -143,7 +148,8 @@ static int held_by(char **out, const struct orchestrator *o, const struct sessio
     return field_textf(out, e, "%s/%s", b->run->record->name, b->plan->name);
 }
 
-static int list_workers(WorkerStatus ***items, size_t *n, const struct orchestrator *o, struct err *e)
+static int list_workers(
+    WorkerStatus ***items, size_t *n, const struct orchestrator *o, struct err *e)
 {
     int rc = OK;
 
@@ -162,8 +168,8 @@ static int list_workers(WorkerStatus ***items, size_t *n, const struct orchestra
     return rc;
 }
 
-static int one_run(StatusReply **out, struct orchestrator *o, struct state_txn *t, const char *run,
-    struct err *e)
+static int one_run(
+    StatusReply **out, struct orchestrator *o, struct state_txn *t, const char *run, struct err *e)
 {
     StatusReply *reply = malloc(sizeof *reply);
     int rc;
@@ -172,8 +178,8 @@ static int one_run(StatusReply **out, struct orchestrator *o, struct state_txn *
         return err_set(e, E_NOMEM, "out of memory");
     status_reply__init(reply);
     reply->runs = malloc(sizeof *reply->runs);
-    rc = reply->runs ? status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e) :
-        err_set(e, E_NOMEM, "out of memory");
+    rc = reply->runs ? status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e)
+                     : err_set(e, E_NOMEM, "out of memory");
     reply->n_runs = rc == OK;
     if (rc == OK)
         rc = list_workers(&reply->runs[0]->workers, &reply->runs[0]->n_workers, o, e);
@@ -185,7 +191,8 @@ static int one_run(StatusReply **out, struct orchestrator *o, struct state_txn *
     return OK;
 }
 
-int request_status(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int request_status(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     const char *run = m->status_request->run;
     StatusReply *reply = NULL;
@@ -193,14 +200,15 @@ int request_status(struct orchestrator *o, const struct peer *from, const Envelo
     int rc = journal_txn(o->journal, &t, e);
 
     if (rc == OK)
-        rc = run && !strcmp(run, "all") ? status_runs(&reply, t, true, o->now.unix_ms, e) :
-            one_run(&reply, o, t, run, e);
+        rc = run && !strcmp(run, "all") ? status_runs(&reply, t, true, o->now.unix_ms, e)
+                                        : one_run(&reply, o, t, run, e);
     if (rc != OK)
         return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
     return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_STATUS_REPLY, reply, e);
 }
 
-int request_workers(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int request_workers(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     WorkersReply *reply = malloc(sizeof *reply);
     int rc;
@@ -218,89 +226,16 @@ int request_workers(struct orchestrator *o, const struct peer *from, const Envel
 
 /* ---- logs ---- */
 
-#define LOG_REPLY_LINES 2000
-#define LOG_REPLY_BYTES (700u << 10)
-
-struct reading {
-    const LogsRequest *request;
-    LogsReply *reply;
-    size_t bytes, limit;
-};
-
-static int take_line(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
-{
-    struct reading *r = ctx;
-    LogLine *line = (LogLine *)m, **p;
-    const char *job = r->request->job;
-    size_t size = 64 + (line->text ? strlen(line->text) : 0) + (line->job ? strlen(line->job) : 0);
-    bool backwards = r->request->tail > 0;
-
-    (void)key;
-    if (line->number <= r->request->after || (job && *job && (!line->job || strcmp(line->job, job)))) {
-        bool end = backwards && line->number <= r->request->after;
-        message_free(m);
-        return end;
-    }
-    if (r->reply->n_lines >= r->limit || r->bytes + size > LOG_REPLY_BYTES) {
-        message_free(m);
-        return 1;
-    }
-    p = field_grow(r->reply->lines, r->reply->n_lines, sizeof *p, e);
-    if (!p) {
-        message_free(m);
-        return e->code;
-    }
-    r->reply->lines = p;
-    p[r->reply->n_lines++] = line;
-    r->bytes += size;
-    return OK;
-}
-
-static void reverse(LogLine **lines, size_t n)
-{
-    for (size_t i = 0; i < n / 2; i++) {
-        LogLine *swap = lines[i];
-        lines[i] = lines[n - 1 - i];
-        lines[n - 1 - i] = swap;
-    }
-}
-
-static int read_lines(LogsReply *reply, const LogsRequest *q, struct state_txn *t, struct err *e)
-{
-    struct reading r = { .request = q, .reply = reply, .limit = LOG_REPLY_LINES };
-    RunRecord *run = NULL;
-    int rc = run_record_find(&run, t, q->run, e);
-
-    if (q->tail > 0 && q->tail < r.limit)
-        r.limit = q->tail;
-    if (rc == OK)
-        rc = state_each(t, STATE_LOG, key_numbers(1, run->number, 0, 0), q->tail > 0,
-            &log_line__descriptor, take_line, &r, e);
-    message_free(run);
-    if (rc < OK)
-        return rc;
-    if (q->tail > 0)
-        reverse(reply->lines, reply->n_lines);
-    reply->has_next = true;
-    reply->next = reply->n_lines ? reply->lines[reply->n_lines - 1]->number : q->after;
-    return OK;
-}
-
 int request_logs(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
-    LogsReply *reply = malloc(sizeof *reply);
+    LogsReply *reply = NULL;
     struct state_txn *t = NULL;
     int rc = journal_txn(o->journal, &t, e);
 
-    if (!reply)
-        return err_set(e, E_NOMEM, "out of memory");
-    logs_reply__init(reply);
     if (rc == OK)
-        rc = read_lines(reply, m->logs_request, t, e);
-    if (rc != OK) {
-        message_free(reply);
+        rc = log_lines_read(&reply, t, m->logs_request, e);
+    if (rc != OK)
         return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
-    }
     return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_LOGS_REPLY, reply, e);
 }
 
@@ -317,7 +252,8 @@ static struct run_book *named_run(const struct orchestrator *o, const char *name
     return r;
 }
 
-int request_cancel(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int request_cancel(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     const Cancel *c = m->cancel;
     struct run_book *r = named_run(o, c->run);
@@ -337,7 +273,8 @@ int request_cancel(struct orchestrator *o, const struct peer *from, const Envelo
     return rc == OK ? reply_done(o, from, m->request, e) : rc;
 }
 
-int request_labels(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int request_labels(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     const Labels *l = m->labels;
     struct run_book *r = named_run(o, l->run);
@@ -345,13 +282,14 @@ int request_labels(struct orchestrator *o, const struct peer *from, const Envelo
     int rc;
 
     if (!b || b->job->state != JOB_WAITING_FOR_PEOPLE)
-        return reply_refused(o, from, m->request, EXIT_USAGE,
-            "there is no such job that waits for people", e);
+        return reply_refused(
+            o, from, m->request, EXIT_USAGE, "there is no such job that waits for people", e);
     rc = people_take(o, b, l, e);
     return rc == OK ? reply_done(o, from, m->request, e) : rc;
 }
 
-int request_shutdown(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int request_shutdown(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
     o->stop = true;
     return reply_done(o, from, m->request, e);

@@ -5,11 +5,11 @@
 
 /* What follows from a failed attempt, by the class of its cause. */
 struct retry_rule {
-    const char *words;  /* for people: "out of memory" */
-    bool fatal;         /* no other attempt can do better */
-    bool counted;       /* against the stage's `retries` */
-    bool backs_off;     /* 1 s, 2 s, 4 s … 60 s before the next */
-    bool elsewhere;     /* rather on another worker */
+    const char *words; /* for people: "out of memory" */
+    bool fatal;        /* no other attempt can do better */
+    bool counted;      /* against the stage's `retries` */
+    bool backs_off;    /* 1 s, 2 s, 4 s … 60 s before the next */
+    bool elsewhere;    /* rather on another worker */
 };
 const struct retry_rule *retry_rule(Cause cause);
 

@@ -25,8 +25,8 @@ void round_clear(struct round *r)
 
 /* ---- slots ---- */
 
-static int add_output(Output ***items, size_t *n, const char *name, const Output *output,
-    struct err *e)
+static int add_output(
+    Output ***items, size_t *n, const char *name, const Output *output, struct err *e)
 {
     ProtobufCMessage *copy = NULL;
     Output **p;
@@ -98,7 +98,8 @@ static int bind(struct job_book *b, struct err *e)
                 all++;
             }
         if (!o)
-            return err_set(e, E_MISSING, "there is nothing for its input '%s'", p->bindings[i].port);
+            return err_set(
+                e, E_MISSING, "there is nothing for its input '%s'", p->bindings[i].port);
         if (all > 1)
             snprintf(name, sizeof name, "in.%s.%zu", p->bindings[i].port, before);
         else
@@ -208,11 +209,11 @@ static int remember(struct orchestrator *o, struct job_book *b, struct err *e)
 static bool is_brief(const TaskSpec *s)
 {
     return s->kind_case == TASK_SPEC__KIND_JOIN || s->kind_case == TASK_SPEC__KIND_RANK ||
-        s->kind_case == TASK_SPEC__KIND_ENCODE || s->kind_case == TASK_SPEC__KIND_REPORT;
+           s->kind_case == TASK_SPEC__KIND_ENCODE || s->kind_case == TASK_SPEC__KIND_REPORT;
 }
 
-static int place_task(struct orchestrator *o, struct job_book *b, struct unfolding *u, uint32_t place,
-    struct err *e)
+static int place_task(
+    struct orchestrator *o, struct job_book *b, struct unfolding *u, uint32_t place, struct err *e)
 {
     struct round *r = &b->round;
     TaskAnswer *known = NULL;
@@ -232,14 +233,14 @@ static int place_task(struct orchestrator *o, struct job_book *b, struct unfoldi
         r->answers[place] = known;
         /* What was answered before a restart was counted then. */
         b->record->tasks_cached += !b->resumed;
-        return field_metrics(&b->record->metrics, &b->record->n_metrics, known->metrics,
-            known->n_metrics, e);
+        return field_metrics(
+            &b->record->metrics, &b->record->n_metrics, known->metrics, known->n_metrics, e);
     }
     message_free(known);
     rc = message_copy((ProtobufCMessage **)&spec.spec, &u->tasks[place]->base, e);
     spec.brief = is_brief(u->tasks[place]);
-    spec.class_tag = u->tasks[place]->numeric_class && *u->tasks[place]->numeric_class ?
-        b->run->class_tag : 0;
+    spec.class_tag =
+        u->tasks[place]->numeric_class && *u->tasks[place]->numeric_class ? b->run->class_tag : 0;
     if (rc == OK)
         rc = sched_add_task(NULL, o->sched, b->job, place, &spec, e);
     if (rc != OK)
@@ -247,7 +248,8 @@ static int place_task(struct orchestrator *o, struct job_book *b, struct unfoldi
     return rc;
 }
 
-static int unfold_tasks(struct orchestrator *o, struct job_book *b, struct unfolding *u, struct err *e)
+static int unfold_tasks(
+    struct orchestrator *o, struct job_book *b, struct unfolding *u, struct err *e)
 {
     struct round *r = &b->round;
     struct event ev = { .kind = EV_UNFOLDED, .job = b->job };
@@ -278,7 +280,8 @@ static int finish(struct orchestrator *o, struct job_book *b, struct err *e)
     return runs_follow(o, &ev, e);
 }
 
-static int unfold_done(struct orchestrator *o, struct job_book *b, struct unfolding *u, struct err *e)
+static int unfold_done(
+    struct orchestrator *o, struct job_book *b, struct unfolding *u, struct err *e)
 {
     JobRecord *r = b->record;
     int rc = OK;
@@ -327,8 +330,9 @@ int round_unfold(struct orchestrator *o, struct job_book *b, struct err *e)
         return broken(o, b, &why, e);
     switch (u.what) {
     case UNFOLD_TASKS:
-        rc = u.n_tasks > 0 ? unfold_tasks(o, b, &u, e) :
-            err_set(e, E_INVARIANT, "job '%s' unfolds into nothing", b->plan->name);
+        rc = u.n_tasks > 0
+                 ? unfold_tasks(o, b, &u, e)
+                 : err_set(e, E_INVARIANT, "job '%s' unfolds into nothing", b->plan->name);
         break;
     case UNFOLD_DONE:
         rc = unfold_done(o, b, &u, e);

@@ -34,8 +34,8 @@ static int match(void *ctx, struct state_key key, ProtobufCMessage *m, struct er
 int run_record_find(RunRecord **out, struct state_txn *t, const char *run, struct err *e)
 {
     struct search s = { .name = run ? run : "" };
-    int rc = state_each(t, STATE_RUN, (struct state_key){ .n = 0 }, true, &run_record__descriptor,
-        match, &s, e);
+    int rc = state_each(
+        t, STATE_RUN, (struct state_key){ .n = 0 }, true, &run_record__descriptor, match, &s, e);
 
     if (rc >= OK && !s.found && s.n == 0)
         rc = err_set(e, E_MISSING, "there are no runs yet");
@@ -64,8 +64,8 @@ static int highest(void *ctx, struct state_key key, ProtobufCMessage *m, struct 
 
     (void)key;
     (void)e;
-    if (r->name && r->submit && r->submit->pipeline && !strcmp(r->submit->pipeline->name, n->pipeline)
-        && strlen(r->name) > len) {
+    if (r->name && r->submit && r->submit->pipeline &&
+        !strcmp(r->submit->pipeline->name, n->pipeline) && strlen(r->name) > len) {
         uint64_t k = strtoull(r->name + len + 1, NULL, 10);
         n->last = k > n->last ? k : n->last;
     }
@@ -77,8 +77,8 @@ int run_record_name(char **out, struct state_txn *t, const char *pipeline, struc
 {
     struct naming n = { .pipeline = pipeline };
     char *name = NULL;
-    int rc = state_each(t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor,
-        highest, &n, e);
+    int rc = state_each(
+        t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor, highest, &n, e);
 
     if (rc >= OK)
         rc = field_textf(&name, e, "%s-%llu", pipeline, (unsigned long long)n.last + 1);

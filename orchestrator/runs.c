@@ -76,8 +76,8 @@ static int new_record(JobRecord **out, uint64_t run, uint32_t index, struct err 
     return OK;
 }
 
-static int spec_fill(struct job_spec *out, struct orchestrator *o, const struct job_book *b,
-    struct err *e)
+static int spec_fill(
+    struct job_spec *out, struct orchestrator *o, const struct job_book *b, struct err *e)
 {
     const Resources *need = b->plan->stage->resources;
     size_t n = need ? need->n_labels : 0;

@@ -21,8 +21,8 @@
 
 #define LOG_LINES_MAX 2000 /* kept for each job */
 
-struct round { /* what the job waits for now */
-    char **names;         /* of each place */
+struct round {    /* what the job waits for now */
+    char **names; /* of each place */
     struct id *ids;
     TaskAnswer **answers; /* NULL: not yet */
     size_t n;
@@ -39,13 +39,13 @@ struct job_book {
     struct job *job;
     struct run_book *run;
     struct round round;
-    bool resumed;   /* its next unfolding repeats one from before a restart */
-    bool trains;    /* its progress is told by a train task, in the job's own units */
-    bool changed;   /* record is to be written at the end of this event … */
-    bool touched;   /* … or at the next sweep */
+    bool resumed;     /* its next unfolding repeats one from before a restart */
+    bool trains;      /* its progress is told by a train task, in the job's own units */
+    bool changed;     /* record is to be written at the end of this event … */
+    bool touched;     /* … or at the next sweep */
     int64_t heard_ms; /* last progress taken */
     uint64_t next_metric, next_label;
-    uint32_t wanted;  /* rankings that people are asked for */
+    uint32_t wanted; /* rankings that people are asked for */
     struct lines lines;
     struct ref logged; /* last attempt that sent log lines */
 };
@@ -84,7 +84,8 @@ int runs_load(struct orchestrator *o, struct err *e);
 /* Takes record, which has its submit. */
 int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *e);
 int runs_start(struct orchestrator *o, struct err *e); /* those whose class can now be chosen */
-int runs_flush(struct orchestrator *o, struct err *e); /* changed records; drops books that are over */
+int runs_flush(
+    struct orchestrator *o, struct err *e); /* changed records; drops books that are over */
 void runs_free(struct orchestrator *o);
 struct run_book *runs_find(const struct orchestrator *o, const char *name);
 struct job_book *runs_job(const struct orchestrator *o, const struct job *j);
@@ -103,11 +104,11 @@ int round_slot(struct job_book *b, const char *name, const Output *output, struc
 void round_clear(struct round *r);
 
 /* ---- progress.c: what people see of a job while it runs ---- */
-int progress_take(struct orchestrator *o, struct job_book *b, const struct task *t, const Progress *p,
-    struct err *e);
+int progress_take(struct orchestrator *o, struct job_book *b, const struct task *t,
+    const Progress *p, struct err *e);
 int progress_answer(struct orchestrator *o, struct job_book *b, const struct task *t,
-    const TaskAnswer *a, struct err *e); /* the metrics of a segment that ends */
-int progress_count(struct job_book *b, struct err *e); /* answers of its rounds */
+    const TaskAnswer *a, struct err *e);                   /* the metrics of a segment that ends */
+int progress_count(struct job_book *b, struct err *e);     /* answers of its rounds */
 int progress_sweep(struct orchestrator *o, struct err *e); /* why each waiting job waits */
 int progress_log(struct orchestrator *o, struct job_book *b, const char *worker, uint32_t attempt,
     const char *text, struct err *e);
@@ -121,7 +122,8 @@ int people_wait(struct orchestrator *o, struct job_book *b, uint32_t wanted, str
 int people_take(struct orchestrator *o, struct job_book *b, const Labels *m, struct err *e);
 
 /* ---- reports.c: what workers say; requests.c: what clients ask ---- */
-typedef int receiver(struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e);
+typedef int receiver(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e);
 receiver report_hello, report_heartbeat, report_progress, report_log_lines, report_result,
     report_goodbye;
 receiver request_submit, request_status, request_logs, request_cancel, request_workers,

@@ -80,11 +80,11 @@ void sched_free(struct sched *s)
 /* Room for all actions of one step: for each job ACT_UNFOLD, ACT_JOB and ACT_SPENT; for each run
  * ACT_RUN_OVER; for each task ACT_REVOKE, ACT_RETRY and ACT_ASSIGN; for each session ACT_LOST;
  * and two about the event itself. */
-int sched_reserve(struct sched *s, size_t jobs, size_t runs, size_t tasks, size_t workers,
-    struct err *e)
+int sched_reserve(
+    struct sched *s, size_t jobs, size_t runs, size_t tasks, size_t workers, struct err *e)
 {
     size_t need = 3 * (s->n_jobs + jobs) + s->n_runs + runs + 3 * (s->n_tasks + tasks) +
-        s->n_workers + workers + 2;
+                  s->n_workers + workers + 2;
 
     if (need <= s->cap_actions)
         return OK;
@@ -116,8 +116,8 @@ static int tags_copy(struct tags *out, const struct tags *from, struct err *e)
     return OK;
 }
 
-static int job_init(struct job *j, struct run *r, uint32_t index, const struct job_spec *spec,
-    struct err *e)
+static int job_init(
+    struct job *j, struct run *r, uint32_t index, const struct job_spec *spec, struct err *e)
 {
     j->run = r;
     j->index = index;

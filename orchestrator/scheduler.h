@@ -26,7 +26,7 @@ enum {
     DEADLINE_MS = 10000, /* a worker that hears nothing for so long stops what it runs */
     LOST_MS = 15000,     /* silent for so long: what it held is given to others */
     FORGOTTEN_MS = 5000, /* a lease that its holder does not report for so long is taken back */
-    REUNION_MS = 2000    /* after a restart: nothing is given until workers have had the time to
+    REUNION_MS = 3000    /* after a restart: nothing is given until workers have had the time to
                             say what they are running */
 };
 
@@ -64,10 +64,10 @@ struct job {
     struct tags labels;
     enum job_state state;
     uint32_t round;
-    uint32_t open;   /* places of the round that wait for an answer */
-    uint32_t places; /* places of the round that had to wait */
-    bool unfolding;  /* asked for, not yet answered */
-    bool told;       /* its ACT_JOB is among this step's actions */
+    uint32_t open;        /* places of the round that wait for an answer */
+    uint32_t places;      /* places of the round that had to wait */
+    bool unfolding;       /* asked for, not yet answered */
+    bool told;            /* its ACT_JOB is among this step's actions */
     uint32_t attempts;    /* the most that one of its tasks has needed */
     uint64_t last_worker; /* session that had its last task without siblings: may be warm */
     int32_t blame;        /* cancelled because of that job; -1: by request */
@@ -88,13 +88,13 @@ struct task {
     size_t n_waiters, cap_waiters;
     uint32_t last_attempt; /* number of the last attempt of this epoch */
     uint32_t failures, losses;
-    Cause cause;          /* of the last failed attempt; 0: none */
-    uint64_t avoid;       /* serial of the session where it failed last; 0: none */
-    int64_t not_before;   /* BACKING_OFF: until */
+    Cause cause;        /* of the last failed attempt; 0: none */
+    uint64_t avoid;     /* serial of the session where it failed last; 0: none */
+    int64_t not_before; /* BACKING_OFF: until */
     struct worker *holder;
     struct ref lease;
-    int64_t reported_ms;  /* LEASED: when given, or last reported running */
-    uint64_t reported;    /* the holder's inventory that last had it */
+    int64_t reported_ms;      /* LEASED: when given, or last reported running */
+    uint64_t reported;        /* the holder's inventory that last had it */
     struct task *next, *prev; /* of all open tasks: by priority, run, job, place */
     struct task *chain;       /* same hash bucket */
 };

@@ -23,8 +23,8 @@ struct sched {
     int64_t reunion_ms; /* nothing is given before */
 };
 
-int sched_reserve(struct sched *s, size_t jobs, size_t runs, size_t tasks, size_t workers,
-    struct err *e);
+int sched_reserve(
+    struct sched *s, size_t jobs, size_t runs, size_t tasks, size_t workers, struct err *e);
 struct action *sched_act(struct sched *s, enum action_kind kind);
 bool ref_equal(const struct ref *a, const struct ref *b);
 
@@ -35,7 +35,8 @@ void job_round_over(struct sched *s, struct job *j);
 void job_fail(struct sched *s, struct job *j);
 
 /* leases.c */
-void task_lease(struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now);
+void task_lease(
+    struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now);
 void task_answered(struct sched *s, struct task *t, struct worker *w, const struct ref *ref);
 void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now);
 void task_leave(struct sched *s, struct job *j);

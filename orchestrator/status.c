@@ -36,6 +36,14 @@ static const double *metric(Metric *const *m, size_t n, const char *name)
     return NULL;
 }
 
+/* A report's metrics are the gold scores of its models; the last one is what was trained for. */
+static void last_gold(char *text, size_t size, Metric *const *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (m[i]->name && !strncmp(m[i]->name, "gold/", 5))
+            snprintf(text, size, "%s gold %.2f", m[i]->name + 5, m[i]->value);
+}
+
 static int key_metric(JobStatus *j, const struct plan_job *p, struct err *e)
 {
     char text[128] = "";
@@ -43,6 +51,8 @@ static int key_metric(JobStatus *j, const struct plan_job *p, struct err *e)
 
     if (p->stage->kind_case == STAGE__KIND_SAMPLE)
         snprintf(text, sizeof text, "K=%u", p->stage->sample->answers_per_prompt);
+    if (p->stage->kind_case == STAGE__KIND_EVALUATE)
+        last_gold(text, sizeof text, j->metrics, j->n_metrics);
     for (size_t i = 0; i < sizeof key_metrics / sizeof *key_metrics; i++)
         for (size_t k = 0; k < 2 && !strcmp(key_metrics[i].kind, p->kind); k++) {
             const struct shown *s = &key_metrics[i].shown[k];
@@ -79,8 +89,7 @@ static int copy_outputs(JobStatus *j, const JobRecord *r, struct err *e)
         if (!id_from_span(&id, r->outputs[i]->id.data, r->outputs[i]->id.len))
             return err_set(e, E_CORRUPT, "a job's output has no id");
         o->has_id = true;
-        if (field_text(&o->name, r->outputs[i]->name, e) != OK ||
-            field_bytes(&o->id, &id, e) != OK)
+        if (field_text(&o->name, r->outputs[i]->name, e) != OK || field_bytes(&o->id, &id, e) != OK)
             return e->code;
     }
     return OK;
@@ -122,17 +131,19 @@ static int fill_progress(JobStatus *j, const JobRecord *r, struct err *e)
     return p->rate_unit ? field_text(&j->rate_unit, p->rate_unit, e) : OK;
 }
 
-static int fill_job(JobStatus *j, const struct plan_job *p, const JobRecord *r, int64_t now,
-    struct err *e)
+static int fill_job(
+    JobStatus *j, const struct plan_job *p, const JobRecord *r, int64_t now, struct err *e)
 {
     int rc = field_text(&j->name, p->name, e);
 
     j->has_attempts = j->has_cached = j->has_tasks_run = j->has_tasks_cached = true;
+    j->has_max_attempts = true;
     j->attempts = r->attempts;
+    j->max_attempts = p->stage->retries + 1;
     j->cached = r->cached;
     j->tasks_run = r->tasks_run;
     j->tasks_cached = r->tasks_cached;
-    if (r->has_started_ms) {
+    if (r->has_started_ms && (r->has_finished_ms || now >= r->started_ms)) {
         j->has_seconds = true;
         j->seconds = (double)((r->has_finished_ms ? r->finished_ms : now) - r->started_ms) / 1000;
     }
@@ -155,8 +166,8 @@ static int fill_job(JobStatus *j, const struct plan_job *p, const JobRecord *r, 
 
 /* ---- one run ---- */
 
-static int job_record(JobRecord **out, struct state_txn *t, uint64_t run, uint32_t index,
-    struct err *e)
+static int job_record(
+    JobRecord **out, struct state_txn *t, uint64_t run, uint32_t index, struct err *e)
 {
     ProtobufCMessage *m = NULL;
     int rc = state_get(t, STATE_JOB, key_numbers(2, run, index, 0), &job_record__descriptor, &m, e);
@@ -174,7 +185,8 @@ static int job_record(JobRecord **out, struct state_txn *t, uint64_t run, uint32
     return OK;
 }
 
-static int fill_blocked_by(RunStatus *s, const struct plan *p, JobRecord *const *records, struct err *e)
+static int fill_blocked_by(
+    RunStatus *s, const struct plan *p, JobRecord *const *records, struct err *e)
 {
     for (size_t i = 0; i < p->n_jobs; i++) {
         JobStatus *j = s->jobs[i];
@@ -193,40 +205,49 @@ static int fill_blocked_by(RunStatus *s, const struct plan *p, JobRecord *const 
     return OK;
 }
 
-static int fill_jobs(RunStatus *s, struct state_txn *t, const RunRecord *r, int64_t now,
-    bool *only_people, struct err *e)
+static int fill_jobs(
+    RunStatus *s, const struct plan *p, JobRecord *const *records, int64_t now, struct err *e)
 {
-    struct plan *p = NULL;
-    JobRecord **records = NULL;
-    bool people = false, others = false;
-    int rc = plan_make(&p, r->submit, e);
+    int rc = OK;
 
-    if (rc != OK)
-        return err_wrap(e, "run '%s'", r->name);
-    records = calloc(p->n_jobs + 1, sizeof *records);
     s->jobs = calloc(p->n_jobs + 1, sizeof *s->jobs);
-    if (!records || !s->jobs)
-        rc = err_set(e, E_NOMEM, "out of memory");
-    for (uint32_t i = 0; i < p->n_jobs && rc == OK; i++) {
-        rc = job_record(&records[i], t, r->number, i, e);
-        if (rc == OK && !(s->jobs[i] = malloc(sizeof **s->jobs)))
-            rc = err_set(e, E_NOMEM, "out of memory");
-        if (rc != OK)
-            break;
+    if (!s->jobs)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (size_t i = 0; i < p->n_jobs && rc == OK; i++) {
+        s->jobs[i] = malloc(sizeof **s->jobs);
+        if (!s->jobs[i])
+            return err_set(e, E_NOMEM, "out of memory");
         job_status__init(s->jobs[i]);
         s->n_jobs++;
         rc = fill_job(s->jobs[i], &p->jobs[i], records[i], now, e);
-        people = people || records[i]->state == JOB_WAITING_FOR_PEOPLE;
-        others = others || records[i]->state == JOB_READY || records[i]->state == JOB_RUNNING;
     }
-    if (rc == OK)
-        rc = fill_blocked_by(s, p, records, e);
-    *only_people = people && !others;
-    for (size_t i = 0; i < p->n_jobs && records; i++)
-        message_free(records[i]);
-    free(records);
-    plan_free(p);
-    return rc;
+    return rc == OK ? fill_blocked_by(s, p, records, e) : rc;
+}
+
+static bool waits_only_for_people(JobRecord *const *records, size_t n)
+{
+    bool people = false;
+
+    for (size_t i = 0; i < n; i++) {
+        if (records[i]->state == JOB_READY || records[i]->state == JOB_RUNNING)
+            return false;
+        people = people || records[i]->state == JOB_WAITING_FOR_PEOPLE;
+    }
+    return people;
+}
+
+/* Nobody knows when an interrupted run was interrupted; its clock stops at its last event. */
+static int64_t last_event(const RunRecord *r, JobRecord *const *records, size_t n)
+{
+    int64_t last = r->submitted_ms;
+
+    for (size_t i = 0; i < n; i++) {
+        if (records[i]->started_ms > last)
+            last = records[i]->started_ms;
+        if (records[i]->finished_ms > last)
+            last = records[i]->finished_ms;
+    }
+    return last;
 }
 
 static const char *run_word(const RunRecord *r, bool alive, bool only_people)
@@ -246,7 +267,7 @@ static const char *run_word(const RunRecord *r, bool alive, bool only_people)
     return "unknown";
 }
 
-static int fill_run(RunStatus *s, const RunRecord *r, int64_t now, struct err *e)
+static int fill_run(RunStatus *s, const RunRecord *r, const char *state, int64_t now, struct err *e)
 {
     char text[CLOCK_TEXT];
     int rc = field_text(&s->run, r->name, e);
@@ -254,6 +275,8 @@ static int fill_run(RunStatus *s, const RunRecord *r, int64_t now, struct err *e
     s->has_schema = s->has_seconds = true;
     s->schema = 1;
     s->seconds = (double)((r->has_finished_ms ? r->finished_ms : now) - r->submitted_ms) / 1000;
+    if (rc == OK)
+        rc = field_text(&s->state, state, e);
     if (rc == OK)
         rc = field_text(&s->pipeline, r->submit->pipeline->name, e);
     if (rc == OK && r->submit->file)
@@ -273,27 +296,44 @@ static int make_run(RunStatus **out, struct state_txn *t, const RunRecord *r, bo
     int64_t now, struct err *e)
 {
     RunStatus *s = malloc(sizeof *s);
-    bool only_people = false;
+    struct plan *p = NULL;
+    JobRecord **records = NULL;
+    size_t n = 0;
     int rc;
 
     if (!s)
         return err_set(e, E_NOMEM, "out of memory");
     run_status__init(s);
-    rc = fill_run(s, r, now, e);
-    if (rc == OK && jobs)
-        rc = fill_jobs(s, t, r, now, &only_people, e);
+    rc = plan_make(&p, r->submit, e);
+    if (rc == E_INPUT && !jobs)
+        rc = OK; /* a run of another program's time can still be listed */
+    if (rc == OK && !(records = calloc(p ? p->n_jobs + 1 : 1, sizeof *records)))
+        rc = err_set(e, E_NOMEM, "out of memory");
+    for (; rc == OK && p && n < p->n_jobs; n += rc == OK)
+        rc = job_record(&records[n], t, r->number, (uint32_t)n, e);
+    if (rc == OK && !alive)
+        now = last_event(r, records, n);
     if (rc == OK)
-        rc = field_text(&s->state, run_word(r, alive, only_people), e);
+        rc = fill_run(s, r, run_word(r, alive, waits_only_for_people(records, n)), now, e);
+    if (rc == OK && jobs)
+        rc = fill_jobs(s, p, records, now, e);
+    for (size_t i = 0; i < n; i++) {
+        if (!alive && i < s->n_jobs)
+            s->jobs[i]->has_seconds_left = false;
+        message_free(records[i]);
+    }
+    free(records);
+    plan_free(p);
     if (rc != OK) {
         message_free(s);
-        return rc;
+        return err_wrap(e, "run '%s'", r->name);
     }
     *out = s;
     return OK;
 }
 
-int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive, int64_t now_unix_ms,
-    struct err *e)
+int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive,
+    int64_t now_unix_ms, struct err *e)
 {
     RunRecord *r = NULL;
     int rc = run_record_find(&r, t, run, e);
@@ -327,7 +367,8 @@ static int add_run(void *ctx, struct state_key key, ProtobufCMessage *m, struct 
     return rc;
 }
 
-int status_runs(StatusReply **out, struct state_txn *t, bool alive, int64_t now_unix_ms, struct err *e)
+int status_runs(
+    StatusReply **out, struct state_txn *t, bool alive, int64_t now_unix_ms, struct err *e)
 {
     struct listing l = { malloc(sizeof(StatusReply)), t, now_unix_ms, alive };
     int rc;
@@ -335,8 +376,8 @@ int status_runs(StatusReply **out, struct state_txn *t, bool alive, int64_t now_
     if (!l.reply)
         return err_set(e, E_NOMEM, "out of memory");
     status_reply__init(l.reply);
-    rc = state_each(t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor,
-        add_run, &l, e);
+    rc = state_each(
+        t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor, add_run, &l, e);
     if (rc < OK) {
         message_free(l.reply);
         return rc;
@@ -394,12 +435,14 @@ static int pick_output(Output **out, const JobRecord *j, const char *stage, cons
         found = j->outputs[0];
     if (!found)
         return err_set(e, E_MISSING, "stage '%s' has no output '%s'", stage,
-            output ? output : preferred ? preferred : "");
+            output      ? output
+            : preferred ? preferred
+                        : "");
     return message_copy((ProtobufCMessage **)out, &found->base, e);
 }
 
-int status_artifact(Output **out, struct state_txn *t, const char *what, const char *output,
-    struct err *e)
+int status_artifact(
+    Output **out, struct state_txn *t, const char *what, const char *output, struct err *e)
 {
     const char *slash = strchr(what, '/'), *named = NULL;
     char *run = slash ? strndup(what, (size_t)(slash - what)) : strdup("");
@@ -414,8 +457,8 @@ int status_artifact(Output **out, struct state_txn *t, const char *what, const c
         rc = plan_make(&p, r->submit, e);
     if (rc == OK) {
         job = named_job(p, stage, &named);
-        rc = job ? job_record(&j, t, r->number, (uint32_t)(job - p->jobs), e) :
-            no_such_stage(r, p, stage, e);
+        rc = job ? job_record(&j, t, r->number, (uint32_t)(job - p->jobs), e)
+                 : no_such_stage(r, p, stage, e);
     }
     if (rc == OK)
         rc = pick_output(out, j, job->name, output, named, e);

@@ -6,6 +6,7 @@
 
 #include "pipelines/ranges.h"
 #include "proto/diag.h"
+#include "proto/utf8.h"
 
 #define NAME_BYTES 64
 #define PATH_BYTES 4096
@@ -105,7 +106,8 @@ bool check_pipeline(const Submit *s, struct mistakes *m)
     at = site_of(SITE_PIPELINE, 0, "numeric_class");
     if (p->numeric_class[0] == '\0' || strlen(p->numeric_class) > NAME_BYTES)
         mistake_add(m, &at, "'auto' takes the best that the workers share",
-            "'%.64s' is no numeric class", p->numeric_class);
+            "'%.*s' is no numeric class", (int)utf8_fit(p->numeric_class, NAME_BYTES),
+            p->numeric_class);
     check_inputs(p, m);
     check_stages(p, m);
     check_taken(s, m);
@@ -296,8 +298,8 @@ static void check_tokenizers(const struct drafts *d, const struct draft *one, co
             b->name);
 }
 
-static const struct draft *source_of(const struct drafts *d, const struct draft *one,
-    const char *port)
+static const struct draft *source_of(
+    const struct drafts *d, const struct draft *one, const char *port)
 {
     const struct reference *r = draft_reference(one, port);
 

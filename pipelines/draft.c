@@ -9,8 +9,8 @@
 #include "proto/yaml.h"
 
 #define AXES_MAX 8
-#define VALUE_MAX 64      /* bytes of a matrix value */
-#define JOB_NAME_MAX 255  /* bytes */
+#define VALUE_MAX 64     /* bytes of a matrix value */
+#define JOB_NAME_MAX 255 /* bytes */
 
 void drafts_free(struct drafts *d)
 {
@@ -39,7 +39,7 @@ struct site draft_site(const struct draft *one, struct site at)
 {
     char path[128];
 
-    if (at.keys[0] && strcmp(at.keys[0], one->kind->name) == 0) { /* its fields stand beside the others */
+    if (at.keys[0] && strcmp(at.keys[0], one->kind->name) == 0) { /* not written in the file */
         memmove(at.keys, at.keys + 1, (SITE_KEYS - 1) * sizeof *at.keys);
         at.keys[SITE_KEYS - 1] = NULL;
     }
@@ -124,7 +124,8 @@ static int apply(struct drafts *d, struct draft *one, size_t i, struct err *e)
 {
     const MatrixAxis *axis = one->origin->matrix[i];
     const char *value = axis->values[one->choice[i]];
-    ProtobufCMessage *m = strcmp(axis->name, "seed") == 0 ? &one->copy->base : stage_config(one->copy);
+    ProtobufCMessage *m =
+        strcmp(axis->name, "seed") == 0 ? &one->copy->base : stage_config(one->copy);
     struct site at = site_key(site_of(SITE_STAGE, one->stage, "matrix"), axis->name);
     struct err why = ERR_INIT;
     const char *what, *help;
@@ -164,7 +165,8 @@ static int name_job(struct drafts *d, struct draft *one, struct err *e)
     }
     at.of_key = true;
     if (s->n_matrix && b.n > JOB_NAME_MAX)
-        mistake_add(d->mistakes, &at, NULL, "a job's name would be longer than %d bytes", JOB_NAME_MAX);
+        mistake_add(
+            d->mistakes, &at, NULL, "a job's name would be longer than %d bytes", JOB_NAME_MAX);
     one->name = b.p;
     return OK;
 }

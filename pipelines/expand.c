@@ -41,13 +41,13 @@ static int bind(struct build *b, struct plan_job *job, const char *port, const s
     more[job->n_bindings++] = (struct binding){ .port = port,
         .output = r->is_job ? r->output->name : NULL,
         .source = r->is_job ? b->position[r->source] : r->source,
-        .name = r->is_job ? b->d->items[r->source].name :
-                            b->d->submit->pipeline->inputs[r->source]->name };
+        .name = r->is_job ? b->d->items[r->source].name
+                          : b->d->submit->pipeline->inputs[r->source]->name };
     return OK;
 }
 
-static int bind_tokenizer(struct build *b, struct plan_job *job, const struct draft *one,
-    const char *port, struct err *e)
+static int bind_tokenizer(
+    struct build *b, struct plan_job *job, const struct draft *one, const char *port, struct err *e)
 {
     struct reference r = *draft_reference(one, "init");
 
@@ -131,7 +131,8 @@ static int build_job(struct build *b, size_t position, struct err *e)
     const struct kind *k = one->kind;
     int rc = OK;
 
-    *job = (struct plan_job){ .kind = k->name, .numeric = k->numeric,
+    *job = (struct plan_job){ .kind = k->name,
+        .numeric = k->numeric,
         .seed = one->copy->has_seed ? one->copy->seed : s->pipeline->seed,
         .rubric = rubric_of(s, one->copy) };
     b->plan->n_jobs++;

@@ -168,11 +168,12 @@ static int copy_one(ProtobufCMessage *to, const ProtobufCFieldDescriptor *f,
         return copy_text(value_of(to, f), *(char *const *)value_of(from, g), e);
     if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
         inner = field_message(from, g);
-        return inner && f->descriptor == g->descriptor ?
-            message_copy((ProtobufCMessage **)value_of(to, f), inner, e) :
-            OK;
+        return inner && f->descriptor == g->descriptor
+                   ? message_copy((ProtobufCMessage **)value_of(to, f), inner, e)
+                   : OK;
     }
-    if (g->label == PROTOBUF_C_LABEL_OPTIONAL && !*(const protobuf_c_boolean *)quantifier_of(from, g))
+    if (g->label == PROTOBUF_C_LABEL_OPTIONAL &&
+        !*(const protobuf_c_boolean *)quantifier_of(from, g))
         return OK;
     size = number_size(f->type);
     memcpy(value_of(to, f), value_of(from, g), size);

@@ -14,8 +14,7 @@ bool field_number(double *out, const ProtobufCMessage *m, const ProtobufCFieldDe
 ProtobufCMessage *field_message(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
 
 /* The texts of a string field; *n counts them, 0 when absent. Borrows. */
-char *const *field_strings(size_t *n, const ProtobufCMessage *m,
-    const ProtobufCFieldDescriptor *f);
+char *const *field_strings(size_t *n, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
 
 /* Frees the texts of a string field: absent afterwards, "" if it is required or in a oneof. */
 int field_clear_strings(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, struct err *e);

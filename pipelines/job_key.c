@@ -72,8 +72,8 @@ static int add_names(struct buf *b, const struct plan_job *job)
     return rc;
 }
 
-static int add_inputs(struct buf *b, const struct plan_job *job, const struct slots *inputs,
-    struct err *e)
+static int add_inputs(
+    struct buf *b, const struct plan_job *job, const struct slots *inputs, struct err *e)
 {
     int rc = OK;
 
@@ -85,8 +85,8 @@ static int add_inputs(struct buf *b, const struct plan_job *job, const struct sl
             before += strcmp(job->bindings[k].port, port) == 0;
         o = slots_bound(inputs, job, port, before);
         if (!o)
-            return err_set(e, E_MISSING, "job '%s': there is nothing for its input '%s'", job->name,
-                port);
+            return err_set(
+                e, E_MISSING, "job '%s': there is nothing for its input '%s'", job->name, port);
         rc = add_text(b, port);
         if (rc == OK)
             rc = add_part(b, o->id.data, o->id.len);

@@ -64,7 +64,8 @@ static const struct kind kinds[] = {
         .numeric = true,
     },
     {
-        .name = "rank", .number = STAGE__KIND_RANK, .unfold = unfold_rank, .rubric = { "by", "rubric" },
+        .name = "rank", .number = STAGE__KIND_RANK, .unfold = unfold_rank,
+        .rubric = { "by", "rubric" },
         .ports = {
             { .name = "answers", .field = "answers", .takes = CONTENT_ANSWERS, .optional = true,
                 .used = ranks_answers },

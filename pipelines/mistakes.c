@@ -52,8 +52,8 @@ static bool known(const struct mistakes *m, const struct site *at, const char *w
     return false;
 }
 
-static struct mistake *append(struct mistakes *m, const struct site *at, const char *what,
-    const char *help)
+static struct mistake *append(
+    struct mistakes *m, const struct site *at, const char *what, const char *help)
 {
     struct mistake one = { .at = *at };
 
@@ -76,8 +76,8 @@ static struct mistake *append(struct mistakes *m, const struct site *at, const c
     return &m->items[m->n++];
 }
 
-struct mistake *mistake_add(struct mistakes *m, const struct site *at, const char *help,
-    const char *fmt, ...)
+struct mistake *mistake_add(
+    struct mistakes *m, const struct site *at, const char *help, const char *fmt, ...)
 {
     struct mistake *one;
     char what[512];

@@ -37,8 +37,8 @@ struct mistakes {
 
 /* Says the same of the same place once: returns what it has added, until the next one is, or NULL.
  * At most 200 are kept. */
-struct mistake *mistake_add(struct mistakes *m, const struct site *at, const char *help, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+struct mistake *mistake_add(struct mistakes *m, const struct site *at, const char *help,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* A text that is always needed is empty. */
 void mistake_empty(struct mistakes *m, const struct site *at, const char *key);
 bool mistakes_full(const struct mistakes *m); /* further ones are not kept */

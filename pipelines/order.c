@@ -9,7 +9,7 @@
 struct sort {
     struct drafts *d;
     uint32_t *order;
-    bool *placed;  /* or, of a cycle, given up */
+    bool *placed; /* or, of a cycle, given up */
     uint32_t n;
 };
 
@@ -62,11 +62,11 @@ static void tell_cycle(const struct sort *s, uint32_t job)
     do {
         next = waits_for(s, next)->source;
         if (used < sizeof shown)
-            used += (size_t)snprintf(shown + used, sizeof shown - used, " -> %s",
-                s->d->items[next].name);
+            used += (size_t)snprintf(
+                shown + used, sizeof shown - used, " -> %s", s->d->items[next].name);
     } while (next != first);
-    mistake_add(s->d->mistakes, &waits_for(s, first)->at, NULL, "stages wait for each other: %s",
-        shown);
+    mistake_add(
+        s->d->mistakes, &waits_for(s, first)->at, NULL, "stages wait for each other: %s", shown);
 }
 
 /* What waits behind a cycle may have a cycle of its own: go on as if this one were placed. */

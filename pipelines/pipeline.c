@@ -24,7 +24,7 @@ struct rubric_file {
 
 struct loading {
     const char *path;
-    char *folder;     /* of the pipeline file: "" or with a '/' at its end */
+    char *folder; /* of the pipeline file: "" or with a '/' at its end */
     struct diags *d;
     struct err *e;
     struct yaml *yaml;
@@ -85,7 +85,9 @@ static int read_pipeline(struct loading *l)
     if (rc == OK)
         l->submit->pipeline = p;
     l->read_with_mistakes = diags_count(l->d) > 0;
-    return rc == E_NOMEM ? out_of_memory(l) : rc == OK ? OK : err_set(l->e, E_INPUT, "'%s'", l->path);
+    return rc == E_NOMEM ? out_of_memory(l)
+           : rc == OK    ? OK
+                         : err_set(l->e, E_INPUT, "'%s'", l->path);
 }
 
 static int apply_settings(struct loading *l)
@@ -112,8 +114,8 @@ static void check_input(struct loading *l, uint32_t i, const char *path)
 
     if (stat(path, &st) != 0 || access(path, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK) != 0) {
         err_errno(&why, "cannot read '%s'", path);
-        mistake_add(&l->mistakes, &at, path[0] == '/' ? NULL : "paths are relative to this file",
-            "%s", why.msg);
+        mistake_add(&l->mistakes, &at,
+            path[0] == '/' ? NULL : "paths are relative to the pipeline file", "%s", why.msg);
     } else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) {
         mistake_add(&l->mistakes, &at, NULL, "'%s' is neither a file nor a folder", path);
     }
@@ -176,8 +178,8 @@ static int read_rubric(struct loading *l, const char *name, struct site at)
     if (rc == E_NOMEM)
         return out_of_memory(l);
     if (rc != OK)
-        mistake_add(&l->mistakes, &at, name[0] == '/' ? NULL : "paths are relative to this file",
-            "%s", why.msg);
+        mistake_add(&l->mistakes, &at,
+            name[0] == '/' ? NULL : "paths are relative to the pipeline file", "%s", why.msg);
     return OK;
 }
 
@@ -198,8 +200,8 @@ static int read_rubrics(struct loading *l)
         const char *name = stage_rubric(p->stages[i]);
         const struct kind *k = kind_of(p->stages[i]);
         if (name && !rubric_known(l, name))
-            rc = read_rubric(l, name,
-                site_key(site_of(SITE_STAGE, i, k->rubric.field), k->rubric.inner));
+            rc = read_rubric(
+                l, name, site_key(site_of(SITE_STAGE, i, k->rubric.field), k->rubric.inner));
     }
     return rc;
 }
@@ -220,8 +222,8 @@ static void tell_in_file(struct loading *l)
     for (size_t i = 0; i < l->mistakes.n; i++) {
         const struct mistake *one = &l->mistakes.items[i];
         int line, column, width;
-        bool written = site_place(&one->at, yaml_root(l->yaml), l->submit->pipeline, &line, &column,
-            &width);
+        bool written =
+            site_place(&one->at, yaml_root(l->yaml), l->submit->pipeline, &line, &column, &width);
         if (setting_of(l, &one->at) < l->n_settings)
             continue;
         if (l->read_with_mistakes &&

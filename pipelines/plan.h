@@ -53,7 +53,7 @@ const Output *slots_get(const struct slots *s, const char *name); /* NULL: none 
 struct unfolding {
     enum { UNFOLD_TASKS, UNFOLD_DONE, UNFOLD_PEOPLE } what;
     TaskSpec **tasks;      /* UNFOLD_TASKS: this round's; owned */
-    char **names;          /* what to call task i's outputs: slot NAME.OUTPUT for each; "" : OUTPUT */
+    char **names;          /* task i's outputs become slots NAME.OUTPUT; of "": OUTPUT */
     size_t n_tasks;
     Output **outputs;      /* UNFOLD_DONE: the job's outputs, copies; owned */
     size_t n_outputs;

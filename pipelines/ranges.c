@@ -26,7 +26,8 @@ static const struct range ranges[] = {
     OF(model_config, norm_eps, 0, 1, OPEN_MIN, "it keeps a division from being by 0"),
 
     /* what only one kind has, or has otherwise */
-    OF(tokenizer_stage, vocab_size, 260, 1048576, CLOSED, "256 bytes and the special tokens come first"),
+    OF(tokenizer_stage, vocab_size, 260, 1048576, CLOSED,
+        "256 bytes and the special tokens come first"),
     OF(sft_stage, pretrain_mix, 0, 1, OPEN_MAX, "it is the share of the loss that text has"),
     OF(people, target, 0, 1e8, CLOSED, NULL),
     OF(ppo_stage, iterations, 1, 1e6, CLOSED, room),
@@ -37,7 +38,8 @@ static const struct range ranges[] = {
     OF(ppo_stage, kl_coef, 0, 1000, CLOSED, "below 0 it would reward leaving the reference"),
     OF(ppo_stage, kl_target, 0, 1e6, OPEN_MIN, "in nats"),
     OF(ppo_stage, kl_horizon, 1, 1e12, CLOSED, "in episodes"),
-    OF(ppo_stage, clip_ratio, 0, 1, OPEN_MIN | OPEN_MAX, "the probability ratio stays within 1 ± it"),
+    OF(ppo_stage, clip_ratio, 0, 1, OPEN_MIN | OPEN_MAX,
+        "the probability ratio stays within 1 ± it"),
     OF(ppo_stage, value_clip, 0, 1e6, OPEN_MIN, "values move by at most so much"),
     OF(ppo_stage, discount, 0, 1, OPEN_MIN, NULL),
     OF(ppo_stage, gae_lambda, 0, 1, CLOSED, "0 trusts the values alone, 1 the returns alone"),

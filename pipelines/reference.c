@@ -28,9 +28,9 @@ struct lookup {
     const char *key;         /* of the field */
     bool list;               /* the field takes several */
     struct site at;
-    char plain[NAME_BYTES];  /* without matrix values and output */
-    char job[NAME_BYTES];    /* without the output */
-    const char *output;      /* NULL: none is said */
+    char plain[NAME_BYTES]; /* without matrix values and output */
+    char job[NAME_BYTES];   /* without the output */
+    const char *output;     /* NULL: none is said */
 };
 
 static void take_apart(struct lookup *l, const char *text)
@@ -86,8 +86,8 @@ static void suggest(char help[HELP_BYTES], const char *text, const struct words 
         return;
     }
     for (size_t i = 0; i < w->n && i < LISTED_MAX && used < HELP_BYTES; i++)
-        used += (size_t)snprintf(help + used, HELP_BYTES - used, "%s%s", i ? ", " : "one of: ",
-            w->items[i]);
+        used += (size_t)snprintf(
+            help + used, HELP_BYTES - used, "%s%s", i ? ", " : "one of: ", w->items[i]);
     if (w->n > LISTED_MAX && used < HELP_BYTES)
         snprintf(help + used, HELP_BYTES - used, ", …");
 }
@@ -131,8 +131,12 @@ static int add(const struct lookup *l, bool is_job, uint32_t source, const struc
             return err_set(e, E_NOMEM, "out of memory");
         one->refs = more;
     }
-    one->refs[one->n_refs++] = (struct reference){ .port = l->port, .at = l->at, .is_job = is_job,
-        .source = source, .output = output, .used = !l->port || port_used(one->copy, l->port) };
+    one->refs[one->n_refs++] = (struct reference){ .port = l->port,
+        .at = l->at,
+        .is_job = is_job,
+        .source = source,
+        .output = output,
+        .used = !l->port || port_used(one->copy, l->port) };
     return OK;
 }
 
@@ -141,8 +145,8 @@ static int resolve_input(const struct lookup *l, uint32_t input, struct err *e)
     if (l->output)
         mistake_add(l->d->mistakes, &l->at, NULL, "'%s' is an input: it has no outputs", l->plain);
     else if (!l->port)
-        mistake_add(l->d->mistakes, &l->at, NULL, "'%s' is an input: 'needs' names stages",
-            l->plain);
+        mistake_add(
+            l->d->mistakes, &l->at, NULL, "'%s' is an input: 'needs' names stages", l->plain);
     else if (l->port->takes != CONTENT_FILES)
         tell_unfit(l, l->plain, CONTENT_FILES);
     else

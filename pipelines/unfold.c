@@ -25,8 +25,8 @@ static size_t bindings_to(const struct plan_job *job, const char *port)
 }
 
 /* in.PORT when it stands once, in.PORT.I else. */
-const Output *slots_bound(const struct slots *s, const struct plan_job *job, const char *port,
-    size_t i)
+const Output *slots_bound(
+    const struct slots *s, const struct plan_job *job, const char *port, size_t i)
 {
     char name[64];
     const Output *o;
@@ -84,8 +84,12 @@ int unfold(struct unfolding *out, const struct plan_job *job, const struct slots
     uint32_t round, const char *numeric_class, struct err *e)
 {
     struct unfolding u = { .what = UNFOLD_TASKS };
-    struct round r = { .out = &u, .job = job, .slots = slots, .number = round,
-        .numeric_class = numeric_class, .e = e };
+    struct round r = { .out = &u,
+        .job = job,
+        .slots = slots,
+        .number = round,
+        .numeric_class = numeric_class,
+        .e = e };
     int rc = kind_of(job->stage)->unfold(&r);
 
     if (rc != OK) {

@@ -66,7 +66,7 @@ int round_tokens(struct round *r, TaskSpec *task);
 /* ---- unfold_train.c ---- */
 
 /* The next segment of training, of at most so many steps; gives `state` or `checkpoint`. The first
- * one starts from what is bound to the ports first[], NULL-terminated; later ones from the state. */
+ * one starts from what is bound to the ports first[], NULL-terminated; others from the state. */
 int round_train(struct round *r, TaskSpec **out, TrainTask__Objective objective, uint32_t segment,
     const char *const *first);
 

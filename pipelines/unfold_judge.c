@@ -91,7 +91,8 @@ int unfold_rank(struct round *r)
 
 static int score(struct round *r, uint32_t model, uint32_t shard)
 {
-    static const char *const ports[] = { "reference", "reward_model", "prompts", "text", "outside" };
+    static const char *const ports[] = { "reference", "reward_model", "prompts", "text",
+        "outside" };
     TaskSpec *t;
     int rc = round_task(r, &t, TASK_SPEC__KIND_SCORE, "score.%u.%u", model, shard);
 

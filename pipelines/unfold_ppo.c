@@ -18,8 +18,10 @@ static int roll_out(struct round *r, uint32_t iteration, uint32_t shard)
     t->rollout->shard = shard;
     t->rollout->shards = r->job->stage->ppo->rollout_shards;
     rc = round_config(r, (ProtobufCMessage **)&t->rollout->ppo);
-    if (rc == OK)
-        rc = iteration == 0 ? round_bound(r, t, "init", "init") : round_input(r, t, "state", "state");
+    if (rc == OK && iteration == 0)
+        rc = round_bound(r, t, "init", "init");
+    else if (rc == OK)
+        rc = round_input(r, t, "state", "state");
     if (rc == OK)
         rc = round_bound(r, t, "reference", "init");
     if (rc == OK)

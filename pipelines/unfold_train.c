@@ -4,7 +4,7 @@
  *                        └─ encode ─┘
  *   sft            demonstrations ── encode ─┬─ train ── state ── … ── checkpoint
  *                  text, as in pretrain ─────┘
- *   reward_model   rankings ── encode ── train ── state ── … ── checkpoint ── calibrate ── checkpoint
+ *   reward_model   rankings ── encode ── train ── state ── … ── checkpoint ── calibrate
  *
  * A segment takes the state to a further one, or, with the last step, to a checkpoint. */
 

@@ -58,11 +58,23 @@ static void post(struct worker *w, Envelope *m)
 
 /* ---- what the orchestrator is told ---- */
 
+/* What runs and what waits to run. */
+static size_t inventory(const struct worker *w, AttemptRef *out[1 + QUEUE_MAX])
+{
+    size_t n = 0;
+
+    if (w->running)
+        out[n++] = w->running->attempt;
+    for (size_t i = 0; i < w->n_queue; i++)
+        out[n++] = w->queue[i]->attempt;
+    return n;
+}
+
 static void say_hello(struct worker *w)
 {
     Envelope m = ENVELOPE__INIT;
     Hello h = HELLO__INIT;
-    AttemptRef *running[1];
+    AttemptRef *running[1 + QUEUE_MAX];
     size_t classes = 0;
 
     while (numeric_classes()[classes])
@@ -78,11 +90,8 @@ static void say_hello(struct worker *w)
     h.n_numeric_classes = classes;
     h.store = (ProtobufCBinaryData){ sizeof w->store.b, w->store.b };
     h.engine = ENGINE_VERSION;
-    if (w->running) {
-        running[0] = w->running->attempt;
-        h.running = running;
-        h.n_running = 1;
-    }
+    h.running = running;
+    h.n_running = inventory(w, running);
     h.finished = w->finished;
     h.n_finished = w->n_finished;
     m.kind_case = ENVELOPE__KIND_HELLO;
@@ -96,11 +105,8 @@ static void beat(struct worker *w)
     Heartbeat h = HEARTBEAT__INIT;
     AttemptRef *running[1 + QUEUE_MAX];
 
-    if (w->running)
-        running[h.n_running++] = w->running->attempt;
-    for (size_t i = 0; i < w->n_queue; i++)
-        running[h.n_running++] = w->queue[i]->attempt;
     h.running = running;
+    h.n_running = inventory(w, running);
     m.kind_case = ENVELOPE__KIND_HEARTBEAT;
     m.heartbeat = &h;
     post(w, &m);

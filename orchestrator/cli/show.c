@@ -1,28 +1,48 @@
+#include "orchestrator/cli/show.h"
+
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#include "orchestrator/cli/command.h"
+#include "proto/clock.h"
+#include "proto/json.h"
 #include "proto/utf8.h"
 
-/* State is a word and a glyph, never colour alone. */
-static const struct {
+static const struct look {
     const char *state, *glyph, *word, *color;
 } looks[] = {
     { "done", "✓", "done", "\033[32m" },
     { "running", "▸", "running", "\033[36m" },
-    { "ready", "▸", "ready", "" },
-    { "blocked", ".", "blocked", "\033[2m" },
+    { "ready", ".", "ready", "" },
+    { "blocked", ".", "blocked", "\033[90m" },
     { "waiting_for_people", ":", "human", "\033[33m" },
+    { "waiting", ":", "waiting", "\033[33m" },
     { "failed", "✗", "failed", "\033[31m" },
     { "cancelled", "✗", "cancelled", "\033[31m" },
+    { "interrupted", ".", "interrupted", "\033[33m" },
 };
 
-int duration_text(char *out, unsigned size, double seconds)
+static const struct look *look_of(const char *state)
+{
+    static const struct look strange = { "?", "?", "?", "" };
+
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+        if (strcmp(looks[i].state, state) == 0)
+            return &looks[i];
+    return &strange;
+}
+
+int show_text(struct buf *out, const char *s)
+{
+    return s ? utf8_escape(out, s, strlen(s)) : OK;
+}
+
+int show_duration(char *out, unsigned size, double seconds)
 {
     long s = (long)(seconds + .5);
 
-    if (seconds < 10)
-        return snprintf(out, size, "%.1fs", seconds);
+    if (seconds < 9.95)
+        return snprintf(out, size, "%.1fs", seconds > 0 ? seconds : 0);
     if (s < 60)
         return snprintf(out, size, "%lds", s);
     if (s < 3600)
@@ -30,169 +50,275 @@ int duration_text(char *out, unsigned size, double seconds)
     return snprintf(out, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
 }
 
-/* Adds s, cut or padded to a number of columns. */
-static int cell(struct buf *out, const char *s, int columns)
+int show_state(struct buf *out, const char *state, int columns, bool color)
 {
-    size_t n = utf8_fit(s, columns);
-    int rc = buf_add(out, s, n), width;
-    char kept[256];
+    const struct look *l = look_of(state);
+    bool painted = color && *l->color;
+    int width = 2 + utf8_columns(l->word);
+    int rc = buf_printf(out, "%s%s %s%s", painted ? l->color : "", l->glyph, l->word,
+        painted ? "\033[0m" : "");
 
-    snprintf(kept, sizeof kept, "%.*s", (int)n, s);
-    for (width = utf8_columns(kept); width < columns && rc == OK; width++)
-        rc = buf_add(out, " ", 1);
-    return rc == OK ? buf_add(out, " ", 1) : rc;
+    return rc == OK && width < columns ? buf_printf(out, "%*s", columns - width, "") : rc;
 }
 
-static int state_cell(struct buf *out, const char *state, bool color)
-{
-    char text[64];
-    size_t i = 0, n = sizeof looks / sizeof *looks;
+/* ---- parts of a row ---- */
 
-    while (i < n && strcmp(looks[i].state, state) != 0)
-        i++;
-    snprintf(text, sizeof text, "%s %s", i < n ? looks[i].glyph : "?", i < n ? looks[i].word : state);
-    int rc = color && i < n ? buf_printf(out, "%s", looks[i].color) : OK;
-    if (rc == OK)
-        rc = cell(out, text, 11);
-    return rc == OK && color && i < n ? buf_printf(out, "\033[0m") : rc;
+static bool is(const JobStatus *j, const char *state)
+{
+    return strcmp(j->state, state) == 0;
 }
 
-static void rate_text(char *out, size_t size, const JobStatus *j)
+void show_progress(char out[SHOW_PART], const JobStatus *j)
 {
-    if (!j->has_rate || j->rate <= 0 || !j->rate_unit)
-        snprintf(out, size, "-");
-    else if (j->rate >= 1000)
-        snprintf(out, size, "%.1fk %s", j->rate / 1000, j->rate_unit);
+    unsigned long long done = 0, total = 0;
+
+    if (j->progress) {
+        done = j->progress->done;
+        total = j->progress->total;
+    }
+    if (is(j, "done") && total <= 1)
+        snprintf(out, SHOW_PART, "100%%");
+    else if (total == 0)
+        snprintf(out, SHOW_PART, "-");
+    else if (is(j, "done"))
+        snprintf(out, SHOW_PART, "%llu/%llu", done, total);
     else
-        snprintf(out, size, "%.1f %s", j->rate, j->rate_unit);
+        snprintf(out, SHOW_PART, "%llu/%llu %d%%", done, total,
+            (int)(100.0 * (double)done / (double)total));
 }
 
-static void left_text(char *out, size_t size, const JobStatus *j)
+void show_rate(char out[SHOW_PART], const JobStatus *j)
 {
-    char text[32];
+    if (!j->has_rate || j->rate <= 0 || !j->rate_unit || j->cached)
+        snprintf(out, SHOW_PART, "-");
+    else if (j->rate >= 1e6)
+        snprintf(out, SHOW_PART, "%.1fM %.20s", j->rate / 1e6, j->rate_unit);
+    else if (j->rate >= 1000)
+        snprintf(out, SHOW_PART, "%.1fk %.20s", j->rate / 1000, j->rate_unit);
+    else
+        snprintf(out, SHOW_PART, "%.*f %.20s", j->rate < 100, j->rate, j->rate_unit);
+}
+
+void show_left(char out[SHOW_PART], const JobStatus *j)
+{
+    char text[24];
 
     if (j->cached) {
-        snprintf(out, size, "cached");
-    } else if (strcmp(j->state, "running") == 0 && j->has_seconds_left) {
-        duration_text(text, sizeof text, j->seconds_left);
-        snprintf(out, size, "~%s", text);
-    } else if (strcmp(j->state, "done") == 0 && j->has_seconds) {
-        duration_text(text, sizeof text, j->seconds);
-        snprintf(out, size, "(%s)", text);
+        snprintf(out, SHOW_PART, "cached");
+    } else if (is(j, "running") && j->has_seconds_left) {
+        show_duration(text, sizeof text, j->seconds_left);
+        snprintf(out, SHOW_PART, "~%s", text);
+    } else if (is(j, "done") && j->has_seconds) {
+        show_duration(text, sizeof text, j->seconds);
+        snprintf(out, SHOW_PART, "(%s)", text);
     } else {
-        snprintf(out, size, "-");
+        snprintf(out, SHOW_PART, "-");
     }
 }
 
-static void progress_text(char *out, size_t size, const JobStatus *j)
+void show_tries(char out[SHOW_PART], const JobStatus *j)
 {
-    if (j->progress && j->progress->total > 0)
-        snprintf(out, size, "%llu/%llu %d%%", (unsigned long long)j->progress->done,
-            (unsigned long long)j->progress->total, (int)(100 * j->progress->done / j->progress->total));
+    if (j->attempts == 0)
+        snprintf(out, SHOW_PART, "-");
+    else if (j->attempts > 1 && j->attempts <= j->max_attempts)
+        snprintf(out, SHOW_PART, "%u/%u", j->attempts, j->max_attempts);
     else
-        snprintf(out, size, "%s", strcmp(j->state, "done") == 0 ? "100%" : "-");
+        snprintf(out, SHOW_PART, "%u", j->attempts);
 }
 
-static int waiting_row(struct buf *out, const JobStatus *j)
-{
-    int rc = OK;
+/* ---- one line for a job ---- */
 
-    if (j->why && *j->why)
-        return buf_printf(out, "%s\n", j->why);
-    if (j->n_blocked_by)
-        rc = buf_printf(out, "by %s", j->blocked_by[0]);
-    for (size_t i = 1; i < j->n_blocked_by && rc == OK; i++)
-        rc = buf_printf(out, ", %s", j->blocked_by[i]);
-    return rc == OK ? buf_printf(out, "\n") : rc;
+static int add_part(struct buf *out, const char *before, const char *part)
+{
+    return strcmp(part, "-") == 0 ? OK : buf_printf(out, "  %s%s", before, part);
 }
 
-static int job_row(struct buf *out, const JobStatus *j, int name_columns, bool color)
+static int add_why(struct buf *out, const JobStatus *j)
 {
-    char progress[48], rate[48], left[48], try[16];
-    bool waits = strcmp(j->state, "blocked") == 0 || strcmp(j->state, "ready") == 0
-        || strcmp(j->state, "cancelled") == 0;
-    int rc = cell(out, j->name, name_columns);
+    const char *text = is(j, "failed") || is(j, "cancelled") || is(j, "waiting_for_people")
+                           ? j->why
+                           : j->key_metric;
+    int rc = text && *text ? buf_printf(out, "  ") : OK;
 
+    return rc == OK ? show_text(out, text) : rc;
+}
+
+static void clock_text(char out[16], int64_t unix_ms)
+{
+    time_t seconds = (time_t)(unix_ms / 1000);
+    struct tm t;
+
+    if (!localtime_r(&seconds, &t) || strftime(out, 16, "%H:%M:%S", &t) == 0)
+        snprintf(out, 16, "--:--:--");
+}
+
+int show_verdict(struct buf *out, const JobStatus *j, int64_t now_unix_ms, bool color)
+{
+    char time[16], left[SHOW_PART];
+    int rc;
+
+    clock_text(time, now_unix_ms);
+    rc = buf_printf(out, "%s ", time);
     if (rc == OK)
-        rc = state_cell(out, j->state, color);
-    if (rc != OK || waits)
-        return rc == OK ? waiting_row(out, j) : rc;
-    progress_text(progress, sizeof progress, j);
-    rate_text(rate, sizeof rate, j);
-    left_text(left, sizeof left, j);
-    snprintf(try, sizeof try, "%u", j->attempts);
-    if ((rc = cell(out, progress, 14)) != OK || (rc = cell(out, rate, 12)) != OK
-        || (rc = cell(out, left, 8)) != OK
-        || (rc = cell(out, j->worker && *j->worker ? j->worker : "-", 4)) != OK
-        || (rc = cell(out, j->attempts ? try : "-", 3)) != OK)
+        rc = show_state(out, j->state, 11, color);
+    if (rc == OK)
+        rc = buf_printf(out, " %-10s", j->name);
+    show_left(left, j);
+    if (rc == OK && is(j, "done"))
+        rc = buf_printf(out, "  %-8s", left);
+    return rc == OK ? add_why(out, j) : rc;
+}
+
+int show_working(struct buf *out, const JobStatus *j)
+{
+    char progress[SHOW_PART], rate[SHOW_PART], left[SHOW_PART], tries[SHOW_PART];
+    int rc = buf_printf(out, "%s %s", look_of(j->state)->glyph, j->name);
+
+    show_progress(progress, j);
+    show_rate(rate, j);
+    show_left(left, j);
+    show_tries(tries, j);
+    if (rc == OK)
+        rc = add_part(out, "", progress);
+    if (rc == OK)
+        rc = add_part(out, "", rate);
+    if (rc == OK)
+        rc = add_part(out, "left ", *left == '~' ? left + 1 : left);
+    if (rc == OK)
+        rc = add_part(out, "", j->worker && *j->worker ? j->worker : "-");
+    if (rc == OK && j->attempts > 1)
+        rc = add_part(out, "try ", tries);
+    return rc == OK ? add_why(out, j) : rc;
+}
+
+/* " key=value", quoted when the value has blanks or worse. */
+static int pair(struct buf *out, const char *key, const char *value)
+{
+    int rc;
+
+    if (!value || !*value || strcmp(value, "-") == 0)
+        return OK;
+    rc = buf_printf(out, " %s=", key);
+    if (rc != OK)
         return rc;
-    return buf_printf(out, "%s\n", j->key_metric ? j->key_metric : "");
+    if (strpbrk(value, " \"\\=") || !utf8_valid(value, strlen(value)))
+        return json_string(out, value, strlen(value));
+    return show_text(out, value);
 }
 
-static int worker_row(struct buf *out, const RunStatus *s)
+int show_event(struct buf *out, const RunStatus *s, const JobStatus *j, int64_t now_unix_ms)
 {
-    int rc = s->n_workers ? buf_printf(out, "workers") : OK;
+    char time[CLOCK_TEXT], progress[SHOW_PART], part[SHOW_PART] = "";
+    int rc;
 
-    for (size_t i = 0; i < s->n_workers && rc == OK; i++) {
-        const WorkerStatus *w = s->workers[i];
-        rc = buf_printf(out, "  %s %s", w->name, w->job && *w->job ? w->job : w->state);
+    clock_iso(time, now_unix_ms);
+    show_progress(progress, j);
+    progress[strcspn(progress, " ")] = '\0';
+    rc = buf_printf(out, "t=%s", time);
+    if (rc == OK)
+        rc = pair(out, "run", s->run);
+    if (rc == OK)
+        rc = pair(out, "job", j->name);
+    if (rc == OK)
+        rc = pair(out, "state", j->state);
+    if (rc == OK && (is(j, "running") || is(j, "done")))
+        rc = pair(out, "progress", strcmp(progress, "100%") == 0 ? "1/1" : progress);
+    if (is(j, "running") && j->has_seconds_left)
+        snprintf(part, sizeof part, "%.0f", j->seconds_left);
+    if (rc == OK)
+        rc = pair(out, "seconds_left", part);
+    *part = '\0';
+    if (is(j, "done") && j->has_seconds)
+        snprintf(part, sizeof part, "%.1f", j->seconds);
+    if (rc == OK)
+        rc = pair(out, "seconds", part);
+    if (rc == OK && is(j, "running"))
+        rc = pair(out, "worker", j->worker);
+    if (rc == OK && j->cached)
+        rc = pair(out, "cached", "true");
+    if (rc == OK)
+        rc = pair(out, "metric", j->key_metric);
+    return rc == OK ? pair(out, "why", j->why) : rc;
+}
+
+/* ---- logs ---- */
+
+/* A program's own log line has time, level and program in front, which the line's record has as
+ * well: "2026-11-24T00:25:31.425Z info  executor: words". Returns the words; *level: NULL or
+ * worth showing. */
+static const char *log_words(const char *text, const char **level)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    size_t time = strcspn(text, " ");
+    const char *p = text + time + 1, *colon;
+
+    *level = NULL;
+    if (time != 24 || text[10] != 'T' || text[23] != 'Z' || !text[time])
+        return text;
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        size_t n = strlen(levels[i]);
+        if (strncmp(p, levels[i], n) != 0 || p[n] != ' ')
+            continue;
+        colon = strstr(p + n, ": ");
+        if (!colon)
+            return text;
+        *level = i == 1 ? NULL : levels[i];
+        return colon + 2;
     }
-    return rc == OK && s->n_workers ? buf_printf(out, "\n") : rc;
+    return text;
 }
 
-static int failure_rows(struct buf *out, const RunStatus *s)
+/* Local time of day of "2026-11-24T00:25:31.425Z". */
+static void brief_time(char out[16], const char *iso)
 {
-    int rc = OK;
+    struct tm t = { 0 };
 
-    for (size_t i = 0; i < s->n_jobs && rc == OK; i++)
-        if (strcmp(s->jobs[i]->state, "failed") == 0)
-            rc = buf_printf(out, "\n%s failed: %s\n  = help: `jielong logs %s/%s` shows its log\n",
-                s->jobs[i]->name, s->jobs[i]->why ? s->jobs[i]->why : "?", s->run, s->jobs[i]->name);
-    return rc;
-}
-
-int show_status(struct buf *out, const RunStatus *s, bool color)
-{
-    size_t done = 0;
-    int widest = 4, rc;
-    char took[32];
-
-    for (size_t i = 0; i < s->n_jobs; i++) {
-        int columns = utf8_columns(s->jobs[i]->name);
-        widest = columns > widest ? columns : widest;
-        done += strcmp(s->jobs[i]->state, "done") == 0;
+    if (sscanf(iso, "%d-%d-%dT%d:%d:%d", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min,
+            &t.tm_sec) != 6) {
+        snprintf(out, 16, "--:--:--");
+        return;
     }
-    widest = widest < 14 ? widest : 14;
-    duration_text(took, sizeof took, s->seconds);
-    rc = buf_printf(out, "%s  %s  %s  %zu/%zu jobs done\n\n", s->run, s->state, took, done, s->n_jobs);
-    if (rc == OK)
-        rc = cell(out, "JOB", widest);
-    if (rc == OK)
-        rc = buf_printf(out, "%-11s %-14s %-12s %-8s %-4s %-3s %s\n", "STATE", "PROGRESS", "RATE",
-            "LEFT", "BY", "TRY", "KEY METRIC");
-    for (size_t i = 0; i < s->n_jobs && rc == OK; i++)
-        rc = job_row(out, s->jobs[i], widest, color);
-    if (rc == OK)
-        rc = worker_row(out, s);
-    return rc == OK ? failure_rows(out, s) : rc;
+    t.tm_year -= 1900;
+    t.tm_mon--;
+    clock_text(out, (int64_t)timegm(&t) * 1000);
 }
 
-int show_job_line(struct buf *out, const JobStatus *j, bool color)
+int show_log_line(struct buf *out, const LogLine *line, bool brief)
 {
-    char progress[48], rate[48], left[48];
-    int rc = state_cell(out, j->state, color);
+    const char *level = NULL, *words = log_words(line->text ? line->text : "", &level);
+    const char *iso = line->time ? line->time : "-";
+    char time[16];
+    int rc;
 
+    brief_time(time, iso);
+    rc = buf_printf(out, "%s/%s %s ", line->job ? line->job : "-", line->worker ? line->worker : "-",
+        brief ? time : iso);
+    if (rc == OK && level)
+        rc = buf_printf(out, "%s  ", level);
+    return rc == OK ? show_text(out, words) : rc;
+}
+
+int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const LogsReply *log,
+    const char *home_option)
+{
+    int rc = buf_printf(out, "%s %s failed", look_of("failed")->glyph, j->name);
+
+    if (rc == OK && j->attempts > 0 && j->attempts <= j->max_attempts)
+        rc = buf_printf(out, ", try %u of %u", j->attempts, j->max_attempts);
     if (rc == OK)
-        rc = cell(out, j->name, 12);
-    progress_text(progress, sizeof progress, j);
-    rate_text(rate, sizeof rate, j);
-    left_text(left, sizeof left, j);
-    bool running = strcmp(j->state, "running") == 0;
+        rc = buf_printf(out, "\n  ");
     if (rc == OK)
-        rc = running ? buf_printf(out, "%s  %s  %s", progress, rate, left) : buf_printf(out, "%-8s", left);
-    if (rc == OK && j->key_metric && *j->key_metric)
-        rc = buf_printf(out, "  %s", j->key_metric);
-    if (rc == OK && strcmp(j->state, "failed") == 0 && j->why)
-        rc = buf_printf(out, "  %s", j->why);
-    return rc;
+        rc = show_text(out, j->why ? j->why : "nobody said why");
+    if (rc == OK && log && log->n_lines)
+        rc = buf_printf(out, "\n  the end of its log:");
+    for (size_t i = 0; log && i < log->n_lines && rc == OK; i++) {
+        rc = buf_printf(out, "\n    ");
+        if (rc == OK)
+            rc = show_log_line(out, log->lines[i], true);
+    }
+    return rc == OK ? buf_printf(out,
+                          "\n  = help: `jielong logs %s/%s%s` shows its whole log; once the cause is"
+                          "\n          removed, the command that started the run goes on from there\n",
+                          s->run, j->name, home_option)
+                    : rc;
 }

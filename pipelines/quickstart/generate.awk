@@ -242,7 +242,7 @@ function followed(kind, f, lang,    text)
         swap_choices()
     text = fill(next_of(kind, category[f], lang), kind == "choices" ? other[1] : f, lang)
     if (random(5) == 0 && kind == "back")
-        text = text "\n" next_of("chatter", "*", lang)
+        text = text "\n" fill(next_of("chatter", "*", lang), f, lang)
     if (random(5) == 0 && (kind == "short" || kind == "long"))
         text = text "\n" next_of("thanks", "*", lang)
     return text

@@ -16,9 +16,9 @@
 struct sim_opts {
     uint64_t seed;
     int workers;
-    const char *set[4];        /* settings, "base.retries=1" */
+    const char *set[4]; /* settings, "base.retries=1" */
     /* chances, for each second of virtual time, until `calm` */
-    double worker_dies, worker_leaves, worker_is_cut_off, orchestrator_dies;
+    double worker_dies, worker_leaves, worker_is_cut_off, orchestrator_dies, babble;
     /* chances for each message */
     double lost, doubled, late; /* late: up to 4 s; others take 1 to 40 ms */
     double attempt_fails;       /* chance for each attempt: crash, out of memory, I/O error */
@@ -35,14 +35,17 @@ void sim_run(struct sim *s, int64_t ms);
 bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms);
 bool sim_run_until_state(struct sim *s, const char *job, enum job_state state, int64_t ms);
 
-void sim_kill_holder_of(struct sim *s, const char *job);  /* SIGKILL; it is started again a second later */
+void sim_kill_holder_of(
+    struct sim *s, const char *job); /* SIGKILL; it is started again a second later */
 void sim_cut_off_holder_of(struct sim *s, const char *job, int64_t ms);
 void sim_fail_attempt_of(struct sim *s, const char *job, int cause); /* the one that runs now */
 void sim_lose_result_of(struct sim *s, const char *job); /* it answers, but the store lacks it */
-void sim_answer_twice(struct sim *s, const char *job, const char *output); /* with that, and the truth */
+void sim_answer_twice(
+    struct sim *s, const char *job, const char *output); /* with that, and the truth */
 void sim_lose_artifact(struct sim *s, const char *job, const char *output);
-void sim_kill_orchestrator(struct sim *s, int64_t down_ms); /* between a turn's decisions and its commit */
-void sim_cancel(struct sim *s, const char *job);            /* NULL: the run */
+void sim_kill_orchestrator(
+    struct sim *s, int64_t down_ms);             /* between a turn's decisions and its commit */
+void sim_cancel(struct sim *s, const char *job); /* NULL: the run */
 void sim_submit_again(struct sim *s);
 void sim_label(struct sim *s, const char *job, int rankings);
 
@@ -51,9 +54,9 @@ enum job_state sim_state(struct sim *s, const char *job);
 uint32_t sim_attempts(struct sim *s, const char *job);
 uint32_t sim_tasks(struct sim *s, const char *job); /* run and cached */
 uint32_t sim_tasks_run(struct sim *s, const char *job);
-char *sim_why(struct sim *s, const char *job);      /* malloc'ed */
-char *sim_run_state(struct sim *s, int n);          /* malloc'ed; of the n-th run, from 1 */
-char *sim_results(struct sim *s);                   /* malloc'ed: every output of every job, and how many tasks */
+char *sim_why(struct sim *s, const char *job); /* malloc'ed */
+char *sim_run_state(struct sim *s, int n);     /* malloc'ed; of the n-th run, from 1 */
+char *sim_results(struct sim *s); /* malloc'ed: every output of every job, and how many tasks */
 bool sim_was_told(const struct sim *s, const char *part); /* in the orchestrator's own log */
 int sim_log_lines(const struct sim *s);                   /* that are kept, of all jobs */
 int sim_unacknowledged(const struct sim *s);              /* results that workers still keep */

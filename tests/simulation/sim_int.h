@@ -7,18 +7,26 @@
 #include "tests/simulation/sim.h"
 #include "tests/simulation/sim_disk.h"
 
-enum happening_kind { AT_ORCHESTRATOR, AT_WORKER, BEAT, ATTEMPT_ENDS, WORKER_STARTS,
-    ORCHESTRATOR_STARTS, CLIENT_ASKS, FAULTS };
+enum happening_kind {
+    AT_ORCHESTRATOR,
+    AT_WORKER,
+    BEAT,
+    ATTEMPT_ENDS,
+    WORKER_STARTS,
+    ORCHESTRATOR_STARTS,
+    CLIENT_ASKS,
+    FAULTS
+};
 
 struct happening {
     int64_t at;
-    uint64_t seq;      /* of what happens in the same millisecond, the older first */
+    uint64_t seq; /* of what happens in the same millisecond, the older first */
     enum happening_kind kind;
-    int worker;        /* -1: the client */
-    uint64_t life;     /* of that worker: what a dead one had planned does not happen */
-    struct peer peer;  /* the connection it was sent over */
-    struct buf frame;  /* a message */
-    struct ref ref;    /* ATTEMPT_ENDS */
+    int worker;       /* -1: the client */
+    uint64_t life;    /* of that worker: what a dead one had planned does not happen */
+    struct peer peer; /* the connection it was sent over */
+    struct buf frame; /* a message */
+    struct ref ref;   /* ATTEMPT_ENDS */
 };
 
 struct held {
@@ -60,7 +68,7 @@ struct sim {
     Submit *submit;
     struct plan *plan;
     int submitted;
-    int64_t asked_at; /* the client waits for an answer since; 0: it does not */
+    int64_t asked_at;   /* the client waits for an answer since; 0: it does not */
     int executions[64]; /* by job of the plan */
     struct sim_tally tally;
     uint64_t looked_at; /* version of the runs' table when they were not yet all over */
@@ -68,14 +76,22 @@ struct sim {
     struct buf told; /* the orchestrator's own log */
 };
 
-double sim_chance(struct sim *s);                     /* uniform in [0, 1) */
+double sim_chance(struct sim *s); /* uniform in [0, 1) */
 int64_t sim_between(struct sim *s, int64_t a, int64_t b);
 struct peer sim_new_peer(struct sim *s);
-void sim_plan(struct sim *s, struct happening h);     /* takes h.frame */
-void sim_post(struct sim *s, struct fake_worker *w, Envelope *m); /* over the network; NULL: the client */
-int sim_job(const struct sim *s, const char *name);   /* its index in the plan */
-bool sim_run_until(struct sim *s, int64_t ms, bool (*reached)(struct sim *s, const void *what),
-    const void *what);
+void sim_plan(struct sim *s, struct happening h); /* takes h.frame */
+void sim_post(
+    struct sim *s, struct fake_worker *w, Envelope *m); /* over the network; NULL: the client */
+int sim_job(const struct sim *s, const char *name);     /* its index in the plan */
+bool sim_run_until(
+    struct sim *s, int64_t ms, bool (*reached)(struct sim *s, const void *what), const void *what);
+
+/* sim_world.c, for sim_deeds.c */
+struct happening sim_take_first(struct sim *s);
+void sim_must(int rc, const struct err *e);
+void sim_orchestrator_starts(struct sim *s);
+void sim_end_turn(struct sim *s);
+void sim_client_asks(struct sim *s);
 
 /* sim_worker.c */
 void worker_start(struct sim *s, struct fake_worker *w);
@@ -84,6 +100,8 @@ void worker_beat(struct sim *s, struct fake_worker *w);
 void worker_hears(struct sim *s, struct fake_worker *w, const Envelope *m);
 void worker_ends(struct sim *s, struct fake_worker *w, const struct ref *ref);
 void worker_free(struct fake_worker *w);
+/* Says something about an attempt that is not its own, or out of place. */
+void worker_babbles(struct sim *s, struct fake_worker *w);
 /* Answers the attempt that it runs with `output`, before the true answer. */
 void worker_answers_early(struct sim *s, struct fake_worker *w, const char *output);
 

@@ -15,8 +15,8 @@ int sim_job(const struct sim *s, const char *name)
     return -1;
 }
 
-static ProtobufCMessage *committed(enum state_table table, struct state_key key,
-    const ProtobufCMessageDescriptor *type)
+static ProtobufCMessage *committed(
+    enum state_table table, struct state_key key, const ProtobufCMessageDescriptor *type)
 {
     ProtobufCMessage *m = NULL;
     struct err e = ERR_INIT;
@@ -79,8 +79,8 @@ char *sim_why(struct sim *s, const char *job)
 
 static RunRecord *run_record(int n)
 {
-    return (RunRecord *)committed(STATE_RUN, key_numbers(1, (uint64_t)n, 0, 0),
-        &run_record__descriptor);
+    return (RunRecord *)committed(
+        STATE_RUN, key_numbers(1, (uint64_t)n, 0, 0), &run_record__descriptor);
 }
 
 char *sim_run_state(struct sim *s, int n)
@@ -151,12 +151,13 @@ char *sim_results(struct sim *s)
             struct id id;
             assert(id_from_span(&id, r->outputs[k]->id.data, r->outputs[k]->id.len));
             id_hex(hex, &id);
-            assert(buf_printf(&text, "%s.%s %s\n", p->jobs[i].name, r->outputs[k]->name, hex) == OK);
+            assert(
+                buf_printf(&text, "%s.%s %s\n", p->jobs[i].name, r->outputs[k]->name, hex) == OK);
         }
         /* However often it was begun anew, each task counts once. */
         if (r && !r->cached)
             assert(buf_printf(&text, "%s %u tasks\n", p->jobs[i].name,
-                r->tasks_run + r->tasks_cached) == OK);
+                       r->tasks_run + r->tasks_cached) == OK);
         message_free(r);
     }
     return text.p;

@@ -86,11 +86,12 @@ static void train(TaskAnswer *a, const TaskSpec *spec, const struct id *id)
     if (spec->train->objective == TRAIN_TASK__OBJECTIVE__PPO)
         segment = 1;
     step = segment > 0 && step + segment < total ? step + segment : total;
-    o = step < total ? add(a, id, "state", ARTIFACT_KIND__TRAINING_STATE) :
-        add(a, id, "checkpoint", ARTIFACT_KIND__CHECKPOINT);
+    o = step < total ? add(a, id, "state", ARTIFACT_KIND__TRAINING_STATE)
+                     : add(a, id, "checkpoint", ARTIFACT_KIND__CHECKPOINT);
     add_fact(o, "step", step);
     add_fact(o, "total", total);
-    assert(n_states < sizeof states / sizeof *states && id_from_span(&state, o->id.data, o->id.len));
+    assert(
+        n_states < sizeof states / sizeof *states && id_from_span(&state, o->id.data, o->id.len));
     states[n_states].id = state;
     states[n_states++].step = step;
 }
@@ -101,8 +102,9 @@ static void encode(TaskAnswer *a, const EncodeTask *t, const struct id *id)
         add(a, id, "tokens", ARTIFACT_KIND__TOKENS);
         add(a, id, "held_out", ARTIFACT_KIND__TOKENS);
     } else {
-        add(a, id, "examples", t->as == ENCODE_AS__AS_RANKINGS ? ARTIFACT_KIND__RANKING_EXAMPLES :
-            ARTIFACT_KIND__EXAMPLES);
+        add(a, id, "examples",
+            t->as == ENCODE_AS__AS_RANKINGS ? ARTIFACT_KIND__RANKING_EXAMPLES
+                                            : ARTIFACT_KIND__EXAMPLES);
     }
 }
 

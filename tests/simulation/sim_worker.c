@@ -138,8 +138,9 @@ void worker_beat(struct sim *s, struct fake_worker *w)
         say_progress(s, w);
         say_lines(s, w);
     }
-    sim_plan(s, (struct happening){ .at = s->now + HEARTBEAT_MS, .kind = BEAT, .worker = w->index,
-        .life = w->life });
+    sim_plan(
+        s, (struct happening){
+               .at = s->now + HEARTBEAT_MS, .kind = BEAT, .worker = w->index, .life = w->life });
 }
 
 void worker_start(struct sim *s, struct fake_worker *w)
@@ -185,8 +186,11 @@ static void begin_next(struct sim *s, struct fake_worker *w)
         ms = sim_between(s, 1, ms);
     }
     s->executions[sim_job(s, strchr(h->label, '/') + 1)]++;
-    sim_plan(s, (struct happening){ .at = s->now + ms, .kind = ATTEMPT_ENDS, .worker = w->index,
-        .life = w->life, .ref = h->ref });
+    sim_plan(s, (struct happening){ .at = s->now + ms,
+                    .kind = ATTEMPT_ENDS,
+                    .worker = w->index,
+                    .life = w->life,
+                    .ref = h->ref });
 }
 
 static void forget_outputs(const TaskAnswer *a)
@@ -226,7 +230,7 @@ static Result *result_of(const struct held *h)
 static bool same(const struct ref *a, const AttemptRef *b)
 {
     return b->attempt == a->attempt && b->epoch == a->epoch &&
-        !memcmp(b->task.data, a->task.b, sizeof a->task.b);
+           !memcmp(b->task.data, a->task.b, sizeof a->task.b);
 }
 
 void worker_answers_early(struct sim *s, struct fake_worker *w, const char *output)
@@ -319,4 +323,69 @@ void worker_hears(struct sim *s, struct fake_worker *w, const Envelope *m)
         acknowledged(w, m->result_ack);
     else
         assert(m->kind_case == ENVELOPE__KIND_HEARTBEAT_ACK);
+}
+
+/* ---- babble ---- */
+
+/* Somebody's attempt, perhaps with another number or epoch. */
+static struct ref stolen_ref(struct sim *s, const struct fake_worker *w)
+{
+    struct ref r = { .attempt = 1, .epoch = (uint64_t)sim_between(s, 0, 1000) };
+    const struct fake_worker *victim = &s->workers[sim_between(s, 0, s->opts.workers - 1)];
+
+    sha256(&r.task, &r.epoch, sizeof r.epoch);
+    if (victim == w || victim->n_held == 0 || sim_chance(s) < 0.2)
+        return r;
+    r = victim->held[0].ref;
+    r.attempt += (uint32_t)sim_between(s, 0, 1);
+    r.epoch -= r.epoch > 0 && sim_chance(s) < 0.3;
+    return r;
+}
+
+static void false_failure(Envelope *m, Result *r, Failure *f, AttemptRef *ref, Cause cause)
+{
+    f->has_cause = true;
+    f->cause = cause;
+    r->attempt = ref;
+    r->kind_case = RESULT__KIND_FAILURE;
+    r->failure = f;
+    m->kind_case = ENVELOPE__KIND_RESULT;
+    m->result = r;
+}
+
+void worker_babbles(struct sim *s, struct fake_worker *w)
+{
+    Envelope m = ENVELOPE__INIT;
+    Result r = RESULT__INIT;
+    Failure f = FAILURE__INIT;
+    Heartbeat h = HEARTBEAT__INIT;
+    Progress p = PROGRESS__INIT;
+    Drain d = DRAIN__INIT;
+    AttemptRef ref, *running[] = { &ref };
+    struct ref stolen = stolen_ref(s, w);
+
+    fill_ref(&ref, &stolen);
+    switch (sim_between(s, 0, 4)) {
+    case 0:
+        false_failure(&m, &r, &f, &ref, CAUSE__BAD_INPUT);
+        break;
+    case 1:
+        false_failure(&m, &r, &f, &ref, CAUSE__LOST);
+        break;
+    case 2:
+        h.running = running;
+        h.n_running = 1;
+        m.kind_case = ENVELOPE__KIND_HEARTBEAT;
+        m.heartbeat = &h;
+        break;
+    case 3:
+        p.attempt = &ref;
+        m.kind_case = ENVELOPE__KIND_PROGRESS;
+        m.progress = &p;
+        break;
+    default:
+        m.kind_case = ENVELOPE__KIND_DRAIN;
+        m.drain = &d;
+    }
+    sim_post(s, w, &m);
 }

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/field.h"
-#include "pipelines/pipeline.h"
-
 /* Time, network, faults, and the client. */
 
 #define LOOK_MS 20 /* how often it is asked whether something was reached */
@@ -69,7 +66,7 @@ void sim_plan(struct sim *s, struct happening h)
     s->heap[i] = h;
 }
 
-static struct happening take_first(struct sim *s)
+struct happening sim_take_first(struct sim *s)
 {
     struct happening first = s->heap[0], last = s->heap[--s->n_heap];
     size_t i = 0;
@@ -171,7 +168,7 @@ static struct now now_of(const struct sim *s)
     return (struct now){ s->now, 1700000000000 + s->now };
 }
 
-static void must(int rc, const struct err *e)
+void sim_must(int rc, const struct err *e)
 {
     if (rc == OK)
         return;
@@ -188,22 +185,23 @@ static void crash(struct sim *s)
     sim_plan(s, (struct happening){ .at = s->now + s->down_ms, .kind = ORCHESTRATOR_STARTS });
 }
 
-static void end_turn(struct sim *s)
+void sim_end_turn(struct sim *s)
 {
     struct outbox *out = orchestrator_outbox(s->o);
     struct err e = ERR_INIT;
 
-    must(orchestrator_tick(s->o, now_of(s), &e), &e);
+    sim_must(orchestrator_tick(s->o, now_of(s), &e), &e);
     sched_check(orchestrator_sched(s->o));
     if (s->crashes) {
         crash(s);
         return;
     }
-    must(orchestrator_commit(s->o, &e), &e);
+    sim_must(orchestrator_commit(s->o, &e), &e);
     for (size_t i = 0; i < out->n_letters; i++)
         send_letter(s, &out->letters[i]);
     for (size_t i = 0; i < out->n_notices; i++) {
-        assert(buf_printf(&s->told, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text) == OK);
+        assert(
+            buf_printf(&s->told, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text) == OK);
         if (s->trace)
             fprintf(stderr, "%8.3f %s\n", (double)s->now / 1000, out->notices[i].text);
     }
@@ -211,19 +209,19 @@ static void end_turn(struct sim *s)
     s->tick_at = s->now + orchestrator_wait_ms(s->o, s->now);
 }
 
-static void orchestrator_starts(struct sim *s)
+void sim_orchestrator_starts(struct sim *s)
 {
     struct err e = ERR_INIT;
 
-    must(orchestrator_open(&s->o, "simulated", now_of(s), &e), &e);
+    sim_must(orchestrator_open(&s->o, "simulated", now_of(s), &e), &e);
     for (int i = 0; i < s->opts.workers; i++)
         s->workers[i].peer = sim_new_peer(s); /* a new ROUTER knows nobody */
-    end_turn(s);
+    sim_end_turn(s);
 }
 
 /* ---- the client ---- */
 
-static void client_asks(struct sim *s)
+void sim_client_asks(struct sim *s)
 {
     Envelope m = ENVELOPE__INIT;
     int wanted = s->opts.runs ? s->opts.runs : 1;
@@ -261,11 +259,15 @@ static void fault(struct sim *s, struct fake_worker *w)
 
     if (!w->up)
         return;
+    if (sim_chance(s) < o->babble)
+        worker_babbles(s, w);
     if (sim_chance(s) < o->worker_dies + o->worker_leaves) {
         s->tally.worker_deaths++;
         worker_stop(s, w, sim_chance(s) * (o->worker_dies + o->worker_leaves) >= o->worker_dies);
         sim_plan(s, (struct happening){ .at = s->now + sim_between(s, 100, 20000),
-            .kind = WORKER_STARTS, .worker = w->index, .life = w->life });
+                        .kind = WORKER_STARTS,
+                        .worker = w->index,
+                        .life = w->life });
     } else if (sim_chance(s) < o->worker_is_cut_off) {
         s->tally.cuts++;
         w->cut_until = s->now + sim_between(s, 500, 30000);
@@ -305,8 +307,8 @@ static bool reaches_orchestrator(struct sim *s, struct happening *h)
     }
     if (w && w->life == h->life)
         h->peer = w->peer;
-    must(wire_decode(&m, h->frame.p, h->frame.n, &e), &e);
-    must(orchestrator_receive(s->o, &h->peer, m, now_of(s), &e), &e);
+    sim_must(wire_decode(&m, h->frame.p, h->frame.n, &e), &e);
+    sim_must(orchestrator_receive(s->o, &h->peer, m, now_of(s), &e), &e);
     message_free(m);
     return true;
 }
@@ -319,7 +321,7 @@ static void reaches_worker(struct sim *s, const struct happening *h)
 
     if (w && (!w->up || !same_peer(&w->peer, &h->peer) || s->now < w->cut_until))
         return;
-    must(wire_decode(&m, h->frame.p, h->frame.n, &e), &e);
+    sim_must(wire_decode(&m, h->frame.p, h->frame.n, &e), &e);
     if (w)
         worker_hears(s, w, m);
     else
@@ -353,10 +355,10 @@ static bool happens(struct sim *s, struct happening *h)
             worker_start(s, w);
         break;
     case ORCHESTRATOR_STARTS:
-        orchestrator_starts(s);
+        sim_orchestrator_starts(s);
         break;
     case CLIENT_ASKS:
-        client_asks(s);
+        sim_client_asks(s);
         break;
     case FAULTS:
         faults(s);
@@ -380,11 +382,11 @@ static void step(struct sim *s, int64_t limit)
     }
     s->now = at > s->now ? at : s->now;
     while (s->n_heap && s->heap[0].at <= s->now) {
-        struct happening h = take_first(s);
+        struct happening h = sim_take_first(s);
         turn = happens(s, &h) || turn;
     }
     if (s->o && (turn || s->crashes || s->tick_at <= s->now))
-        end_turn(s);
+        sim_end_turn(s);
 }
 
 void sim_run(struct sim *s, int64_t ms)
@@ -395,8 +397,8 @@ void sim_run(struct sim *s, int64_t ms)
         step(s, limit);
 }
 
-bool sim_run_until(struct sim *s, int64_t ms, bool (*reached)(struct sim *s, const void *what),
-    const void *what)
+bool sim_run_until(
+    struct sim *s, int64_t ms, bool (*reached)(struct sim *s, const void *what), const void *what)
 {
     int64_t limit = s->now + ms;
 
@@ -406,225 +408,4 @@ bool sim_run_until(struct sim *s, int64_t ms, bool (*reached)(struct sim *s, con
             return true;
     }
     return reached(s, what);
-}
-
-/* ---- beginning and end ---- */
-
-static void take_inputs(struct sim *s)
-{
-    struct err e = ERR_INIT;
-
-    s->submit->inputs = calloc(s->submit->pipeline->n_inputs, sizeof *s->submit->inputs);
-    assert(s->submit->inputs);
-    for (size_t i = 0; i < s->submit->pipeline->n_inputs; i++) {
-        TakenInput *t = malloc(sizeof *t);
-        const char *name = s->submit->pipeline->inputs[i]->name;
-        struct id id;
-        assert(t);
-        taken_input__init(t);
-        t->artifact = malloc(sizeof *t->artifact);
-        assert(t->artifact && field_text(&t->name, name, &e) == OK);
-        output__init(t->artifact);
-        sha256(&id, name, strlen(name));
-        artifacts_add(&id);
-        t->artifact->has_id = t->artifact->has_kind = true;
-        t->artifact->kind = ARTIFACT_KIND__FILES;
-        assert(field_bytes(&t->artifact->id, &id, &e) == OK);
-        assert(field_text(&t->artifact->name, name, &e) == OK);
-        s->submit->inputs[s->submit->n_inputs++] = t;
-    }
-}
-
-static void load(struct sim *s, const char *pipeline)
-{
-    const char *root = getenv("JIELONG_SOURCE");
-    struct setting settings[4];
-    struct diags *d = diags_new();
-    struct buf text = { 0 };
-    struct err e = ERR_INIT;
-    char path[4096], parts[4][128];
-    size_t n = 0;
-
-    for (; n < 4 && s->opts.set[n]; n++) {
-        snprintf(parts[n], sizeof parts[n], "%s", s->opts.set[n]);
-        char *equals = strchr(parts[n], '=');
-        assert(equals);
-        *equals = '\0';
-        settings[n] = (struct setting){ parts[n], equals + 1 };
-    }
-    snprintf(path, sizeof path, "%s/tests/simulation/%s", root ? root : ".", pipeline);
-    if (pipeline_load(&s->submit, path, settings, n, d, &e) != OK) {
-        diags_print(d, &text);
-        fprintf(stderr, "%s%s\n", text.p ? text.p : "", e.msg);
-        abort();
-    }
-    diags_free(d);
-    take_inputs(s);
-    must(plan_make(&s->plan, s->submit, &e), &e);
-}
-
-struct sim *sim_start(const char *pipeline, struct sim_opts o)
-{
-    struct sim *s = calloc(1, sizeof *s);
-
-    assert(s && o.workers <= WORKERS_MAX);
-    s->opts = o;
-    s->random = o.seed * 0x2545f4914f6cdd1dull + 1;
-    s->now = 1000;
-    s->trace = getenv("SIM_TRACE") != NULL;
-    disk_wipe();
-    artifacts_wipe();
-    pretend_forget();
-    load(s, pipeline);
-    orchestrator_starts(s);
-    for (int i = 0; i < o.workers; i++) {
-        s->workers[i].index = i;
-        sim_plan(s, (struct happening){ .at = s->now + sim_between(s, 1, 300),
-            .kind = WORKER_STARTS, .worker = i });
-    }
-    sim_plan(s, (struct happening){ .at = s->now + 10, .kind = CLIENT_ASKS });
-    sim_plan(s, (struct happening){ .at = s->now + SECOND, .kind = FAULTS });
-    return s;
-}
-
-void sim_end(struct sim *s)
-{
-    orchestrator_close(s->o);
-    while (s->n_heap > 0) {
-        struct happening h = take_first(s);
-        buf_free(&h.frame);
-    }
-    for (int i = 0; i < s->opts.workers; i++)
-        worker_free(&s->workers[i]);
-    plan_free(s->plan);
-    message_free(s->submit);
-    buf_free(&s->told);
-    free(s->heap);
-    free(s);
-    disk_wipe();
-    artifacts_wipe();
-}
-
-/* ---- what a test does to it ---- */
-
-static struct fake_worker *holder(struct sim *s, const char *job)
-{
-    for (int i = 0; i < s->opts.workers; i++) {
-        struct fake_worker *w = &s->workers[i];
-        for (size_t k = 0; k < w->n_held; k++)
-            if (!strcmp(strchr(w->held[k].label, '/') + 1, job))
-                return w;
-    }
-    return NULL;
-}
-
-static bool is_leased(struct sim *s, const void *job)
-{
-    return holder(s, job) != NULL;
-}
-
-bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms)
-{
-    return sim_run_until(s, ms, is_leased, job);
-}
-
-void sim_kill_holder_of(struct sim *s, const char *job)
-{
-    struct fake_worker *w = holder(s, job);
-
-    assert(w);
-    worker_stop(s, w, false);
-    sim_plan(s, (struct happening){ .at = s->now + SECOND, .kind = WORKER_STARTS,
-        .worker = w->index, .life = w->life });
-}
-
-void sim_cut_off_holder_of(struct sim *s, const char *job, int64_t ms)
-{
-    struct fake_worker *w = holder(s, job);
-
-    assert(w);
-    w->cut_until = s->now + ms;
-}
-
-void sim_fail_attempt_of(struct sim *s, const char *job, int cause)
-{
-    struct fake_worker *w = holder(s, job);
-
-    assert(w);
-    w->held[0].fails = (Cause)cause;
-    struct ref ref = w->held[0].ref;
-    worker_ends(s, w, &ref);
-}
-
-void sim_lose_result_of(struct sim *s, const char *job)
-{
-    struct fake_worker *w = holder(s, job);
-
-    assert(w);
-    w->held[0].vanishes = true;
-}
-
-void sim_answer_twice(struct sim *s, const char *job, const char *output)
-{
-    struct fake_worker *w = holder(s, job);
-
-    assert(w);
-    worker_answers_early(s, w, output);
-    struct ref ref = w->held[0].ref;
-    worker_ends(s, w, &ref);
-}
-
-void sim_kill_orchestrator(struct sim *s, int64_t down_ms)
-{
-    assert(s->o);
-    s->down_ms = down_ms;
-    s->crashes = true;
-    end_turn(s);
-}
-
-static void ask(struct sim *s, Envelope *m)
-{
-    struct happening h = { .kind = AT_ORCHESTRATOR, .worker = -1, .peer = { .n = 1 },
-        .at = s->now + 1 };
-    struct err e = ERR_INIT;
-
-    must(wire_encode(&h.frame, m, &e), &e);
-    sim_plan(s, h);
-}
-
-void sim_cancel(struct sim *s, const char *job)
-{
-    Envelope m = ENVELOPE__INIT;
-    Cancel c = CANCEL__INIT;
-
-    c.run = "tiny-1";
-    c.job = (char *)job;
-    m.kind_case = ENVELOPE__KIND_CANCEL;
-    m.cancel = &c;
-    ask(s, &m);
-}
-
-void sim_submit_again(struct sim *s)
-{
-    s->opts.runs = s->submitted + 1;
-    client_asks(s);
-}
-
-void sim_label(struct sim *s, const char *job, int rankings)
-{
-    Envelope m = ENVELOPE__INIT;
-    Labels l = LABELS__INIT;
-    Ranking r = RANKING__INIT, *all[64];
-
-    assert(rankings <= 64);
-    r.source = "page";
-    for (int i = 0; i < rankings; i++)
-        all[i] = &r;
-    l.run = "tiny-1";
-    l.job = (char *)job;
-    l.rankings = all;
-    l.n_rankings = (size_t)rankings;
-    m.kind_case = ENVELOPE__KIND_LABELS;
-    m.labels = &l;
-    ask(s, &m);
 }

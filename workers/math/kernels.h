@@ -50,8 +50,8 @@ struct kernels {
         size_t d, size_t stride, int sign);
 
     /* One head of one sequence of t tokens, causal: out[i] = sum_j softmax_j(q_i k_j / sqrt(d))
-     * v_j, lse[i] = log sum exp of row i. Rows of q/out are q_stride/out_stride floats apart, of k and
-     * v kv_stride. Memory linear in t. scratch: t + d floats at least 64-byte aligned. */
+     * v_j, lse[i] = log sum exp of row i. Rows of q/out are q_stride/out_stride floats apart, of
+     * k and v kv_stride. Memory linear in t. scratch: t + d floats at least 64-byte aligned. */
     void (*attention)(float *out, float *lse, const float *q, const float *k, const float *v,
         size_t t, size_t d, size_t q_stride, size_t kv_stride, size_t out_stride, float *scratch);
     /* adds to dq, dk, dv (strides as q, k, v). */

@@ -45,8 +45,8 @@ int model_copy(struct model **out, const struct model *m, struct err *e);
 int model_with_scalar_head(struct model **out, const struct model *body, uint64_t seed,
     struct err *e);
 
-/* Reads a checkpoint's weights (of a TRAINING_STATE: its tensors named prefix + name; prefix may
- * be ""). */
+/* Reads a checkpoint's weights; of a TRAINING_STATE those named prefix + name ("policy.", "value.":
+ * the header holds a configuration for each). "": no prefix. */
 int model_load(struct model **out, struct store *s, const struct id *checkpoint,
     const char *prefix, struct err *e);
 /* A CHECKPOINT artifact. */

@@ -122,8 +122,8 @@ static inline struct task *task_named(const struct bench *b, uint32_t task)
     return sched_task(b->s, &id);
 }
 
-static inline size_t report(struct bench *b, enum event_kind kind, struct worker *w, struct ref ref,
-    Cause cause)
+static inline size_t report(
+    struct bench *b, enum event_kind kind, struct worker *w, struct ref ref, Cause cause)
 {
     return feed(b, (struct event){ .kind = kind, .worker = w, .ref = ref, .cause = cause });
 }

@@ -39,18 +39,17 @@ static inline void home_remove(char *home)
 
 static inline Submit *small_submit(const char *home)
 {
-    static const char text[] =
-        "name: small\n"
-        "inputs: {corpus: small.yaml, prompts: small.yaml}\n"
-        "stages:\n"
-        "  vocabulary: {kind: tokenizer, text: corpus}\n"
-        "  base:\n"
-        "    kind: pretrain\n"
-        "    tokenizer: vocabulary\n"
-        "    text: corpus\n"
-        "    model: {layers: 1, width: 16, heads: 2, context: 128}\n"
-        "    steps: 600\n"
-        "  answers: {kind: sample, model: base, prompts: prompts}\n";
+    static const char text[] = "name: small\n"
+                               "inputs: {corpus: small.yaml, prompts: small.yaml}\n"
+                               "stages:\n"
+                               "  vocabulary: {kind: tokenizer, text: corpus}\n"
+                               "  base:\n"
+                               "    kind: pretrain\n"
+                               "    tokenizer: vocabulary\n"
+                               "    text: corpus\n"
+                               "    model: {layers: 1, width: 16, heads: 2, context: 128}\n"
+                               "    steps: 600\n"
+                               "  answers: {kind: sample, model: base, prompts: prompts}\n";
     struct err e = ERR_INIT;
     struct diags *d = diags_new();
     Submit *s = NULL;

@@ -11,8 +11,8 @@ static struct fleet *fleet(void)
     return f;
 }
 
-static struct session *hello(struct bench *b, struct fleet *f, const char *name, char **classes,
-    size_t n)
+static struct session *hello(
+    struct bench *b, struct fleet *f, const char *name, char **classes, size_t n)
 {
     static uint8_t peers;
     struct peer p = { .b = { ++peers }, .n = 1 };
@@ -66,7 +66,8 @@ static void nameless_worker_gets_a_name(void **unused)
 
 static void best_class_is_the_first_that_all_share(void **unused)
 {
-    static char *new[] = { "avx512", "avx2", "sse2" }, *old[] = { "avx2", "sse2" }, *other[] = { "neon" };
+    static char *new[] = { "avx512", "avx2", "sse2" }, *old[] = { "avx2", "sse2" },
+                *other[] = { "neon" };
     struct bench *b = bench_new();
     struct fleet *f = fleet();
 

@@ -38,7 +38,8 @@ static void everything_that_is_not_over_can_be_cancelled(void **unused)
 {
     (void)unused;
     for (int s = 0; s < JOB_STATES; s++)
-        assert_int_equal(job_may_move((enum job_state)s, JOB_CANCELLED), !job_is_over((enum job_state)s));
+        assert_int_equal(
+            job_may_move((enum job_state)s, JOB_CANCELLED), !job_is_over((enum job_state)s));
 }
 
 static void blocked_job_does_not_run(void **unused)

@@ -193,6 +193,7 @@ static void run_without_an_orchestrator_is_interrupted(void **at)
     put_run(c, 1, "small-1", RUN_STATE__RUN_RUNNING);
     assert_int_equal(status_run(&s, c->txn, NULL, false, 1020000, &e), OK);
     assert_string_equal(s->state, "interrupted");
+    assert_true(s->seconds == 0); /* nobody knows since when */
     message_free(s);
 }
 
@@ -276,11 +277,12 @@ static void artifact_that_is_not_there_is_explained(void **at)
     put_vocabulary(c);
     put_base(c);
     assert_int_equal(status_artifact(&o, c->txn, "small-1/bass", NULL, &e), E_MISSING);
-    assert_string_equal(e.msg,
-        "run 'small-1' has no stage 'bass'; it has vocabulary, base, answers");
+    assert_string_equal(
+        e.msg, "run 'small-1' has no stage 'bass'; it has vocabulary, base, answers");
     assert_int_equal(status_artifact(&o, c->txn, "base", "checkpoint", &e), E_MISSING);
     assert_string_equal(e.msg, "stage 'base' has no output yet: it is running");
-    assert_int_equal(status_artifact(&o, c->txn, "vocabulary.nothing", "checkpoint", &e), E_MISSING);
+    assert_int_equal(
+        status_artifact(&o, c->txn, "vocabulary.nothing", "checkpoint", &e), E_MISSING);
     assert_string_equal(e.msg, "stage 'vocabulary' has no output 'nothing'");
 }
 

@@ -34,7 +34,8 @@
     "    steps: 500\n"
 #define SFT BASE "  sft: {kind: sft, init_from: base, demonstrations: demonstrations}\n"
 #define ANSWERS SFT "  answers: {kind: sample, model: sft, prompts: prompts}\n"
-#define RANKING ANSWERS "  ranking: {kind: rank, answers: answers, by: {rubric: data/rubric.yaml}}\n"
+#define RANKING \
+    ANSWERS "  ranking: {kind: rank, answers: answers, by: {rubric: data/rubric.yaml}}\n"
 #define TEACHER RANKING "  teacher: {kind: reward_model, init_from: sft, rankings: ranking}\n"
 #define CHAT \
     TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts," \

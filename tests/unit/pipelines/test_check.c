@@ -34,7 +34,8 @@ static void a_stage_of_no_known_kind_is_told_of_once(void **state)
     (void)state;
     assert_told("name: kinds\n" INPUTS "stages:\n"
                 "  vocabulary: {kind: tokeniser, text: corpus}\n"
-                "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {}, steps: 5}\n",
+                "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {},"
+                " steps: 5}\n",
         1, "unknown kind 'tokeniser'");
 }
 
@@ -43,7 +44,8 @@ static void a_broken_matrix_is_told_of_once(void **state)
     (void)state;
     assert_told("name: matrix\n" INPUTS "stages:\n"
                 "  vocabulary: {kind: tokenizer, text: corpus, matrix: {vocab_size: []}}\n"
-                "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {}, steps: 5}\n",
+                "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {},"
+                " steps: 5}\n",
         1, "'vocab_size' has no values");
 }
 
@@ -56,14 +58,16 @@ static void what_the_reader_has_told_is_not_told_again(void **state)
         "key 'init_from' is missing");
     assert_told("name: steps\n" INPUTS "stages:\n"
                 "  vocabulary: {kind: tokenizer, text: {corpus: 1}}\n"
-                "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {}, steps: x}\n",
+                "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {},"
+                " steps: x}\n",
         2, "'steps' must be a whole number, not 'x'");
 }
 
 static void a_mistake_of_all_combinations_is_told_once(void **state)
 {
     (void)state;
-    assert_told(TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: nothing,"
+    assert_told(TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher,"
+                        " prompts: nothing,"
                         " matrix: {kl_coef: [0.01, 0.02, 0.05]}}\n",
         1, "there is no input 'nothing'");
 }

@@ -74,7 +74,8 @@ static void text_comes_from_the_nearest_stage_that_names_some(void **state)
 {
     (void)state;
     assert_plan(BASE
-        "  one: {kind: sft, init_from: base, demonstrations: demonstrations, pretrain_text: prompts}\n"
+        "  one: {kind: sft, init_from: base, demonstrations: demonstrations,"
+        " pretrain_text: prompts}\n"
         "  two: {kind: sft, init_from: one, demonstrations: demonstrations}\n"
         "  three: {kind: sft, init_from: one, demonstrations: demonstrations, pretrain_mix: 0}\n",
         "vocabulary: text=corpus\n"

@@ -36,7 +36,8 @@ static void of_a_oneof_only_the_member_that_it_holds_is_there(void **state)
     by.kind_case = RANK_BY__KIND_RUBRIC;
     by.rubric = "rubric.yaml";
     assert_null(field_message(&by.base, field_named(&by.base, "people")));
-    assert_string_equal(*field_strings(&n, &by.base, field_named(&by.base, "rubric")), "rubric.yaml");
+    assert_string_equal(
+        *field_strings(&n, &by.base, field_named(&by.base, "rubric")), "rubric.yaml");
     assert_int_equal(n, 1);
 }
 

@@ -29,7 +29,8 @@ static bool same(const char *a, const char *job_a, const char *b, const char *jo
 }
 
 #define CHAT_WITH(name, more) \
-    TEACHER "  " name ": {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts" more "}\n"
+    TEACHER "  " name ": {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts" \
+            more "}\n"
 
 static void names_order_and_explicit_defaults_do_not_matter(void **state)
 {

@@ -50,7 +50,8 @@ static void what_is_written_is_found(void **state)
     assert_place(site_item(site_of(SITE_STAGE, 0, "text"), 0), true, 5, 32);
     assert_place(site_item(site_of(SITE_STAGE, 1, "needs"), 1), true, 9, 18);
     assert_place(site_of(SITE_STAGE, 2, "text"), true, 12, 13);
-    assert_place(site_item(site_key(site_of(SITE_STAGE, 2, "matrix"), "vocab_size"), 1), true, 13, 32);
+    assert_place(
+        site_item(site_key(site_of(SITE_STAGE, 2, "matrix"), "vocab_size"), 1), true, 13, 32);
 }
 
 static void what_is_written_in_short_is_found_where_it_stands(void **state)

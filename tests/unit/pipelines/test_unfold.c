@@ -12,7 +12,8 @@ static const struct {
         "0\n"
         "tokens.0=encode(tokenizer:vocabulary.tokenizer text:corpus)\n"
         "tokens.1=encode(tokenizer:vocabulary.tokenizer text:corpus)\n"
-        "1\ntrain(tokenizer:vocabulary.tokenizer tokens:tokens.0.tokens@0 tokens:tokens.1.tokens@0)\n"
+        "1\ntrain(tokenizer:vocabulary.tokenizer tokens:tokens.0.tokens@0"
+        " tokens:tokens.1.tokens@0)\n"
         "2\ntrain(state:state@1 tokens:tokens.0.tokens@0 tokens:tokens.1.tokens@0)\n"
         "3\ntrain(state:state@2 tokens:tokens.0.tokens@0 tokens:tokens.1.tokens@0)\n"
         "checkpoint = checkpoint@3\n"
@@ -46,7 +47,8 @@ static const struct {
     { BASE "  ranking: {kind: rank, by: {file: prompts}}\n", "ranking", 0,
         "0\nrank(rankings:prompts)\n"
         "rankings = rankings@0\n" },
-    { ANSWERS "  ranking: {kind: rank, answers: answers, by: {people: {target: 12}}}\n", "ranking", 0,
+    { ANSWERS "  ranking: {kind: rank, answers: answers, by: {people: {target: 12}}}\n",
+        "ranking", 0,
         "people 12\n" },
     { REPORT, "teacher", 2,
         "0\nencode(model:sft.checkpoint rankings:ranking.rankings)\n"
@@ -59,7 +61,8 @@ static const struct {
     { RANKING "  teacher: {kind: reward_model, init_from: base, rankings: ranking}\n", "teacher", 1,
         "0\nencode(model:base.checkpoint rankings:ranking.rankings)\n"
         "1\ntrain(init:base.checkpoint examples:examples@0)\n"
-        "2\ncalibrated=calibrate(model:checkpoint@1 rankings:ranking.rankings examples:examples@0)\n"
+        "2\ncalibrated=calibrate(model:checkpoint@1 rankings:ranking.rankings"
+        " examples:examples@0)\n"
         "checkpoint = calibrated.checkpoint@2\n"
         "tokenizer = base.tokenizer\n" },
     { CHAT, "chat", 2,

@@ -16,9 +16,10 @@ static void lerp(float *y, const float *x, float a, size_t count)
 {
     float b = 1 - a;
 
-    for (size_t i = 0; i < count; i += LANES)
-        store_upto(y + i,
-            vfma(load_upto(y + i, count - i), splat(a), load_upto(x + i, count - i) * b), count - i);
+    for (size_t i = 0; i < count; i += LANES) {
+        vec old = load_upto(y + i, count - i);
+        store_upto(y + i, vfma(old, splat(a), load_upto(x + i, count - i) * b), count - i);
+    }
 }
 
 typedef double dvec __attribute__((vector_size(4 * LANES)));

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Vectors of LANES floats. Compiled without contraction: a multiplication and an addition are
- * fused where it says fma, and nowhere else, so a set's bits do not depend on the compiler.
+ * fused where it says vfma, and nowhere else, so a set's bits do not depend on the compiler.
  * What is not an operator is an intrinsic of the set. */
 #define LANES_generic 4
 #define LANES_avx2 8
@@ -18,6 +18,8 @@
 
 #if LANES > 4
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -90,10 +92,14 @@ INLINE vec vsqrt(vec a)
 
 #else
 
-/* Two roundings: not every machine has the instruction. */
+/* Two roundings where not every machine of the architecture has the instruction. */
 INLINE vec vfma(vec a, vec b, vec c)
 {
+#ifdef __aarch64__
+    return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
     return a * b + c;
+#endif
 }
 
 INLINE vec vmax(vec a, vec b)

@@ -1,0 +1,207 @@
+#include "orchestrator/cli/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "orchestrator/cli/command.h"
+#include "orchestrator/cli/view.h"
+#include "orchestrator/field.h"
+#include "store/records.h"
+
+static const OutputStatus *report_of(const JobStatus *j)
+{
+    for (size_t i = 0; i < j->n_outputs; i++)
+        if (strcmp(j->outputs[i]->name, "report") == 0)
+            return j->outputs[i];
+    return NULL;
+}
+
+/* Jobs that make reports, whether they have or not: the folders' names do not change meanwhile. */
+static size_t evaluations(const RunStatus *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n_jobs; i++)
+        n += strcmp(s->jobs[i]->kind, "evaluate") == 0;
+    return n;
+}
+
+/* The folder of a job's report; a matrix value may hold a slash. */
+static void folder_of(char out[HOME_PATH], const RunStatus *s, const JobStatus *j, const char *home)
+{
+    int n = snprintf(out, HOME_PATH, "%s/runs/%s", home, s->run);
+
+    if (evaluations(s) < 2 || n >= HOME_PATH)
+        return;
+    char *name = out + n + 1;
+    snprintf(out + n, (size_t)(HOME_PATH - n), "/%s", j->name);
+    for (char *p = name; *p; p++)
+        if (*p == '/')
+            *p = '_';
+}
+
+/* Makes the folder and those above it, down from the home. */
+static int make_folders(char folder[HOME_PATH], const char *home, struct err *e)
+{
+    size_t from = strlen(home) + 1;
+
+    for (char *p = folder + from; p; p = strchr(p, '/')) {
+        char *slash = strchr(p, '/');
+        if (slash)
+            *slash = '\0';
+        int failed = mkdir(folder, 0700) != 0 && errno != EEXIST;
+        if (failed)
+            err_errno(e, "%s", folder);
+        if (slash)
+            *slash = '/';
+        if (failed)
+            return e->code;
+        if (!slash)
+            break;
+        p = slash + 1;
+    }
+    return OK;
+}
+
+static int write_file(void *ctx, const char *path, struct span bytes, struct err *e)
+{
+    const char *folder = ctx;
+    char full[HOME_PATH + 256];
+
+    if (strchr(path, '/') || path[0] == '.')
+        return err_set(e, E_CORRUPT, "a report with the file name '%s'", path);
+    snprintf(full, sizeof full, "%s/%s", folder, path);
+    return access(full, F_OK) == 0 ? OK : file_write(full, bytes.p, bytes.n, e);
+}
+
+static int set_path(RunStatus *s, const char *folder, struct err *e)
+{
+    char path[HOME_PATH + 16];
+
+    snprintf(path, sizeof path, "%s/report.md", folder);
+    if (s->report || access(path, R_OK) != 0)
+        return OK;
+    return field_text(&s->report, path, e);
+}
+
+static int write_one(RunStatus *s, const JobStatus *j, struct store *store, const char *home,
+    struct err *e)
+{
+    const OutputStatus *o = report_of(j);
+    char folder[HOME_PATH];
+    struct id id;
+    int rc;
+
+    if (!o || !id_from_span(&id, o->id.data, o->id.len))
+        return OK;
+    folder_of(folder, s, j, home);
+    rc = make_folders(folder, home, e);
+    if (rc == OK)
+        rc = files_each(store, &id, ARTIFACT_KIND__REPORT, write_file, folder, e);
+    return rc == OK ? set_path(s, folder, e) : rc;
+}
+
+int report_write(RunStatus *s, const char *home, struct err *e)
+{
+    struct store *store = NULL;
+    int rc = OK;
+
+    if (evaluations(s) == 0)
+        return OK;
+    rc = store_open(&store, home, false, e);
+    for (size_t i = 0; i < s->n_jobs && rc == OK; i++)
+        rc = write_one(s, s->jobs[i], store, home, e);
+    store_close(store);
+    return rc == OK ? OK : err_wrap(e, "report of %s", s->run);
+}
+
+int report_find(RunStatus *s, const char *home, struct err *e)
+{
+    char folder[HOME_PATH];
+    int rc = OK;
+
+    for (size_t i = 0; i < s->n_jobs && rc == OK; i++)
+        if (report_of(s->jobs[i])) {
+            folder_of(folder, s, s->jobs[i], home);
+            rc = set_path(s, folder, e);
+        }
+    return rc;
+}
+
+/* ---- `jielong report` ---- */
+
+struct printing {
+    const char *file; /* that is wanted */
+    bool found;
+};
+
+static int print_file(void *ctx, const char *path, struct span bytes, struct err *e)
+{
+    struct printing *p = ctx;
+
+    if (strcmp(path, p->file) != 0)
+        return OK;
+    p->found = true;
+    if (fwrite(bytes.p, 1, bytes.n, stdout) != bytes.n || fflush(stdout) != 0)
+        return err_errno(e, "writing the report");
+    return OK;
+}
+
+/* The job that was named, else the run's first one with a report. */
+static const JobStatus *reporting_job(const struct target *t)
+{
+    if (t->job)
+        return t->job;
+    for (size_t i = 0; i < t->run->n_jobs; i++)
+        if (report_of(t->run->jobs[i]))
+            return t->run->jobs[i];
+    for (size_t i = 0; i < t->run->n_jobs; i++)
+        if (strcmp(t->run->jobs[i]->kind, "evaluate") == 0)
+            return t->run->jobs[i];
+    return NULL;
+}
+
+static int print_report(const struct command_line *l, const struct target *t, struct err *e)
+{
+    struct printing p = { l->json ? "report.json" : "report.md", false };
+    const JobStatus *j = reporting_job(t);
+    const OutputStatus *o = j ? report_of(j) : NULL;
+    struct store *s = NULL;
+    struct id id;
+    int rc;
+
+    if (!j)
+        return err_set(e, E_MISSING, "%s has no stage of kind evaluate, and so no report", t->run->run);
+    if (!o || !id_from_span(&id, o->id.data, o->id.len))
+        return err_set(e, E_MISSING, "%s/%s has no report%s: it is %s", t->run->run, j->name,
+            strcmp(j->kind, "evaluate") == 0 ? " yet" : "", j->state);
+    rc = store_open(&s, l->home, false, e);
+    if (rc == OK)
+        rc = files_each(s, &id, ARTIFACT_KIND__REPORT, print_file, &p, e);
+    if (rc == OK && !p.found)
+        rc = err_set(e, E_MISSING, "the report has no %s", p.file);
+    store_close(s);
+    return rc;
+}
+
+int report_command(struct command_line *l)
+{
+    struct target t = { 0 };
+    struct view *v = NULL;
+    struct err e = ERR_INIT;
+
+    if (!command_begin(l, NULL, 0, 0, 1))
+        return l->exit_code;
+    int rc = view_open(&v, l->home, NULL, &e);
+    if (rc == OK)
+        rc = view_target(&t, v, l->n ? l->args[0] : "", &e);
+    if (rc == OK)
+        rc = print_report(l, &t, &e);
+    message_free(t.run);
+    view_close(v);
+    return rc == OK ? EXIT_DONE : complain(&e);
+}
