@@ -1,10 +1,9 @@
-#include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/log.h"
+#include "proto/options.h"
 #include "workers/executor.h"
 #include "workers/generate.h"
 #include "workers/worker.h"
@@ -16,52 +15,40 @@ enum { EXIT_BAD_USAGE = 2, EXIT_BAD_DATA = 65, EXIT_INTERNAL = 70, EXIT_IO = 74 
 
 int exit_code(int rc)
 {
-    return rc == OK                           ? 0
-           : rc == E_INPUT || rc == E_MISSING ? EXIT_BAD_DATA
-           : rc == E_IO || rc == E_CORRUPT    ? EXIT_IO
-                                              : EXIT_INTERNAL;
+    return rc == OK                             ? 0
+           : rc == E_INPUT || rc == E_MISSING   ? EXIT_BAD_DATA
+           : rc == E_IO || rc == E_CORRUPT      ? EXIT_IO
+                                                : EXIT_INTERNAL;
+}
+
+static int bad_usage(const char *why)
+{
+    fprintf(stderr, "error: %s\n  = help: `jielong worker --help` lists the options\n", why);
+    return EXIT_BAD_USAGE;
 }
 
 static int worker_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "connect", required_argument, NULL, 'c' },
-        { "home", required_argument, NULL, 'h' },
-        { "name", required_argument, NULL, 'n' },
-        { "threads", required_argument, NULL, 't' },
-        { "die-with-parent", no_argument, NULL, 'd' },
-        { NULL, 0, NULL, 0 },
-    };
     struct worker_options o = { .name = "w1" };
+    uint32_t threads = 0, parent = 0;
+    const struct option_row rows[] = {
+        { "connect", 0, OPTION_TEXT, &o.connect, "URL", "the orchestrator's", 0, 0, NULL },
+        { "home", 0, OPTION_TEXT, &o.home, "DIR", "whose store is used", 0, 0, NULL },
+        { "name", 0, OPTION_TEXT, &o.name, "NAME", "what people see", 0, 0, NULL },
+        { "threads", 0, OPTION_COUNT, &threads, "N", "0: as many as cores", 0, 1024, NULL },
+        { "end-with", 0, OPTION_COUNT, &parent, "PID", NULL, 1, INT_MAX, NULL },
+    };
     struct err e = ERR_INIT;
-    int c;
+    int n = argc - 1;
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (c) {
-        case 'c':
-            o.connect = optarg;
-            break;
-        case 'h':
-            o.home = optarg;
-            break;
-        case 'n':
-            o.name = optarg;
-            break;
-        case 't':
-            o.threads = atoi(optarg);
-            break;
-        case 'd':
-            o.die_with_parent = true;
-            break;
-        default:
-            return EXIT_BAD_USAGE;
-        }
-    }
-    if (!o.connect || !o.home || optind < argc || strlen(o.name) > 64 || o.threads < 0) {
-        fprintf(
-            stderr, "usage: jielong worker --connect URL --home DIR [--name NAME] [--threads N]\n");
-        return EXIT_BAD_USAGE;
-    }
+    if (options_read(rows, sizeof rows / sizeof *rows, argv + 1, &n, &e) != OK)
+        return bad_usage(e.msg);
+    if (!o.connect || !o.home || n > 0)
+        return bad_usage("a worker needs --connect URL and --home DIR, and nothing else");
+    if (!*o.name || strlen(o.name) > 64)
+        return bad_usage("--name: a name has from 1 to 64 bytes");
+    o.threads = (int)threads;
+    o.parent = (int)parent;
     log_setup(o.name, LOG_INFO);
     int rc = worker_run(&o, &e);
     if (rc != OK)
@@ -71,33 +58,21 @@ static int worker_main(int argc, char **argv)
 
 static int executor_main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "home", required_argument, NULL, 'h' },
-        { "numeric-class", required_argument, NULL, 'n' },
-        { "threads", required_argument, NULL, 't' },
-        { NULL, 0, NULL, 0 },
-    };
     struct executor_options o = { .numeric_class = "", .threads = 1, .fd = 3 };
+    uint32_t threads = 1;
+    const struct option_row rows[] = {
+        { "home", 0, OPTION_TEXT, &o.home, "DIR", "whose store is used", 0, 0, NULL },
+        { "numeric-class", 0, OPTION_TEXT, &o.numeric_class, "CLASS", "to compute in", 0, 0, NULL },
+        { "threads", 0, OPTION_COUNT, &threads, "N", "to compute with", 1, 1024, NULL },
+    };
     struct err e = ERR_INIT;
-    int c;
+    int n = argc - 1;
 
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            o.home = optarg;
-            break;
-        case 'n':
-            o.numeric_class = optarg;
-            break;
-        case 't':
-            o.threads = atoi(optarg);
-            break;
-        default:
-            return EXIT_BAD_USAGE;
-        }
-    }
-    if (!o.home)
-        return EXIT_BAD_USAGE;
+    if (options_read(rows, sizeof rows / sizeof *rows, argv + 1, &n, &e) != OK)
+        return bad_usage(e.msg);
+    if (!o.home || n > 0)
+        return bad_usage("an executor is started by its worker");
+    o.threads = (int)threads;
     log_setup("executor", LOG_INFO);
     int rc = executor_run(&o, &e);
     if (rc != OK)
@@ -119,6 +94,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof programs / sizeof *programs; i++)
         if (strcmp(argv[1], programs[i].name) == 0)
             return programs[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "usage: jielong-worker worker|generate [OPTIONS]\n");
+    fprintf(stderr, "error: this is the part of jielong that computes\n"
+                    "  = help: `jielong worker --help`, `jielong generate --help`\n");
     return EXIT_BAD_USAGE;
 }

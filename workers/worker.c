@@ -507,9 +507,9 @@ int worker_run(const struct worker_options *o, struct err *e)
     Envelope bye = ENVELOPE__INIT;
     Goodbye goodbye = GOODBYE__INIT;
 
-    if (o->die_with_parent) {
+    if (o->parent) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() == 1)
+        if (getppid() != o->parent) /* it has ended already */
             return OK;
     }
     int rc = worker_open(&w, e);

@@ -1,8 +1,6 @@
 #ifndef WORKERS_WORKER_H
 #define WORKERS_WORKER_H
 
-#include <stdbool.h>
-
 #include "proto/err.h"
 
 struct worker_options {
@@ -10,7 +8,7 @@ struct worker_options {
     const char *home;     /* whose store is used */
     const char *name;     /* for people; at most 64 bytes */
     int threads;          /* 0: as many as cores */
-    bool die_with_parent; /* end when the process that started this one ends */
+    int parent;           /* end when this process, which started ours, ends; 0: nobody's child */
 };
 
 /* The worker daemon: owns the socket, the heartbeats and the executor's life; never computes.

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "workers/math/elementary.h"
+
 static double clamp(double x, double low, double high)
 {
     return x < low ? low : x > high ? high : x;
@@ -11,7 +13,9 @@ static double clamp(double x, double low, double high)
 /* log(1 + e^x) without overflow; -log sigmoid(d) = softplus(-d). */
 static double softplus(double x)
 {
-    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+    double rest = elementary_log(1 + elementary_exp(x > 0 ? -x : x));
+
+    return x > 0 ? x + rest : rest;
 }
 
 double ranking_loss(
@@ -26,7 +30,7 @@ double ranking_loss(
             if (tier[i] >= tier[j])
                 continue;
             double d = (double)score[i] - score[j];
-            double p = 1 / (1 + exp(d)); /* sigmoid(-d) */
+            double p = 1 / (1 + elementary_exp(d)); /* sigmoid(-d) */
             loss += softplus(-d);
             g[i] -= p;
             g[j] += p;
@@ -87,7 +91,7 @@ double adaptive_kl(double beta, double kl, double target, double n, double horiz
 double ppo_policy_loss(double *grad, double log_prob, double old_log_prob, double advantage,
     double clip_ratio, bool *clipped)
 {
-    double ratio = exp(log_prob - old_log_prob);
+    double ratio = elementary_exp(log_prob - old_log_prob);
     double free = -advantage * ratio;
     double held = -advantage * clamp(ratio, 1 - clip_ratio, 1 + clip_ratio);
 
@@ -109,7 +113,7 @@ double ppo_value_loss(
 
 double best_of_n_kl(double n)
 {
-    return log(n) - (n - 1) / n;
+    return elementary_log(n) - (n - 1) / n;
 }
 
 void mean_ci95(double *mean, double *half, const double *x, size_t n)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/math/elementary.h"
 #include "workers/model/transformer.h"
 
 /* Work is cut into tiles of a size of its own, so that sums do not depend on the threads. */
@@ -103,8 +104,8 @@ void network_step(const struct engine *en, struct network *n, const struct optim
             .beta2 = (float)o->beta2,
             .eps = (float)o->eps,
             .scale = (float)clip,
-            .correction1 = (float)(1 - pow(o->beta1, (double)t)),
-            .correction2 = (float)(1 - pow(o->beta2, (double)t)),
+            .correction1 = (float)(1 - elementary_pow(o->beta1, (double)t)),
+            .correction2 = (float)(1 - elementary_pow(o->beta2, (double)t)),
             .eps_outside = o->eps_outside } };
 
     w.decayed = w.plain;
@@ -118,10 +119,13 @@ double learning_rate_at(Schedule schedule, double peak, double start, double min
     if (step < warmup)
         return peak * (start + (1 - start) * (double)(step + 1) / (double)warmup);
     double x = total > warmup ? (double)(step - warmup) / (double)(total - warmup) : 1;
+    double sine, cosine;
+
     x = x > 1 ? 1 : x;
     switch (schedule) {
     case SCHEDULE__COSINE:
-        return peak * (min_ratio + (1 - min_ratio) * .5 * (1 + cos(M_PI * x)));
+        elementary_sincos_turns(&sine, &cosine, x / 2);
+        return peak * (min_ratio + (1 - min_ratio) * .5 * (1 + cosine));
     case SCHEDULE__CONSTANT:
         return peak;
     case SCHEDULE__LINEAR:
