@@ -1,11 +1,12 @@
 #include "workers/generate.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/options.h"
+#include "proto/utf8.h"
 #include "workers/math/engine.h"
 #include "workers/tasks/task.h"
 
@@ -49,97 +50,110 @@ static int run(
     return rc;
 }
 
-static const struct option options[] = {
-    { "home", required_argument, NULL, 'h' },
-    { "checkpoint", required_argument, NULL, 'c' },
-    { "prompt", required_argument, NULL, 'p' },
-    { "system", required_argument, NULL, 'S' },
-    { "temperature", required_argument, NULL, 'T' },
-    { "top-k", required_argument, NULL, 'k' },
-    { "top-p", required_argument, NULL, 'P' },
-    { "min-p", required_argument, NULL, 'm' },
-    { "seed", required_argument, NULL, 's' },
-    { "max-new-tokens", required_argument, NULL, 'n' },
-    { "count", required_argument, NULL, 'N' },
-    { "show-probabilities", optional_argument, NULL, 'w' },
-    { "raw", no_argument, NULL, 'r' },
-    { "threads", required_argument, NULL, 't' },
-    { "json", no_argument, NULL, 'j' },
-    { NULL, 0, NULL, 0 },
+/* What is typed, before it is checked. */
+struct typed {
+    struct generate_request r;
+    const char *home, *checkpoint;
+    uint32_t rows, threads;
+    bool help;
 };
+
+static int bad_usage(const char *why)
+{
+    fprintf(stderr, "error: %s\nusage: jielong generate [RUN/]STAGE --prompt TEXT [OPTIONS]\n"
+                    "  = help: `jielong generate --help` lists the options\n", why);
+    return 2;
+}
+
+static int print_help(const struct option_row *rows, size_t n)
+{
+    struct buf text = { 0 };
+    int rc = options_help(&text, rows, n);
+
+    if (rc == OK)
+        printf("usage: jielong generate [RUN/]STAGE --prompt TEXT [OPTIONS]\n\n"
+               "Lets the model that a stage has made answer. The sampler's order is temperature,\n"
+               "then top-k, then top-p, then min-p; the same seed gives the same answer.\n\n"
+               "options:\n%s"
+               "  --output table|json       for people, or for programs\n"
+               "  --home DIR                where state and store lie\n"
+               "  -h, --help                this text\n", text.p);
+    buf_free(&text);
+    return rc == OK ? 0 : exit_code(rc);
+}
+
+/* NULL: all is well. */
+static const char *wrong(struct typed *t, int operands)
+{
+    if (!t->home || !t->checkpoint || !id_parse(&t->r.checkpoint, t->checkpoint) || operands > 0)
+        return "one model is named, before the options";
+    if (!t->r.prompt || !*t->r.prompt)
+        return "--prompt TEXT is missing";
+    if (!utf8_valid(t->r.prompt, strlen(t->r.prompt)))
+        return "--prompt: the text is not UTF-8";
+    return NULL;
+}
+
+static int print(const struct typed *t)
+{
+    struct buf out = { 0 };
+    struct err e = ERR_INIT;
+    int rc = run(t->home, (int)t->threads, &t->r, &out, &e);
+
+    if (rc == OK && fwrite(out.p, 1, out.n, stdout) != out.n)
+        rc = err_errno(&e, "writing the answer");
+    if (rc != OK)
+        fprintf(stderr, "error: %s\n", e.msg);
+    else if (!t->r.json && t->r.temperature > 0)
+        fprintf(stderr, "(seed %llu)\n", (unsigned long long)t->r.seed);
+    buf_free(&out);
+    return exit_code(rc);
+}
 
 int generate_main(int argc, char **argv)
 {
-    struct generate_request r = {
-        .temperature = 1, .top_p = 1, .max_new_tokens = 64, .count = 1, .seed = 1
+    struct typed t = { .r = { .temperature = 1, .top_p = 1, .max_new_tokens = 64, .count = 1,
+                           .seed = 1 }, .threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN) };
+    const struct option_row rows[] = {
+        { "prompt", 'p', OPTION_TEXT, &t.r.prompt, "TEXT", "what to answer", 0, 0, NULL },
+        { "system", 'S', OPTION_TEXT, &t.r.system, "TEXT", "the system's turn before it", 0, 0,
+            NULL },
+        { "raw", 0, OPTION_FLAG, &t.r.raw, NULL, "continue the text itself, without chat template",
+            0, 0, NULL },
+        { "count", 'c', OPTION_COUNT, &t.r.count, "N", "so many answers (default 1)", 1, 1000, NULL },
+        { "max-new-tokens", 'n', OPTION_COUNT, &t.r.max_new_tokens, "N", "at most (default 64)", 1,
+            1e6, NULL },
+        { "temperature", 'T', OPTION_REAL, &t.r.temperature, "X", "0: greedy (default 1)", 0, 1e6,
+            NULL },
+        { "top-k", 0, OPTION_COUNT, &t.r.top_k, "N", "the likeliest N; 0: all (default)", 0, 1e9,
+            NULL },
+        { "top-p", 0, OPTION_REAL, &t.r.top_p, "X", "the likeliest that sum to X (default 1)", 1e-9,
+            1, NULL },
+        { "min-p", 0, OPTION_REAL, &t.r.min_p, "X", "X times as likely as the likeliest (default 0)",
+            0, 1, NULL },
+        { "seed", 's', OPTION_WIDE, &t.r.seed, "N", "of the draw (default 1)", 0, 0, NULL },
+        { "show-probabilities", 0, OPTION_COUNT, &t.rows, "N",
+            "for each token: the N likeliest (default 10), and the rest", 1, 1e6, "10" },
+        { "threads", 't', OPTION_COUNT, &t.threads, "N", "to compute with (default: all cores)", 1,
+            1024, NULL },
+        { "home", 0, OPTION_TEXT, &t.home, "DIR", NULL, 0, 0, NULL },
+        { "checkpoint", 0, OPTION_TEXT, &t.checkpoint, "ID", NULL, 0, 0, NULL },
+        { "json", 0, OPTION_FLAG, &t.r.json, NULL, NULL, 0, 0, NULL },
+        { "help", 'h', OPTION_FLAG, &t.help, NULL, NULL, 0, 0, NULL },
     };
-    const char *home = NULL, *id = NULL;
-    int threads = (int)sysconf(_SC_NPROCESSORS_ONLN), c;
-    struct buf out = { 0 };
+    size_t n_rows = sizeof rows / sizeof *rows;
     struct err e = ERR_INIT;
+    int n = argc - 1;
 
     choose_core(argv);
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            home = optarg;
-            break;
-        case 'c':
-            id = optarg;
-            break;
-        case 'p':
-            r.prompt = optarg;
-            break;
-        case 'S':
-            r.system = optarg;
-            break;
-        case 'T':
-            r.temperature = atof(optarg);
-            break;
-        case 'k':
-            r.top_k = (uint32_t)atoi(optarg);
-            break;
-        case 'P':
-            r.top_p = atof(optarg);
-            break;
-        case 'm':
-            r.min_p = atof(optarg);
-            break;
-        case 's':
-            r.seed = strtoull(optarg, NULL, 10);
-            break;
-        case 'n':
-            r.max_new_tokens = (uint32_t)atoi(optarg);
-            break;
-        case 'N':
-            r.count = (uint32_t)atoi(optarg);
-            break;
-        case 'w':
-            r.show_probabilities = optarg ? atoi(optarg) : 10;
-            break;
-        case 'r':
-            r.raw = true;
-            break;
-        case 't':
-            threads = atoi(optarg);
-            break;
-        case 'j':
-            r.json = true;
-            break;
-        default:
-            return 2;
-        }
-    }
-    if (!home || !id || !r.prompt || !id_parse(&r.checkpoint, id) || r.temperature < 0 ||
-        r.max_new_tokens < 1 || r.count < 1 || threads < 1) {
-        fprintf(stderr, "usage: jielong generate RUN/STAGE --prompt TEXT [OPTIONS]\n");
-        return 2;
-    }
-    int rc = run(home, threads, &r, &out, &e);
-    if (rc == OK)
-        fwrite(out.p, 1, out.n, stdout);
-    else
-        fprintf(stderr, "error: %s\n", e.msg);
-    buf_free(&out);
-    return exit_code(rc);
+    int rc = options_read(rows, n_rows, argv + 1, &n, &e);
+    if (t.help)
+        return print_help(rows, n_rows);
+    if (rc != OK)
+        return bad_usage(e.msg);
+    const char *why = wrong(&t, n);
+    if (why)
+        return bad_usage(why);
+    t.r.show_probabilities = (int)t.rows;
+    return print(&t);
 }

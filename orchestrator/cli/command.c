@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define ROWS_MAX 32
@@ -51,6 +52,15 @@ static int print_help(const struct command *c, const struct option_row *rows, si
     }
     buf_free(&text);
     return rc == OK ? EXIT_DONE : EXIT_INTERNAL;
+}
+
+int stdout_columns(void)
+{
+    struct winsize w = { 0 };
+
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
 
 /* For a shell: as it is when that is safe, else in single quotes. */

@@ -69,6 +69,9 @@ bool command_begin(struct command_line *l, const struct option_row *rows, size_t
 /* Prints "error: …" and how the command is used; EXIT_USAGE. */
 int command_usage(const struct command_line *l, const char *why);
 
+/* Of the terminal that stdout is; 0: it is none. */
+int stdout_columns(void);
+
 /* Prints "error: …"; the exit code that belongs to the error's code. */
 int complain(const struct err *e);
 

@@ -1,8 +1,10 @@
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/cli/command.h"
@@ -12,94 +14,101 @@
 
 /* Commands that become another program: the orchestrator here, the rest jielong-worker. */
 
-struct daemon_line {
-    struct daemon_options o;
-    bool die_with_parent;
-};
-
-static void take_listen(void *ctx, const char *value)
+int orchestrator_command(struct command_line *l)
 {
-    ((struct daemon_line *)ctx)->o.listen = value;
-}
-
-static void take_ready_fd(void *ctx, const char *value)
-{
-    ((struct daemon_line *)ctx)->o.ready_fd = atoi(value);
-}
-
-static void take_die(void *ctx, const char *value)
-{
-    (void)value;
-    ((struct daemon_line *)ctx)->die_with_parent = true;
-}
-
-static const struct option_rule rules[] = {
-    { "listen", true, take_listen }, { "ready-fd", true, take_ready_fd },
-    { "die-with-parent", false, take_die },
-};
-
-int orchestrator_command(const struct command_line *l)
-{
-    struct daemon_line d = { .o = { .home = l->home, .stop_fd = -1, .ready_fd = -1 } };
+    struct daemon_options o = { .stop_fd = -1, .ready_fd = -1 };
+    uint32_t ready_fd = 0, parent = 0;
+    const struct option_row rows[] = {
+        { "listen", 0, OPTION_TEXT, &o.listen, "URL",
+            "listen there as well, e.g. tcp://127.0.0.1:5000", 0, 0, NULL },
+        { "ready-fd", 0, OPTION_COUNT, &ready_fd, "FD", NULL, 3, 1e6, NULL },
+        { "end-with", 0, OPTION_COUNT, &parent, "PID", NULL, 1, INT_MAX, NULL },
+    };
     struct err e = ERR_INIT;
 
-    if (parse_options(l, "orchestrator", rules, 3, &d, NULL, 0) < 0)
-        return EXIT_USAGE;
-    if (d.die_with_parent) {
+    if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 0))
+        return l->exit_code;
+    if (parent) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() == 1)
+        if (getppid() != (pid_t)parent) /* it has ended already */
             return EXIT_INTERRUPTED;
     }
+    o.home = l->home;
+    o.ready_fd = ready_fd ? (int)ready_fd : -1;
     log_setup("orchestrator", LOG_INFO);
-    return daemon_run(&d.o, &e) == OK ? EXIT_DONE : complain(&e);
+    return daemon_run(&o, &e) == OK ? EXIT_DONE : complain(&e);
 }
 
 static int become(const struct command_line *l, char **argv)
 {
-    char path[4096];
+    char path[PATH_MAX + 32];
 
     snprintf(path, sizeof path, "%s/jielong-worker", l->program);
     execv(path, argv);
-    fprintf(stderr, "error: %s does not start: it should stand beside jielong\n", path);
+    fprintf(stderr, "error: %s: %s\n  = help: it should stand beside jielong\n", path,
+        strerror(errno));
     return EXIT_INTERNAL;
 }
 
-static bool given(const struct command_line *l, const char *option)
-{
-    size_t n = strlen(option);
+/* The words of another program's command line. */
+struct words {
+    char **items;
+    int n;
+};
 
-    for (int i = 0; i < l->n; i++)
-        if (strncmp(l->args[i], option, n) == 0 && (l->args[i][n] == '\0' || l->args[i][n] == '='))
-            return true;
-    return false;
+static int words_new(struct words *w, const struct command_line *l)
+{
+    *w = (struct words){ calloc((size_t)l->n + 16, sizeof *w->items), 0 };
+    return w->items ? OK : E_NOMEM;
 }
 
-int worker_command(const struct command_line *l)
+static void add(struct words *w, const char *word)
 {
-    char url[HOME_URL], name[32];
-    char **argv = calloc((size_t)l->n + 10, sizeof *argv);
+    w->items[w->n++] = (char *)(uintptr_t)word;
+}
+
+int worker_command(struct command_line *l)
+{
+    const char *connect = NULL, *name = NULL;
+    uint32_t threads = 0;
+    const struct option_row rows[] = {
+        { "connect", 0, OPTION_TEXT, &connect, "URL", "the orchestrator's (default: the home's own)",
+            0, 0, NULL },
+        { "name", 0, OPTION_TEXT, &name, "NAME", "what people see (default: w and its process id)",
+            0, 0, NULL },
+        { "threads", 't', OPTION_COUNT, &threads, "N", "to compute with (default: as many as cores)",
+            0, 1024, NULL },
+    };
+    char url[HOME_URL], own[32], count[16];
+    struct words w;
     struct err e = ERR_INIT;
-    int n = 0;
 
-    if (!argv || home_url(url, l->home, &e) != OK)
-        return argv ? complain(&e) : EXIT_INTERNAL;
-    snprintf(name, sizeof name, "w%d", (int)getpid());
-    argv[n++] = "jielong-worker";
-    argv[n++] = "worker";
-    argv[n++] = "--home";
-    argv[n++] = (char *)(uintptr_t)l->home;
-    if (!given(l, "--connect")) {
-        argv[n++] = "--connect";
-        argv[n++] = url;
+    if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 0))
+        return l->exit_code;
+    if (mkdir(l->home, 0700) != 0 && errno != EEXIST) { /* a worker may be there first */
+        err_errno(&e, "%s", l->home);
+        return complain(&e);
     }
-    if (!given(l, "--name")) {
-        argv[n++] = "--name";
-        argv[n++] = name;
-    }
-    for (int i = 0; i < l->n; i++)
-        argv[n++] = l->args[i];
-    return become(l, argv);
+    if (!connect && home_url(url, l->home, &e) != OK)
+        return complain(&e);
+    if (words_new(&w, l) != OK)
+        return EXIT_INTERNAL;
+    snprintf(own, sizeof own, "w%d", (int)getpid());
+    snprintf(count, sizeof count, "%u", threads);
+    add(&w, "jielong-worker");
+    add(&w, "worker");
+    add(&w, "--home");
+    add(&w, l->home);
+    add(&w, "--connect");
+    add(&w, connect ? connect : url);
+    add(&w, "--name");
+    add(&w, name ? name : own);
+    add(&w, "--threads");
+    add(&w, count);
+    return become(l, w.items);
 }
+
+/* ---- generate: its options are jielong-worker's ---- */
 
 static int find_checkpoint(const char *home, const char *what, char hex[ID_HEX], struct err *e)
 {
@@ -109,12 +118,14 @@ static int find_checkpoint(const char *home, const char *what, char hex[ID_HEX],
     struct id id;
     int rc = state_open(&s, home, false, e);
 
+    if (rc == E_MISSING)
+        return err_set(e, E_MISSING, "nothing has run in %s yet", home);
     if (rc == OK)
         rc = state_begin(&t, s, false, e);
     if (rc == OK)
         rc = status_artifact(&o, t, what, "checkpoint", e);
     if (rc == OK && o->kind != ARTIFACT_KIND__CHECKPOINT)
-        rc = err_set(e, E_INPUT, "%s is no model", what);
+        rc = err_set(e, E_MISSING, "%s is no model", what);
     if (rc == OK && id_from_span(&id, o->id.data, o->id.len))
         id_hex(hex, &id);
     message_free(o);
@@ -123,30 +134,66 @@ static int find_checkpoint(const char *home, const char *what, char hex[ID_HEX],
     return rc;
 }
 
-int generate_command(const struct command_line *l)
+static bool takes(const char *arg, const char *name, const char **value)
+{
+    size_t n = strlen(name);
+
+    if (strncmp(arg, name, n) != 0 || (arg[n] != '\0' && arg[n] != '='))
+        return false;
+    *value = arg[n] ? arg + n + 1 : NULL;
+    return true;
+}
+
+/* Takes the options of every command out of the arguments; the rest is handed on as it is. */
+static void split_common(struct command_line *l, struct words *common, struct words *rest)
+{
+    for (int i = 0; i < l->n; i++) {
+        const char *a = l->args[i], *value = NULL;
+        if (takes(a, "--home", &value) || takes(a, "--output", &value)) {
+            add(common, a);
+            if (!value && i + 1 < l->n)
+                add(common, l->args[++i]);
+        } else {
+            add(rest, a);
+            bool is_prompt = strcmp(a, "--prompt") == 0 || strcmp(a, "--system") == 0 ||
+                             strcmp(a, "-p") == 0;
+            if (is_prompt && i + 1 < l->n) /* whatever it looks like */
+                add(rest, l->args[++i]);
+        }
+    }
+}
+
+int generate_command(struct command_line *l)
 {
     char hex[ID_HEX] = "";
-    char **argv = calloc((size_t)l->n + 10, sizeof *argv);
+    struct words common, rest, w;
     struct err e = ERR_INIT;
-    int n = 0, first = l->n && strncmp(l->args[0], "--", 2) != 0;
 
-    if (!argv)
+    if (words_new(&common, l) != OK || words_new(&rest, l) != OK || words_new(&w, l) != OK)
         return EXIT_INTERNAL;
-    if (!first)
-        return usage("generate", "which model? e.g. chat, or quickstart-1/chat");
-    if (!given(l, "--prompt"))
-        return usage("generate", "--prompt TEXT is missing");
-    if (find_checkpoint(l->home, l->args[0], hex, &e) != OK)
+    split_common(l, &common, &rest);
+    l->args = common.items;
+    l->n = common.n;
+    if (!command_begin(l, NULL, 0, 0, 0))
+        return l->exit_code;
+    add(&w, "jielong-worker");
+    add(&w, "generate");
+    for (int i = 0; i < rest.n; i++)
+        if (strcmp(rest.items[i], "--help") == 0 || strcmp(rest.items[i], "-h") == 0) {
+            add(&w, "--help");
+            return become(l, w.items);
+        }
+    if (rest.n == 0 || rest.items[0][0] == '-')
+        return command_usage(l, "the model comes first, e.g. chat or quickstart-1/chat");
+    if (find_checkpoint(l->home, rest.items[0], hex, &e) != OK)
         return complain(&e);
-    argv[n++] = "jielong-worker";
-    argv[n++] = "generate";
-    argv[n++] = "--home";
-    argv[n++] = (char *)(uintptr_t)l->home;
-    argv[n++] = "--checkpoint";
-    argv[n++] = hex;
+    add(&w, "--home");
+    add(&w, l->home);
+    add(&w, "--checkpoint");
+    add(&w, hex);
     if (l->json)
-        argv[n++] = "--json";
-    for (int i = 1; i < l->n; i++)
-        argv[n++] = l->args[i];
-    return become(l, argv);
+        add(&w, "--json");
+    for (int i = 1; i < rest.n; i++)
+        add(&w, rest.items[i]);
+    return become(l, w.items);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -12,45 +13,80 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "orchestrator/cli/command.h"
 #include "orchestrator/daemon.h"
 #include "proto/clock.h"
+#include "store/state.h"
 
 extern char **environ;
 
-#define MEMBERS_MAX 257
-#define QUICK_MS 2000   /* a child that lived less long died quickly */
-#define QUICK_MAX 5     /* so often in a row is too often */
-#define READY_MS 30000
+#define QUICK_MS 2000 /* a child that lived less long died quickly */
+#define QUICK_MAX 5   /* so often in a row is too often */
+#define READY_MS 60000
 #define END_MS 5000
+#define LOG_END 300 /* bytes of a child's log in an error */
 
 struct member {
     char name[16];
-    pid_t pid;          /* 0: does not live */
+    pid_t pid; /* 0: does not live */
     int64_t started;
-    int quick;          /* quick deaths in a row */
+    int quick; /* quick deaths in a row */
 };
 
 struct embedded {
     struct embedded_options o;
-    char url[HOME_URL];
-    struct member members[MEMBERS_MAX]; /* the orchestrator first */
+    char url[HOME_URL], parent[16];
+    struct member *members; /* the orchestrator first */
     int n;
 };
 
+/* ---- logs ---- */
+
+static void log_path(char out[HOME_PATH], const struct embedded *b, const char *name)
+{
+    snprintf(out, HOME_PATH, "%s/logs/%s.log", b->o.home, name);
+}
+
 static int open_log(const struct embedded *b, const char *name, struct err *e)
 {
-    char path[4096];
+    char path[HOME_PATH];
+    int fd;
 
     snprintf(path, sizeof path, "%s/logs", b->o.home);
-    if ((mkdir(b->o.home, 0700) != 0 && errno != EEXIST) || (mkdir(path, 0700) != 0 && errno != EEXIST))
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return err_errno(e, "%s", path);
-    snprintf(path, sizeof path, "%s/logs/%s.log", b->o.home, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    log_path(path, b, name);
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     return fd >= 0 ? fd : err_errno(e, "%s", path);
 }
 
+/* The last whole line of a child's log says best why it ended. */
+static int with_log(const struct embedded *b, const struct member *m, const char *what, struct err *e)
+{
+    char path[HOME_PATH], text[LOG_END + 1] = "", *line;
+    int fd;
+    ssize_t n = 0;
+
+    log_path(path, b, m->name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        off_t size = lseek(fd, 0, SEEK_END);
+        n = pread(fd, text, LOG_END, size > LOG_END ? size - LOG_END : 0);
+        close(fd);
+    }
+    while (n > 0 && text[n - 1] == '\n')
+        n--;
+    text[n > 0 ? n : 0] = '\0';
+    line = strrchr(text, '\n');
+    return err_set(e, E_IO, "%s %s; it said last: %s\n  = help: its log is %s", m->name, what,
+        line ? line + 1 : text, path);
+}
+
+/* ---- children ---- */
+
 /* fd 3 of the child is ready_fd, when there is one. */
-static int spawn(struct embedded *b, struct member *m, char *const argv[], int ready_fd, struct err *e)
+static int spawn(struct embedded *b, struct member *m, char *const argv[], int ready_fd,
+    struct err *e)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -81,13 +117,39 @@ static int spawn(struct embedded *b, struct member *m, char *const argv[], int r
     return err_set(e, E_IO, "starting %s: %s", argv[0], strerror(failed));
 }
 
+static void reap(struct member *m)
+{
+    if (m->pid > 0)
+        kill(m->pid, SIGKILL);
+    while (m->pid > 0 && waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    m->pid = 0;
+}
+
+/* Waits for the byte that says that clients can connect. */
+static int await_ready(struct embedded *b, int fd, struct err *e)
+{
+    struct pollfd p = { fd, POLLIN, 0 };
+    struct member *m = &b->members[0];
+    char byte;
+    int n;
+
+    while ((n = poll(&p, 1, READY_MS)) < 0 && errno == EINTR)
+        ;
+    if (n == 1 && read(fd, &byte, 1) == 1)
+        return OK;
+    reap(m);
+    if (state_orchestrator_alive(b->o.home))
+        return err_set(e, E_BUSY, "another orchestrator is at work in %s", b->o.home);
+    return with_log(b, m, n == 0 ? "does not get ready" : "does not start", e);
+}
+
 static int start_orchestrator(struct embedded *b, struct err *e)
 {
-    char program[4096];
+    char program[PATH_MAX + 16];
     char *argv[] = { program, "orchestrator", "--home", (char *)(uintptr_t)b->o.home,
-        "--die-with-parent", "--ready-fd", "3", NULL };
+        "--end-with", b->parent, "--ready-fd", "3", NULL };
     int ready[2] = { -1, -1 };
-    char byte;
 
     snprintf(program, sizeof program, "%s/jielong", b->o.program);
     if (pipe2(ready, O_CLOEXEC) != 0)
@@ -95,23 +157,21 @@ static int start_orchestrator(struct embedded *b, struct err *e)
     /* adddup2 of 3 onto 3 would keep close-on-exec: move it away */
     int write_end = fcntl(ready[1], F_DUPFD_CLOEXEC, 10);
     close(ready[1]);
-    int rc = spawn(b, &b->members[0], argv, write_end, e);
-    close(write_end);
-    if (rc == OK) {
-        struct pollfd p = { ready[0], POLLIN, 0 };
-        int n = poll(&p, 1, READY_MS);
-        if (n != 1 || read(ready[0], &byte, 1) != 1)
-            rc = err_set(e, E_IO, "the orchestrator did not start: see %s/logs/orchestrator.log", b->o.home);
-    }
+    int rc = write_end >= 0 ? spawn(b, &b->members[0], argv, write_end, e)
+                            : err_errno(e, "starting the orchestrator");
+    if (write_end >= 0)
+        close(write_end);
+    if (rc == OK)
+        rc = await_ready(b, ready[0], e);
     close(ready[0]);
     return rc;
 }
 
 static int start_worker(struct embedded *b, struct member *m, struct err *e)
 {
-    char program[4096], threads[16];
+    char program[PATH_MAX + 32], threads[16];
     char *argv[] = { program, "worker", "--connect", b->url, "--home", (char *)(uintptr_t)b->o.home,
-        "--name", m->name, "--threads", threads, "--die-with-parent", NULL };
+        "--name", m->name, "--threads", threads, "--end-with", b->parent, NULL };
 
     snprintf(program, sizeof program, "%s/jielong-worker", b->o.program);
     snprintf(threads, sizeof threads, "%d", b->o.threads);
@@ -123,16 +183,32 @@ static int start_member(struct embedded *b, int i, struct err *e)
     return i == 0 ? start_orchestrator(b, e) : start_worker(b, &b->members[i], e);
 }
 
+/* Results do not depend on it: each worker gets its share of the cores this process may use. */
+static int share_of_cores(int workers)
+{
+    cpu_set_t set;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        cores = CPU_COUNT(&set);
+    return cores > workers ? (int)(cores + workers - 1) / workers : 1;
+}
+
 int embedded_start(struct embedded **out, const struct embedded_options *o, struct err *e)
 {
     struct embedded *b = calloc(1, sizeof *b);
-    int rc = b ? home_url(b->url, o->home, e) : err_set(e, E_NOMEM, "no memory");
+    int rc = b ? home_url(b->url, o->home, e) : err_set(e, E_NOMEM, "out of memory");
 
-    if (rc == OK && o->workers > MEMBERS_MAX - 1)
-        rc = err_set(e, E_INPUT, "at most %d workers on one machine", MEMBERS_MAX - 1);
     if (rc == OK) {
         b->o = *o;
+        b->members = calloc((size_t)o->workers + 1, sizeof *b->members);
+        if (!b->members)
+            rc = err_set(e, E_NOMEM, "out of memory");
+    }
+    if (rc == OK) {
         b->n = 1 + o->workers;
+        b->o.threads = o->threads > 0 ? o->threads : share_of_cores(o->workers);
+        snprintf(b->parent, sizeof b->parent, "%d", (int)getpid());
         snprintf(b->members[0].name, sizeof b->members[0].name, "orchestrator");
     }
     for (int i = 0; rc == OK && i < b->n; i++) {
@@ -161,7 +237,7 @@ int embedded_look_after(struct embedded *b, int64_t now_ms, struct err *e)
         if (m->pid != 0)
             continue;
         if (m->quick >= QUICK_MAX)
-            return err_set(e, E_IO, "%s keeps ending: see %s/logs/%s.log", m->name, b->o.home, m->name);
+            return with_log(b, m, "keeps ending", e);
         rc = start_member(b, i, e);
     }
     return rc;
@@ -182,5 +258,6 @@ void embedded_end(struct embedded *b)
             poll(NULL, 0, 5);
         }
     }
+    free(b->members);
     free(b);
 }

@@ -10,9 +10,10 @@
 struct embedded;
 
 struct embedded_options {
-    const char *home, *program;  /* program: folder of jielong and jielong-worker */
-    int workers;
-    int threads;                 /* of each worker; 0: as many as cores */
+    const char *home;    /* borrowed as long as it lasts; the folder exists */
+    const char *program; /* folder of jielong and jielong-worker; borrowed as well */
+    int workers;         /* at least 1 */
+    int threads;         /* of each worker; 0: the cores are shared out */
 };
 
 /* Starts the orchestrator, waits until it answers, starts the workers. E_BUSY: another
@@ -20,7 +21,7 @@ struct embedded_options {
 int embedded_start(struct embedded **out, const struct embedded_options *o, struct err *e);
 
 /* Looks after the children: call when SIGCHLD has come, and now and then. E_IO when one of them
- * keeps dying; the message has the end of its log. */
+ * keeps dying, with the end of its log; E_BUSY when another orchestrator has taken the home. */
 int embedded_look_after(struct embedded *b, int64_t now_ms, struct err *e);
 
 /* Ends the children and waits for them. NULL is fine. */

@@ -4,19 +4,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/err.h"
+#include "orchestrator/cli/command.h"
+#include "orchestrator/cli/view.h"
 
-/* Shows a run's progress as it happens: a line for each job that changes state; on a terminal one
- * more line that is redrawn, elsewhere a heartbeat every 30 s. Reads the state, asks nobody. */
+/* Shows a run's progress on stderr as it happens. On a terminal: a line for each job that settles,
+ * and below them a region, redrawn, with what is at work. Elsewhere (or with TERM=dumb,
+ * ACCESSIBLE=1, `plain`): a line of key=value for each event, and one for what is at work every
+ * 30 s. Looks at the state, asks nobody. */
 struct follow;
 enum follow_end { FOLLOW_GOES_ON, FOLLOW_DONE, FOLLOW_FAILED };
 
-int follow_open(struct follow **out, const char *home, const char *run, bool json, bool color, struct err *e);
+/* Borrows l and v. */
+int follow_open(struct follow **out, const struct command_line *l, struct view *v, const char *run,
+    bool plain, struct err *e);
 int follow_look(struct follow *f, int64_t now_ms, enum follow_end *end, struct err *e);
+/* Takes the region away, so that something else can be said. */
+void follow_pause(struct follow *f);
+void follow_close(struct follow *f); /* NULL is fine */
 
-/* The last word: the table of jobs, why it failed, and the report, which is written to
- * HOME/runs/RUN/. With json: the status on stdout. */
+/* The last word: the table of jobs on stdout (or the status, with --output json), the path of the
+ * report, which is written, and for each failed job why, on stderr. */
 int follow_finish(struct follow *f, struct err *e);
-void follow_close(struct follow *f);
 
 #endif

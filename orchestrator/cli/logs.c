@@ -1,45 +1,26 @@
+#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/cli/command.h"
-#include "orchestrator/status.h"
-#include "proto/clock.h"
+#include "orchestrator/cli/show.h"
+#include "orchestrator/cli/view.h"
 #include "proto/json.h"
 
+#define POLL_MS 300
+#define LINES_MAX 2000 /* that one request gives */
+
 struct logging {
-    unsigned tail;
-    const char *job;  /* NULL: all */
-    LogLine **lines;  /* newest first */
-    size_t n;
+    struct command_line *l;
+    struct view *v;
+    uint32_t tail, attempt;
+    const char *grep, *connect;
+    bool follow, brief;
+    struct target t;
+    const char *job; /* "": all of the run */
+    uint64_t after;  /* number of the last line seen */
 };
-
-static void take_tail(void *ctx, const char *value)
-{
-    ((struct logging *)ctx)->tail = (unsigned)atoi(value);
-}
-
-static const struct option_rule rules[] = { { "tail", true, take_tail } };
-
-static int take_line(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
-{
-    struct logging *g = ctx;
-    LogLine *line = (LogLine *)m;
-
-    (void)key;
-    if (g->job && (!line->job || strcmp(line->job, g->job) != 0)) {
-        message_free(m);
-        return 0;
-    }
-    LogLine **more = realloc(g->lines, (g->n + 1) * sizeof *more);
-    if (!more) {
-        message_free(m);
-        return err_set(e, E_NOMEM, "no memory for log lines");
-    }
-    g->lines = more;
-    g->lines[g->n++] = line;
-    return g->n >= g->tail;
-}
 
 /* Without a name: the failed job, else the running one, else all of the run. */
 static const char *interesting_job(const RunStatus *s)
@@ -50,93 +31,125 @@ static const char *interesting_job(const RunStatus *s)
         for (size_t i = 0; i < s->n_jobs; i++)
             if (strcmp(s->jobs[i]->state, states[k]) == 0)
                 return s->jobs[i]->name;
-    return NULL;
+    return "";
 }
 
-static int known_job(const RunStatus *s, const char *job, struct err *e)
+static bool is_wanted(const struct logging *g, const LogLine *line)
 {
-    const char *names[256];
-    size_t n = 0;
-
-    for (size_t i = 0; i < s->n_jobs; i++) {
-        if (strcmp(s->jobs[i]->name, job) == 0)
-            return OK;
-        if (n < 256)
-            names[n++] = s->jobs[i]->name;
-    }
-    const char *near = diag_nearest(job, names, n);
-    return err_set(e, E_MISSING, "%s has no job '%s'%s%s%s", s->run, job, near ? "; did you mean '" : "",
-        near ? near : "", near ? "'?" : "");
+    return (!g->attempt || line->attempt == g->attempt) &&
+           (!g->grep || (line->text && strstr(line->text, g->grep)));
 }
 
-static void print_lines(const struct command_line *l, const struct logging *g)
+static int print_line(const struct logging *g, const LogLine *line, struct err *e)
 {
-    for (size_t i = g->n; i-- > 0;) {
-        const LogLine *line = g->lines[i];
-        struct buf text = { 0 };
-        if (l->json && json_message(&text, &line->base, false) == OK)
-            printf("%s\n", text.p);
-        else
-            printf("%s/%s %s\n", line->job ? line->job : "-", line->worker ? line->worker : "-",
-                line->text ? line->text : "");
-        buf_free(&text);
-    }
-}
+    struct buf text = { 0 };
+    int rc = g->l->json ? json_message(&text, &line->base, false)
+                        : show_log_line(&text, line, g->brief);
 
-static int show_logs(const struct command_line *l, struct logging *g, struct state_txn *t, char *what,
-    struct err *e)
-{
-    char *slash = strchr(what, '/');
-    RunStatus *s = NULL;
-    ProtobufCMessage *m = NULL;
-    uint64_t number = 0;
-
-    if (slash)
-        *slash = '\0';
-    int rc = status_run(&s, t, what, state_orchestrator_alive(l->home), clock_unix_ms(), e);
     if (rc != OK)
-        return rc;
-    g->job = slash ? slash + 1 : *what ? NULL : interesting_job(s);
-    if (slash)
-        rc = known_job(s, g->job, e);
-    for (uint64_t k = 1; rc == OK && !number; k++) {
-        rc = state_get(t, STATE_RUN, key_numbers(1, k, 0, 0), &run_record__descriptor, &m, e);
-        if (rc == OK && m && strcmp(((RunRecord *)m)->name, s->run) == 0)
-            number = k;
-        else if (rc == OK && !m && k > 1000000)
-            rc = err_set(e, E_MISSING, "no record of %s", s->run);
-        message_free(m);
-    }
-    if (rc == OK)
-        rc = state_each(t, STATE_LOG, key_numbers(1, number, 0, 0), true, &log_line__descriptor,
-            take_line, g, e);
-    if (rc == OK)
-        print_lines(l, g);
-    message_free(s);
+        err_set(e, rc, "out of memory");
+    else if (printf("%s\n", text.p) < 0)
+        rc = err_errno(e, "writing the log");
+    buf_free(&text);
     return rc;
 }
 
-int logs_command(const struct command_line *l)
+/* The last `tail` lines that are wanted of those after the last look. */
+static int print_new(struct logging *g, uint32_t tail, struct err *e)
 {
-    struct logging g = { .tail = 200 };
-    const char *what[1] = { "" };
-    struct state *s = NULL;
-    struct state_txn *t = NULL;
+    LogsRequest q = LOGS_REQUEST__INIT;
+    LogsReply *reply = NULL;
+    size_t wanted = 0;
+
+    q.run = g->t.run->run;
+    q.job = (char *)(uintptr_t)g->job;
+    q.has_tail = q.has_after = true;
+    q.tail = g->attempt || g->grep ? LINES_MAX : tail;
+    q.after = g->after;
+    int rc = view_logs(&reply, g->v, &q, e);
+    if (rc != OK)
+        return rc;
+    for (size_t i = 0; i < reply->n_lines; i++)
+        wanted += is_wanted(g, reply->lines[i]);
+    for (size_t i = 0; i < reply->n_lines && rc == OK; i++)
+        if (is_wanted(g, reply->lines[i]) && wanted-- <= tail)
+            rc = print_line(g, reply->lines[i], e);
+    g->after = reply->next;
+    message_free(reply);
+    fflush(stdout);
+    return rc;
+}
+
+static bool is_over(const struct logging *g, const RunStatus *s)
+{
+    const char *state = s->state;
+
+    for (size_t i = 0; i < s->n_jobs; i++)
+        if (strcmp(s->jobs[i]->name, g->job) == 0)
+            state = s->jobs[i]->state;
+    return strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
+           strcmp(state, "cancelled") == 0 || strcmp(s->state, "interrupted") == 0;
+}
+
+/* Until the job, or the run, is over. Its state is read before the lines: none is missed. */
+static int follow_lines(struct logging *g, struct err *e)
+{
+    bool over = false;
+    int rc = OK;
+
+    while (rc == OK && !over) {
+        RunStatus *s = NULL;
+        poll(NULL, 0, POLL_MS);
+        rc = view_run(&s, g->v, g->t.run->run, e);
+        if (rc == OK) {
+            over = is_over(g, s);
+            rc = print_new(g, LINES_MAX, e);
+        }
+        message_free(s);
+    }
+    return rc;
+}
+
+static int show_logs(struct logging *g, struct err *e)
+{
+    const char *what = g->l->n ? g->l->args[0] : "";
+    int rc = view_target(&g->t, g->v, what, e);
+
+    if (rc != OK)
+        return rc;
+    g->job = g->t.job ? g->t.job->name : *what ? "" : interesting_job(g->t.run);
+    rc = print_new(g, g->tail, e);
+    if (rc == OK && g->after == 0 && !g->follow)
+        fprintf(stderr, "no lines yet\n");
+    return rc == OK && g->follow ? follow_lines(g, e) : rc;
+}
+
+int logs_command(struct command_line *l)
+{
+    struct logging g = { .l = l, .tail = 200 };
+    const struct option_row rows[] = {
+        { "follow", 'f', OPTION_FLAG, &g.follow, NULL, "go on with new lines until it is over", 0, 0,
+            NULL },
+        { "tail", 'n', OPTION_COUNT, &g.tail, "N", "the last N lines (default 200)", 0, LINES_MAX,
+            NULL },
+        { "try", 0, OPTION_COUNT, &g.attempt, "N", "of this attempt only", 1, 1e6, NULL },
+        { "grep", 0, OPTION_TEXT, &g.grep, "TEXT", "lines that hold TEXT only", 0, 0, NULL },
+        { "connect", 0, OPTION_TEXT, &g.connect, "URL",
+            "ask this orchestrator, rather than look at the home", 0, 0, NULL },
+    };
     struct err e = ERR_INIT;
 
-    if (parse_options(l, "logs", rules, 1, &g, what, 1) < 0)
-        return EXIT_USAGE;
-    char *copy = strdup(what[0]);
-    int rc = copy ? state_open(&s, l->home, false, &e) : err_set(&e, E_NOMEM, "no memory");
+    if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 1))
+        return l->exit_code;
+    g.brief = isatty(STDOUT_FILENO);
+    int rc = view_open(&g.v, l->home, g.connect, &e);
     if (rc == OK)
-        rc = state_begin(&t, s, false, &e);
-    if (rc == OK)
-        rc = show_logs(l, &g, t, copy, &e);
-    state_abort(t);
-    state_close(s);
-    for (size_t i = 0; i < g.n; i++)
-        message_free(g.lines[i]);
-    free(g.lines);
-    free(copy);
+        rc = show_logs(&g, &e);
+    message_free(g.t.run);
+    view_close(g.v);
+    if (rc == E_IO && g.connect) {
+        complain(&e);
+        return EXIT_NO_ORCHESTRATOR;
+    }
     return rc == OK ? EXIT_DONE : complain(&e);
 }

@@ -47,24 +47,20 @@ static void folder_of(char out[HOME_PATH], const RunStatus *s, const JobStatus *
 /* Makes the folder and those above it, down from the home. */
 static int make_folders(char folder[HOME_PATH], const char *home, struct err *e)
 {
-    size_t from = strlen(home) + 1;
+    char *slash = folder + strlen(home);
+    bool made = true;
 
-    for (char *p = folder + from; p; p = strchr(p, '/')) {
-        char *slash = strchr(p, '/');
+    while (slash && made) {
+        slash = strchr(slash + 1, '/');
         if (slash)
             *slash = '\0';
-        int failed = mkdir(folder, 0700) != 0 && errno != EEXIST;
-        if (failed)
+        made = mkdir(folder, 0700) == 0 || errno == EEXIST;
+        if (!made)
             err_errno(e, "%s", folder);
         if (slash)
             *slash = '/';
-        if (failed)
-            return e->code;
-        if (!slash)
-            break;
-        p = slash + 1;
     }
-    return OK;
+    return made ? OK : e->code;
 }
 
 static int write_file(void *ctx, const char *path, struct span bytes, struct err *e)
@@ -75,7 +71,7 @@ static int write_file(void *ctx, const char *path, struct span bytes, struct err
     if (strchr(path, '/') || path[0] == '.')
         return err_set(e, E_CORRUPT, "a report with the file name '%s'", path);
     snprintf(full, sizeof full, "%s/%s", folder, path);
-    return access(full, F_OK) == 0 ? OK : file_write(full, bytes.p, bytes.n, e);
+    return file_write(full, bytes.p, bytes.n, e);
 }
 
 static int set_path(RunStatus *s, const char *folder, struct err *e)

@@ -1,33 +1,25 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/cli/command.h"
+#include "orchestrator/cli/submission.h"
+#include "orchestrator/cli/view.h"
 #include "orchestrator/client.h"
 #include "orchestrator/daemon.h"
+#include "proto/json.h"
 #include "store/state.h"
+
+/* What is asked of a standing orchestrator: the home's, or the one at --connect. */
 
 #define ANSWER_MS 10000
 
-struct request_options {
-    struct submission s;
-    const char *connect;
-};
+#define CONNECT_ROW(connect)                                                                       \
+    { "connect", 0, OPTION_TEXT, connect, "URL", "the orchestrator's (default: the home's own)", 0, \
+        0, NULL }
 
-static void take_set(void *ctx, const char *value)
-{
-    take_setting(&((struct request_options *)ctx)->s, value);
-}
-
-static void take_connect(void *ctx, const char *value)
-{
-    ((struct request_options *)ctx)->connect = value;
-}
-
-static const struct option_rule rules[] = { { "set", true, take_set }, { "connect", true, take_connect } };
-
-/* One request to the home's orchestrator, or to the one at --connect. */
-static int ask(const struct command_line *l, const char *connect, Envelope *m, Envelope **reply, struct err *e)
+/* E_BUSY: there is none that answers. */
+static int ask(const struct command_line *l, const char *connect, Envelope *m, Envelope **reply,
+    struct err *e)
 {
     char url[HOME_URL];
     struct client *c = NULL;
@@ -41,70 +33,111 @@ static int ask(const struct command_line *l, const char *connect, Envelope *m, E
     }
     if (rc == OK)
         rc = client_open(&c, connect, e);
-    if (rc == OK)
+    if (rc == OK) {
         rc = client_ask(c, m, reply, ANSWER_MS, e);
+        if (rc == E_IO)
+            rc = e->code = E_BUSY;
+    }
     client_close(c);
     return rc;
 }
 
 static int refuse(const struct err *e)
 {
-    if (e->code != E_BUSY && e->code != E_IO)
+    if (e->code != E_BUSY)
         return complain(e);
     complain(e);
     fprintf(stderr, "  = help: `jielong orchestrator` starts one, `jielong run FILE` needs none\n");
     return EXIT_NO_ORCHESTRATOR;
 }
 
-int submit_command(const struct command_line *l)
+static int print_run_name(const struct command_line *l, const char *run)
 {
-    static struct request_options o;
-    const char *file[1];
+    struct buf text = { 0 };
+    int rc = l->json ? buf_printf(&text, "{\"schema\": 1, \"run\": ") : buf_printf(&text, "%s\n", run);
+
+    if (rc == OK && l->json)
+        rc = json_string(&text, run, strlen(run));
+    if (rc == OK && l->json)
+        rc = buf_printf(&text, "}\n");
+    if (rc == OK)
+        fputs(text.p, stdout);
+    buf_free(&text);
+    return rc == OK ? EXIT_DONE : EXIT_INTERNAL;
+}
+
+int submit_command(struct command_line *l)
+{
+    struct option_texts settings = { .n = 0 };
+    const char *connect = NULL;
+    const struct option_row rows[] = { SUBMISSION_SET(&settings), CONNECT_ROW(&connect) };
     Submit *submit = NULL;
     Envelope m = ENVELOPE__INIT, *reply = NULL;
     struct err e = ERR_INIT;
     int exit_code = EXIT_DONE;
 
-    if (parse_options(l, "submit", rules, 2, &o, file, 1) != 1)
-        return l->n ? EXIT_USAGE : usage("submit", "which pipeline file?");
-    o.s.file = file[0];
-    if (load_pipeline(&submit, &o.s, &exit_code) != OK)
+    if (!command_begin(l, rows, 2, 1, 1))
+        return l->exit_code;
+    if (submission_load(&submit, l->args[0], &settings, NULL, &exit_code) != OK)
         return exit_code;
     m.kind_case = ENVELOPE__KIND_SUBMIT;
     m.submit = submit;
-    int rc = take_inputs(submit, l->home, &e);
+    int rc = !connect && !state_orchestrator_alive(l->home)
+                 ? err_set(&e, E_BUSY, "no orchestrator is at work in %s", l->home)
+                 : submission_take_inputs(submit, l->home, &e);
     if (rc == OK)
-        rc = ask(l, o.connect, &m, &reply, &e);
-    if (rc == OK && reply->kind_case == ENVELOPE__KIND_SUBMITTED)
-        printf(l->json ? "{\"schema\": 1, \"run\": \"%s\"}\n" : "%s\n", reply->submitted->run);
+        rc = ask(l, connect, &m, &reply, &e);
+    if (rc == OK && reply->kind_case != ENVELOPE__KIND_SUBMITTED)
+        rc = err_set(&e, E_PROTOCOL, "the orchestrator answers with a '%s'",
+            message_kind(&reply->base));
+    exit_code = rc == OK ? print_run_name(l, reply->submitted->run) : refuse(&e);
     message_free(reply);
     message_free(submit);
-    return rc == OK ? EXIT_DONE : refuse(&e);
+    return exit_code;
 }
 
-int cancel_command(const struct command_line *l)
+/* What the home's state tells about a run that cannot be cancelled. */
+static int check_target(const struct target *t, struct err *e)
 {
-    static struct request_options o;
-    const char *what[1];
+    static const char *const over[] = { "done", "failed", "cancelled" };
+    const char *state = t->job ? t->job->state : t->run->state;
+
+    for (size_t i = 0; i < sizeof over / sizeof *over; i++)
+        if (strcmp(state, over[i]) == 0)
+            return err_set(e, E_MISSING, "%s%s%s is %s already", t->run->run, t->job ? "/" : "",
+                t->job ? t->job->name : "", state);
+    return OK;
+}
+
+int cancel_command(struct command_line *l)
+{
+    const char *connect = NULL;
+    const struct option_row rows[] = { CONNECT_ROW(&connect) };
     Envelope m = ENVELOPE__INIT, *reply = NULL;
     Cancel cancel = CANCEL__INIT;
+    struct target t = { 0 };
+    struct view *v = NULL;
     struct err e = ERR_INIT;
 
-    if (parse_options(l, "cancel", rules, 2, &o, what, 1) != 1)
-        return l->n ? EXIT_USAGE : usage("cancel", "which run?");
-    char *run = strdup(what[0]);
-    char *slash = run ? strchr(run, '/') : NULL;
-    if (slash) {
-        *slash = '\0';
-        cancel.job = slash + 1;
-    }
-    cancel.run = run;
-    m.kind_case = ENVELOPE__KIND_CANCEL;
-    m.cancel = &cancel;
-    int rc = ask(l, o.connect, &m, &reply, &e);
+    if (!command_begin(l, rows, 1, 1, 1))
+        return l->exit_code;
+    int rc = view_open(&v, l->home, connect, &e);
     if (rc == OK)
-        fprintf(stderr, "cancelled %s\n", what[0]);
+        rc = view_target(&t, v, l->args[0], &e);
+    if (rc == OK)
+        rc = check_target(&t, &e);
+    if (rc == OK) {
+        cancel.run = t.run->run;
+        cancel.job = t.job ? t.job->name : NULL;
+        m.kind_case = ENVELOPE__KIND_CANCEL;
+        m.cancel = &cancel;
+        rc = ask(l, connect, &m, &reply, &e);
+    }
+    if (rc == OK)
+        fprintf(stderr, "%s%s%s is cancelled\n", t.run->run, t.job ? "/" : "",
+            t.job ? t.job->name : "");
     message_free(reply);
-    free(run);
+    message_free(t.run);
+    view_close(v);
     return rc == OK ? EXIT_DONE : refuse(&e);
 }

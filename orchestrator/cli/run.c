@@ -2,68 +2,120 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "orchestrator/cli/command.h"
 #include "orchestrator/cli/embedded.h"
 #include "orchestrator/cli/follow.h"
+#include "orchestrator/cli/submission.h"
 #include "orchestrator/client.h"
 #include "orchestrator/daemon.h"
 #include "proto/clock.h"
+#include "proto/json.h"
 #include "store/state.h"
 
-extern char **environ;
+/* `jielong run`: whatever it takes to get a pipeline to its end. Either this process has an
+ * orchestrator and workers of its own (embedded), or one that holds the home already is used
+ * (joined). When that one goes away, this process takes its place. */
 
 #define POLL_MS 200
 #define ANSWER_MS 30000
+#define KNOCK_MS 500     /* a living orchestrator answers within this */
+#define KNOCKS 60        /* so often is asked before we give up */
+#define AWAY_MS 2000     /* so long one that we joined may be away: it may be started again */
+#define RUN_NAME 96
 
 struct running {
-    const struct command_line *l;
-    struct submission s;
-    int workers, threads;
-    bool detach;
-    char run[96];
-    struct embedded *embedded;  /* NULL: another process's orchestrator is used */
+    struct command_line *l;
+    struct option_texts settings;
+    uint32_t workers, threads;
+    bool detach, plain;
+    char url[HOME_URL], run[RUN_NAME];
+    struct embedded *embedded; /* NULL: joined */
+    int64_t away;              /* since when the joined orchestrator is away; 0: it is not */
     int signals;
+    int name_fd;               /* the run's name is written here; -1: nobody waits for it */
 };
 
-static void take_workers(void *ctx, const char *value)
+/* ---- an orchestrator ---- */
+
+static bool answers(const struct running *r)
 {
-    ((struct running *)ctx)->workers = atoi(value);
+    Envelope m = ENVELOPE__INIT, *reply = NULL;
+    WorkersRequest q = WORKERS_REQUEST__INIT;
+    struct client *c = NULL;
+    struct err e = ERR_INIT;
+    int rc = client_open(&c, r->url, &e);
+
+    m.kind_case = ENVELOPE__KIND_WORKERS_REQUEST;
+    m.workers_request = &q;
+    if (rc == OK)
+        rc = client_ask(c, &m, &reply, KNOCK_MS, &e);
+    message_free(reply);
+    client_close(c);
+    return rc == OK;
 }
 
-static void take_threads(void *ctx, const char *value)
+/* Joins the orchestrator that holds the home, or starts one. One that is about to end holds it a
+ * little longer, but answers no more. */
+static int get_orchestrator(struct running *r, struct err *e)
 {
-    ((struct running *)ctx)->threads = atoi(value);
+    struct embedded_options o = { r->l->home, r->l->program, (int)r->workers, (int)r->threads };
+    int rc = E_BUSY;
+
+    for (int i = 0; i < KNOCKS && rc == E_BUSY; i++) {
+        if (!state_orchestrator_alive(r->l->home))
+            rc = embedded_start(&r->embedded, &o, e);
+        else if (answers(r))
+            rc = OK;
+    }
+    if (rc == E_BUSY)
+        return err_set(e, E_IO, "an orchestrator holds %s but does not answer", r->l->home);
+    if (rc == OK && !r->embedded)
+        fprintf(stderr, "an orchestrator is at work in %s: it runs this, with its workers\n",
+            r->l->home);
+    return rc;
 }
 
-static void take_detach(void *ctx, const char *value)
+/* Keeps our orchestrator going, or steps in for the one that we joined. */
+static int keep_orchestrator(struct running *r, int64_t now, struct follow *f, struct err *e)
 {
-    (void)value;
-    ((struct running *)ctx)->detach = true;
-}
+    int rc;
 
-static void take_set(void *ctx, const char *value)
-{
-    take_setting(&((struct running *)ctx)->s, value);
+    if (r->embedded) {
+        rc = embedded_look_after(r->embedded, now, e);
+        if (rc != E_BUSY)
+            return rc;
+        embedded_end(r->embedded);
+        r->embedded = NULL;
+        return OK;
+    }
+    if (state_orchestrator_alive(r->l->home)) {
+        r->away = 0;
+        return OK;
+    }
+    if (r->away == 0)
+        r->away = now;
+    if (now - r->away < AWAY_MS)
+        return OK;
+    r->away = 0;
+    follow_pause(f);
+    fprintf(stderr, "the orchestrator that was at work in %s is gone: going on without it\n",
+        r->l->home);
+    return get_orchestrator(r, e);
 }
-
-static const struct option_rule rules[] = {
-    { "workers", true, take_workers }, { "threads", true, take_threads },
-    { "detach", false, take_detach }, { "set", true, take_set },
-};
 
 /* ---- going on where an earlier call was interrupted ---- */
 
 struct looking {
     const Submit *submit;
-    char *run; /* out */
+    char *run;          /* out: of the same submission, "" : none */
+    struct buf others;  /* names of other unfinished runs */
 };
 
 static bool same_submission(const Submit *a, const Submit *b)
@@ -71,26 +123,29 @@ static bool same_submission(const Submit *a, const Submit *b)
     struct id x, y;
     struct err e = ERR_INIT;
 
-    return message_id(&x, &a->base, &e) == OK && message_id(&y, &b->base, &e) == OK && id_equal(&x, &y);
+    return message_id(&x, &a->base, &e) == OK && message_id(&y, &b->base, &e) == OK &&
+           id_equal(&x, &y);
 }
 
 static int look_at_run(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
 {
     struct looking *k = ctx;
     const RunRecord *r = (const RunRecord *)m;
-    bool found = r->state == RUN_STATE__RUN_RUNNING && r->submit && same_submission(r->submit, k->submit);
+    bool open = r->state == RUN_STATE__RUN_RUNNING;
+    int rc = OK;
 
     (void)key;
-    (void)e;
-    if (found)
-        snprintf(k->run, 96, "%s", r->name);
+    if (open && !*k->run && r->submit && same_submission(r->submit, k->submit))
+        snprintf(k->run, RUN_NAME, "%s", r->name);
+    else if (open)
+        rc = buf_printf(&k->others, "%s%s", k->others.n ? ", " : "", r->name);
     message_free(m);
-    return found;
+    return rc == OK ? OK : err_set(e, E_NOMEM, "out of memory");
 }
 
 static int find_unfinished(struct running *r, const Submit *submit, struct err *e)
 {
-    struct looking k = { submit, r->run };
+    struct looking k = { submit, r->run, { 0 } };
     struct state *s = NULL;
     struct state_txn *t = NULL;
     int rc = state_open(&s, r->l->home, false, e);
@@ -100,87 +155,58 @@ static int find_unfinished(struct running *r, const Submit *submit, struct err *
     if (rc == OK)
         rc = state_each(t, STATE_RUN, (struct state_key){ .n = 0 }, true, &run_record__descriptor,
             look_at_run, &k, e);
+    if (rc >= OK && k.others.n && r->embedded)
+        fprintf(stderr,
+            "unfinished before, and going on beside it: %s\n"
+            "  = help: `jielong cancel RUN%s` ends a run for good\n",
+            k.others.p, r->l->home_option);
+    buf_free(&k.others);
     state_abort(t);
     state_close(s);
-    return rc;
+    return rc < OK ? rc : OK;
 }
 
-static int submit_to(char run[96], const char *url, Submit *submit, struct err *e)
+static int submit_new(struct running *r, Submit *submit, struct err *e)
 {
     struct client *c = NULL;
     Envelope m = ENVELOPE__INIT, *reply = NULL;
-    int rc = client_open(&c, url, e);
+    int rc = client_open(&c, r->url, e);
 
     m.kind_case = ENVELOPE__KIND_SUBMIT;
     m.submit = submit;
     if (rc == OK)
         rc = client_ask(c, &m, &reply, ANSWER_MS, e);
     if (rc == OK && reply->kind_case != ENVELOPE__KIND_SUBMITTED)
-        rc = err_set(e, E_PROTOCOL, "the orchestrator answered with a '%s'", message_kind(&reply->base));
+        rc = err_set(e, E_PROTOCOL, "the orchestrator answers with a '%s'",
+            message_kind(&reply->base));
     if (rc == OK)
-        snprintf(run, 96, "%s", reply->submitted->run);
+        snprintf(r->run, sizeof r->run, "%s", reply->submitted->run);
     message_free(reply);
     client_close(c);
     return rc;
 }
 
-/* ---- to the end ---- */
-
-static int handle_signals(struct running *r, bool *interrupted)
-{
-    struct signalfd_siginfo s;
-
-    while (read(r->signals, &s, sizeof s) == sizeof s)
-        if (s.ssi_signo != SIGCHLD)
-            *interrupted = true;
-    return OK;
-}
-
-static int follow_to_end(struct running *r, struct follow *f, enum follow_end *end, bool *interrupted,
-    struct err *e)
-{
-    int rc = OK;
-
-    *end = FOLLOW_GOES_ON;
-    while (rc == OK && *end == FOLLOW_GOES_ON && !*interrupted) {
-        struct pollfd p = { r->signals, POLLIN, 0 };
-        if (poll(&p, 1, POLL_MS) > 0)
-            handle_signals(r, interrupted);
-        int64_t now = clock_ms();
-        if (r->embedded && !*interrupted)
-            rc = embedded_look_after(r->embedded, now, e);
-        if (rc == OK && !*interrupted)
-            rc = follow_look(f, now, end, e);
-    }
-    return rc;
-}
-
-static int start(struct running *r, struct err *e)
-{
-    struct embedded_options o = { r->l->home, r->l->program, r->workers, r->threads };
-
-    if (state_orchestrator_alive(r->l->home)) {
-        fprintf(stderr, "an orchestrator is at work in %s: using it\n", r->l->home);
-        return OK;
-    }
-    return embedded_start(&r->embedded, &o, e);
-}
-
 static int submit_or_continue(struct running *r, Submit *submit, struct err *e)
 {
-    char url[HOME_URL];
-    int rc = home_url(url, r->l->home, e);
+    int rc = find_unfinished(r, submit, e);
 
-    if (rc == OK)
-        rc = find_unfinished(r, submit, e);
     if (rc == OK && *r->run)
-        fprintf(stderr, "continuing %s\n", r->run);
+        fprintf(stderr, "%s goes on\n", r->run);
     else if (rc == OK)
-        rc = submit_to(r->run, url, submit, e);
+        rc = submit_new(r, submit, e);
+    if (rc == OK && r->name_fd >= 0) {
+        ssize_t n = write(r->name_fd, r->run, strlen(r->run));
+        (void)n; /* nobody may be left to hear it */
+        close(r->name_fd);
+        r->name_fd = -1;
+    }
     return rc;
 }
 
-static void block_signals(struct running *r)
+/* ---- in the foreground ---- */
+
+/* Ctrl-C is read between two looks, so that children and terminal are left in order. */
+static int block_signals(struct running *r, struct err *e)
 {
     sigset_t set;
 
@@ -189,98 +215,190 @@ static void block_signals(struct running *r)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return err_errno(e, "signals");
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves does not end the run */
     r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return r->signals >= 0 ? OK : err_errno(e, "signals");
+}
+
+/* Waits a little; true: asked to stop. */
+static bool interrupted_meanwhile(const struct running *r)
+{
+    struct pollfd p = { r->signals, POLLIN, 0 };
+    struct signalfd_siginfo info;
+    bool stop = false;
+
+    if (poll(&p, 1, POLL_MS) > 0)
+        while (read(r->signals, &info, sizeof info) == sizeof info)
+            stop = stop || info.ssi_signo != SIGCHLD;
+    return stop;
+}
+
+static int follow_to_end(struct running *r, struct follow *f, enum follow_end *end,
+    bool *interrupted, struct err *e)
+{
+    int rc = follow_look(f, clock_ms(), end, e);
+
+    while (rc == OK && *end == FOLLOW_GOES_ON && !*interrupted) {
+        *interrupted = interrupted_meanwhile(r);
+        if (*interrupted)
+            break;
+        int64_t now = clock_ms();
+        rc = keep_orchestrator(r, now, f, e);
+        if (rc == OK)
+            rc = follow_look(f, now, end, e);
+    }
+    return rc;
 }
 
 static int run_in_foreground(struct running *r, Submit *submit)
 {
     struct follow *f = NULL;
+    struct view *v = NULL;
     struct err e = ERR_INIT;
     enum follow_end end = FOLLOW_GOES_ON;
     bool interrupted = false;
+    int rc = submission_take_inputs(submit, r->l->home, &e);
 
-    block_signals(r);
-    int rc = start(r, &e);
+    if (rc == OK)
+        rc = block_signals(r, &e);
+    if (rc == OK)
+        rc = home_url(r->url, r->l->home, &e);
+    if (rc == OK)
+        rc = get_orchestrator(r, &e);
     if (rc == OK)
         rc = submit_or_continue(r, submit, &e);
     if (rc == OK)
-        rc = follow_open(&f, r->l->home, r->run, r->l->json, r->l->color, &e);
+        rc = view_open(&v, r->l->home, NULL, &e);
+    if (rc == OK)
+        rc = follow_open(&f, r->l, v, r->run, r->plain, &e);
     if (rc == OK)
         rc = follow_to_end(r, f, &end, &interrupted, &e);
+    if (rc == OK && interrupted) {
+        follow_pause(f);
+        fprintf(stderr, r->embedded ? "interrupted; the same command goes on with %s\n"
+                                    : "left; %s goes on without this command\n", r->run);
+    }
     embedded_end(r->embedded);
-    if (rc == OK && interrupted)
-        fprintf(stderr, "\ninterrupted: the same command continues %s\n", r->run);
     if (rc == OK && !interrupted)
         rc = follow_finish(f, &e);
     follow_close(f);
+    view_close(v);
     if (rc != OK)
         return complain(&e);
     return interrupted ? EXIT_INTERRUPTED : end == FOLLOW_DONE ? EXIT_DONE : EXIT_RUN_FAILED;
 }
 
-/* The same command in a session of its own, its output in HOME/logs/run.log. */
-static int run_in_background(const struct command_line *l)
-{
-    char self[4096], log[4200];
-    char *argv[256] = { self, "run", "--home", (char *)(uintptr_t)l->home };
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    int n = 4;
-    pid_t pid;
+/* ---- in the background ---- */
 
-    snprintf(self, sizeof self, "%s/jielong", l->program);
-    for (int i = 0; i < l->n && n < 255; i++)
-        if (strcmp(l->args[i], "--detach") != 0)
-            argv[n++] = l->args[i];
-    snprintf(log, sizeof log, "%s/logs", l->home);
-    mkdir(l->home, 0700);
-    mkdir(log, 0700);
-    snprintf(log, sizeof log, "%s/logs/run.log", l->home);
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-    int failed = posix_spawn(&pid, self, &files, &attributes, argv, environ);
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attributes);
-    if (failed) {
-        fprintf(stderr, "error: starting %s: %s\n", self, strerror(failed));
+/* In a session of its own, with what it says in HOME/logs/run.log. */
+static int become_background(struct running *r, Submit *submit, int name_fd)
+{
+    char path[HOME_PATH];
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC), log, exit_code;
+
+    snprintf(path, sizeof path, "%s/logs/run.log", r->l->home);
+    log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (setsid() < 0 || null < 0 || log < 0 || dup2(null, STDIN_FILENO) < 0 ||
+        dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
         return EXIT_IO_ERROR;
-    }
-    printf("runs in the background (process %d); `jielong status` shows it, %s what it says\n", (int)pid, log);
-    return EXIT_DONE;
+    r->name_fd = name_fd;
+    r->plain = true;
+    r->l->color = false;
+    exit_code = run_in_foreground(r, submit);
+    fflush(NULL);
+    return exit_code;
 }
 
-int run_command(const struct command_line *l)
+static int tell_background(const struct running *r, const char *run)
 {
-    static struct running r = { .workers = 1 };
-    const char *file[1];
-    Submit *submit = NULL;
-    struct err e = ERR_INIT;
-    int exit_code = EXIT_DONE;
-    char **args = malloc(((size_t)l->n + 1) * sizeof *args); /* --set cuts its arguments in two */
+    struct buf text = { 0 };
+    int rc = OK;
 
-    r.l = l;
-    for (int i = 0; args && i < l->n; i++)
-        args[i] = strdup(l->args[i]);
-    struct command_line copy = *l;
-    copy.args = args;
-    if (!args || parse_options(&copy, "run", rules, 4, &r, file, 1) != 1)
-        return l->n ? EXIT_USAGE : usage("run", "which pipeline file?");
-    if (r.workers < 1 || r.threads < 0)
-        return usage("run", "--workers is at least 1, --threads at least 0");
-    r.s.file = file[0];
-    if (load_pipeline(&submit, &r.s, &exit_code) != OK)
-        return exit_code;
-    if (r.detach) {
-        exit_code = run_in_background(l);
+    if (r->l->json) {
+        rc = buf_printf(&text, "{\"schema\": 1, \"run\": ");
+        if (rc == OK)
+            rc = json_string(&text, run, strlen(run));
+        if (rc == OK)
+            rc = buf_printf(&text, "}\n");
     } else {
-        int rc = take_inputs(submit, l->home, &e);
-        exit_code = rc == OK ? run_in_foreground(&r, submit) : complain(&e);
+        const char *home = r->l->home_option;
+        rc = buf_printf(&text,
+            "%s runs in the background\n  `jielong watch %s%s` follows it, `jielong cancel %s%s` "
+            "ends it\n", run, run, home, run, home);
     }
+    if (rc == OK)
+        fputs(text.p, stdout);
+    buf_free(&text);
+    return rc == OK ? EXIT_DONE : EXIT_INTERNAL;
+}
+
+static int make_log_folder(const char *home, struct err *e)
+{
+    char path[HOME_PATH];
+
+    if (mkdir(home, 0700) != 0 && errno != EEXIST)
+        return err_errno(e, "%s", home);
+    snprintf(path, sizeof path, "%s/logs", home);
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? OK : err_errno(e, "%s", path);
+}
+
+static int run_in_background(struct running *r, Submit *submit)
+{
+    char name[RUN_NAME] = "";
+    int fds[2] = { -1, -1 }, status = 0;
+    struct err e = ERR_INIT;
+    size_t n = 0;
+    ssize_t got;
+    int rc = make_log_folder(r->l->home, &e);
+
+    if (rc == OK && pipe2(fds, O_CLOEXEC) != 0)
+        rc = err_errno(&e, "going to the background");
+    fflush(NULL);
+    pid_t pid = rc == OK ? fork() : -1;
+    if (pid == 0)
+        _exit(become_background(r, submit, fds[1]));
+    if (rc == OK && pid < 0)
+        rc = err_errno(&e, "going to the background");
+    if (rc != OK)
+        return complain(&e);
+    close(fds[1]);
+    while (n < sizeof name - 1 && (got = read(fds[0], name + n, sizeof name - 1 - n)) != 0)
+        if (got > 0)
+            n += (size_t)got;
+        else if (errno != EINTR)
+            break;
+    close(fds[0]);
+    if (n > 0)
+        return tell_background(r, name);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    fprintf(stderr, "error: it ended before it began; %s/logs/run.log says why\n", r->l->home);
+    return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_INTERNAL;
+}
+
+int run_command(struct command_line *l)
+{
+    static struct running r = { .workers = 1, .signals = -1, .name_fd = -1 };
+    const struct option_row rows[] = {
+        { "workers", 'w', OPTION_COUNT, &r.workers, "N", "how many workers (default 1)", 1, 256,
+            NULL },
+        { "threads", 't', OPTION_COUNT, &r.threads, "N",
+            "of each worker (default: the cores are shared out)", 0, 1024, NULL },
+        SUBMISSION_SET(&r.settings),
+        { "detach", 'd', OPTION_FLAG, &r.detach, NULL, "go on in the background", 0, 0, NULL },
+        { "plain", 0, OPTION_FLAG, &r.plain, NULL,
+            "one line of key=value for each event, even on a terminal", 0, 0, NULL },
+    };
+    Submit *submit = NULL;
+    int exit_code = EXIT_DONE;
+
+    if (!command_begin(l, rows, sizeof rows / sizeof *rows, 1, 1))
+        return l->exit_code;
+    r.l = l;
+    if (submission_load(&submit, l->args[0], &r.settings, NULL, &exit_code) == OK)
+        exit_code = r.detach ? run_in_background(&r, submit) : run_in_foreground(&r, submit);
     message_free(submit);
     return exit_code;
 }
