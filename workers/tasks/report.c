@@ -16,7 +16,7 @@ struct stage_sum {
     double n, right, answers, reward, kl, length, ended, repetition, nats, bytes;
     double gold_n, reward_n, kl_n;
     double *gold; /* per prompt: sum, then mean */
-    double *gold_count;
+    double *count;
     size_t prompts; /* room */
 };
 
@@ -34,23 +34,23 @@ static void *grow(void *p, size_t n, size_t size)
     return realloc(p, (n + 1) * size);
 }
 
-static int sum_gold(struct stage_sum *s, size_t prompt, double gold, struct err *e)
+static int sum_prompt(struct stage_sum *s, size_t prompt, double gold, struct err *e)
 {
     if (prompt >= s->prompts) {
         size_t n = prompt + 64;
         double *a = realloc(s->gold, n * sizeof *a),
-               *b = a ? realloc(s->gold_count, n * sizeof *b) : NULL;
+               *b = a ? realloc(s->count, n * sizeof *b) : NULL;
         if (a)
             s->gold = a;
         if (!b)
             return err_set(e, E_NOMEM, "no memory for a report");
-        s->gold_count = b;
+        s->count = b;
         for (size_t i = s->prompts; i < n; i++)
-            s->gold[i] = s->gold_count[i] = 0;
+            s->gold[i] = s->count[i] = 0;
         s->prompts = n;
     }
     s->gold[prompt] += gold;
-    s->gold_count[prompt] += 1;
+    s->count[prompt] += 1;
     return OK;
 }
 
@@ -68,12 +68,12 @@ static int sum_answer(struct stage_sum *s, const Scored *x, struct err *e)
         s->kl += x->kl;
         s->kl_n += 1;
     }
-    if (!x->has_gold)
-        return OK;
-    s->right += x->right;
-    s->answers += x->answers;
-    s->gold_n += 1;
-    return sum_gold(s, x->prompt_index, x->gold, e);
+    if (x->has_gold) {
+        s->right += x->right;
+        s->answers += x->answers;
+        s->gold_n += 1;
+    }
+    return sum_prompt(s, x->prompt_index, x->gold, e);
 }
 
 static ReportAnswer *answer_new(const char *stage, const Scored *x)
@@ -288,10 +288,10 @@ static int add_stage(struct reporting *y, size_t model, struct err *e)
     set_share(&t->has_bits_per_byte, &t->bits_per_byte, s->nats / M_LN2, s->bytes);
     size_t n = 0;
     for (size_t i = 0; i < s->prompts; i++)
-        if (s->gold_count[i] > 0)
-            s->gold[n++] = s->gold[i] / s->gold_count[i];
+        if (s->count[i] > 0)
+            s->gold[n++] = s->gold[i] / s->count[i];
     t->prompts = (uint32_t)n;
-    if (n == 0)
+    if (s->gold_n == 0)
         return OK;
     if (!(t->gold = malloc(sizeof *t->gold)))
         return err_set(e, E_NOMEM, "no memory for a report");
@@ -377,7 +377,7 @@ int report_run(
         rc = last_metrics(out, y.r, e);
     for (size_t i = 0; y.sums && i < models; i++) {
         free(y.sums[i].gold);
-        free(y.sums[i].gold_count);
+        free(y.sums[i].count);
     }
     free(y.sums);
     free(ids);

@@ -76,6 +76,28 @@ static int text(struct buf *o, const char *s)
     return rc;
 }
 
+/* What no stage has is left out. */
+static int table_line(struct buf *o, const Report *r, size_t line)
+{
+    struct buf row = { 0 };
+    bool known = false;
+    int rc = buf_printf(&row, "\n| %s |", lines[line].title);
+
+    for (size_t i = 0; i < r->n_stages && rc == OK; i++) {
+        size_t before = row.n;
+        rc = buf_printf(&row, " ");
+        if (rc == OK)
+            rc = lines[line].cell(&row, r->stages[i]);
+        known = known || (rc == OK && strcmp(row.p + before, " –") != 0);
+        if (rc == OK)
+            rc = buf_printf(&row, " |");
+    }
+    if (rc == OK && known)
+        rc = buf_add(o, row.p, row.n);
+    buf_free(&row);
+    return rc;
+}
+
 static int stage_table(struct buf *o, const Report *r)
 {
     int rc = buf_printf(o, "| on held-out prompts |");
@@ -86,16 +108,8 @@ static int stage_table(struct buf *o, const Report *r)
         rc = buf_printf(o, "\n|---|");
     for (size_t i = 0; i < r->n_stages && rc == OK; i++)
         rc = buf_printf(o, "---|");
-    for (size_t k = 0; k < sizeof lines / sizeof *lines && rc == OK; k++) {
-        rc = buf_printf(o, "\n| %s |", lines[k].title);
-        for (size_t i = 0; i < r->n_stages && rc == OK; i++) {
-            rc = buf_printf(o, " ");
-            if (rc == OK)
-                rc = lines[k].cell(o, r->stages[i]);
-            if (rc == OK)
-                rc = buf_printf(o, " |");
-        }
-    }
+    for (size_t k = 0; k < sizeof lines / sizeof *lines && rc == OK; k++)
+        rc = table_line(o, r, k);
     if (rc == OK && r->n_stages)
         rc = buf_printf(o, "\n\n%u prompts, %u answers from each stage", r->stages[0]->prompts,
             r->stages[0]->answers);
