@@ -5,9 +5,10 @@
 
 struct daemon_options {
     const char *home;
-    const char *listen;   /* a tcp url beside the home's own ipc socket; NULL: none. Off loopback: refused without keys */
-    int stop_fd;          /* becomes readable when the daemon must stop; -1: SIGTERM and SIGINT only */
-    int ready_fd;         /* one byte is written here once clients and workers can connect; -1: none */
+    const char *listen; /* a tcp url beside the home's own ipc socket; NULL: none. Off loopback:
+                           refused without keys */
+    int stop_fd;  /* becomes readable when the daemon must stop; -1: SIGTERM and SIGINT only */
+    int ready_fd; /* one byte is written here once clients and workers can connect; -1: none */
 };
 
 /* Runs the orchestrator until it is told to stop. E_BUSY: another one holds the home. */

@@ -14,19 +14,19 @@
 struct reference {
     const struct port *port; /* NULL: needs */
     struct site at;
-    bool is_job;             /* else an input of the pipeline */
+    bool is_job; /* else an input of the pipeline */
     uint32_t source;
     const struct output *output; /* of the job; NULL for needs */
     bool used;                   /* the job, as configured, waits for it */
 };
 
 struct draft {
-    uint32_t stage;       /* index in the pipeline */
+    uint32_t stage; /* index in the pipeline */
     const Stage *origin;
-    Stage *copy;          /* defaults filled in, matrix values applied */
+    Stage *copy; /* defaults filled in, matrix values applied */
     const struct kind *kind;
     char *name;
-    uint32_t *choice;     /* for each axis of the matrix, which value */
+    uint32_t *choice; /* for each axis of the matrix, which value */
     struct reference *refs;
     size_t n_refs;
     /* Once the order is known; NULL where something is wrong: */

@@ -153,8 +153,8 @@ ProtobufCMessage *stage_config(const Stage *s)
 }
 
 /* The field, or the one inside it, and the message that it is in; NULL: there is none. */
-static const ProtobufCFieldDescriptor *field_at(ProtobufCMessage **m, const char *field,
-    const char *inner)
+static const ProtobufCFieldDescriptor *field_at(
+    ProtobufCMessage **m, const char *field, const char *inner)
 {
     if (!field)
         return NULL;
@@ -164,8 +164,8 @@ static const ProtobufCFieldDescriptor *field_at(ProtobufCMessage **m, const char
     return *m ? field_named(*m, inner) : NULL;
 }
 
-char *const *port_names(size_t *n, bool *single, const ProtobufCMessage *config,
-    const struct port *p)
+char *const *port_names(
+    size_t *n, bool *single, const ProtobufCMessage *config, const struct port *p)
 {
     ProtobufCMessage *m = (ProtobufCMessage *)(uintptr_t)config;
     const ProtobufCFieldDescriptor *f = field_at(&m, p->field, p->inner);

@@ -43,7 +43,7 @@ struct round;
 struct kind {
     const char *name;
     Stage__KindCase number;
-    struct port ports[PORTS_MAX];      /* a name of NULL ends them */
+    struct port ports[PORTS_MAX];       /* a name of NULL ends them */
     struct output outputs[OUTPUTS_MAX]; /* likewise */
     struct {
         const char *field, *inner;
@@ -60,8 +60,8 @@ const struct kind *kind_numbered(Stage__KindCase number);
 ProtobufCMessage *stage_config(const Stage *s);
 
 /* The names that a port's field holds: borrows, *n may be 0. `single`: the field takes one. */
-char *const *port_names(size_t *n, bool *single, const ProtobufCMessage *config,
-    const struct port *p);
+char *const *port_names(
+    size_t *n, bool *single, const ProtobufCMessage *config, const struct port *p);
 bool port_used(const Stage *s, const struct port *p);
 const struct port *port_named(const struct kind *k, const char *name);
 

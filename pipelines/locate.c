@@ -12,8 +12,8 @@ static const struct yaml_node *at_index(const struct yaml_node *node, size_t i)
 }
 
 /* An element of a list with names, whether it is written as a list or as a mapping. */
-static const struct yaml_node *named(const struct yaml_node *node, const char *list,
-    const char *name, size_t i)
+static const struct yaml_node *named(
+    const struct yaml_node *node, const char *list, const char *name, size_t i)
 {
     const struct yaml_node *all = yaml_child(node, list), *one = NULL;
 
@@ -25,8 +25,8 @@ static const struct yaml_node *named(const struct yaml_node *node, const char *l
 }
 
 /* An axis is `name: [values]`, or an element {name: …, values: […]}. */
-static const struct yaml_node *axis_node(const struct yaml_node *stage, const Stage *s,
-    const char *name)
+static const struct yaml_node *axis_node(
+    const struct yaml_node *stage, const Stage *s, const char *name)
 {
     const struct yaml_node *node = NULL;
 
@@ -36,8 +36,8 @@ static const struct yaml_node *axis_node(const struct yaml_node *stage, const St
     return node && yaml_child(node, "values") ? yaml_child(node, "values") : node;
 }
 
-static const struct yaml_node *element(const struct site *at, const struct yaml_node *root,
-    const Pipeline *p)
+static const struct yaml_node *element(
+    const struct site *at, const struct yaml_node *root, const Pipeline *p)
 {
     switch (at->list) {
     case SITE_PIPELINE:
@@ -51,8 +51,8 @@ static const struct yaml_node *element(const struct site *at, const struct yaml_
 }
 
 /* One key down; what belongs to the stage's kind may stand below it: chat: {ppo: {…}}. */
-static const struct yaml_node *below(const struct yaml_node *node, const char *key,
-    const Stage *stage)
+static const struct yaml_node *below(
+    const struct yaml_node *node, const char *key, const Stage *stage)
 {
     const struct yaml_node *child = yaml_child(node, key);
     const char *kind = stage && !child ? message_kind(&stage->base) : NULL;
@@ -105,9 +105,9 @@ bool site_covers(const struct site *at, const Pipeline *p, const char *path)
     static const char *const lists[] = {
         [SITE_PIPELINE] = "", [SITE_INPUT] = "inputs.", [SITE_STAGE] = "stages."
     };
-    const char *name = at->list == SITE_PIPELINE ? "" :
-        at->list == SITE_INPUT                   ? p->inputs[at->index]->name :
-                                                   p->stages[at->index]->name;
+    const char *name = at->list == SITE_PIPELINE ? ""
+                       : at->list == SITE_INPUT  ? p->inputs[at->index]->name
+                                                 : p->stages[at->index]->name;
     size_t skipped = strlen(lists[at->list]), used;
     char full[512];
 
@@ -115,7 +115,7 @@ bool site_covers(const struct site *at, const Pipeline *p, const char *path)
         path += skipped;
     used = (size_t)snprintf(full, sizeof full, "%s", name);
     for (size_t i = 0; i < SITE_KEYS && at->keys[i] && used < sizeof full; i++)
-        used += (size_t)snprintf(full + used, sizeof full - used, "%s%s", used ? "." : "",
-            at->keys[i]);
+        used +=
+            (size_t)snprintf(full + used, sizeof full - used, "%s%s", used ? "." : "", at->keys[i]);
     return begins_with(full, path);
 }

@@ -8,30 +8,30 @@
 
 /* Where a job's input port gets its artifact. */
 struct binding {
-    const char *port;    /* "tokenizer", "text", "init", "demonstrations", … */
-    const char *output;  /* of the job: "checkpoint", "tokenizer", …; NULL: a pipeline input */
-    uint32_t source;     /* index of the job, or of the pipeline input */
-    const char *name;    /* of that job or input */
+    const char *port;   /* "tokenizer", "text", "init", "demonstrations", … */
+    const char *output; /* of the job: "checkpoint", "tokenizer", …; NULL: a pipeline input */
+    uint32_t source;    /* index of the job, or of the pipeline input */
+    const char *name;   /* of that job or input */
 };
 
 struct plan_job {
-    const char *name;            /* stage, or stage[key=value,…] of a matrix */
-    const char *kind;            /* "pretrain" */
-    const Stage *stage;          /* defaults filled in, matrix values applied */
+    const char *name;   /* stage, or stage[key=value,…] of a matrix */
+    const char *kind;   /* "pretrain" */
+    const Stage *stage; /* defaults filled in, matrix values applied */
     uint64_t seed;
-    struct binding *bindings;    /* a port may stand several times: order counts */
+    struct binding *bindings; /* a port may stand several times: order counts */
     size_t n_bindings;
-    uint32_t *after;             /* jobs that must be done first, ascending, no doubles */
+    uint32_t *after; /* jobs that must be done first, ascending, no doubles */
     size_t n_after;
-    bool numeric;                /* its results depend on the numeric class */
-    const Rubric *rubric;        /* that the stage names; NULL: none */
-    uint32_t text_shards;        /* text that is trained on is encoded in so many shards, less */
-    double text_held_out;        /* this share: as in the pretrain stage that the model is from */
+    bool numeric;         /* its results depend on the numeric class */
+    const Rubric *rubric; /* that the stage names; NULL: none */
+    uint32_t text_shards; /* text that is trained on is encoded in so many shards, less */
+    double text_held_out; /* this share: as in the pretrain stage that the model is from */
 };
 
 struct plan {
     const Submit *submit;
-    struct plan_job *jobs;       /* in topological order, ties as in the file */
+    struct plan_job *jobs; /* in topological order, ties as in the file */
     size_t n_jobs;
 };
 
@@ -52,12 +52,12 @@ const Output *slots_get(const struct slots *s, const char *name); /* NULL: none 
 
 struct unfolding {
     enum { UNFOLD_TASKS, UNFOLD_DONE, UNFOLD_PEOPLE } what;
-    TaskSpec **tasks;      /* UNFOLD_TASKS: this round's; owned */
-    char **names;          /* task i's outputs become slots NAME.OUTPUT; of "": OUTPUT */
+    TaskSpec **tasks; /* UNFOLD_TASKS: this round's; owned */
+    char **names;     /* task i's outputs become slots NAME.OUTPUT; of "": OUTPUT */
     size_t n_tasks;
-    Output **outputs;      /* UNFOLD_DONE: the job's outputs, copies; owned */
+    Output **outputs; /* UNFOLD_DONE: the job's outputs, copies; owned */
     size_t n_outputs;
-    uint32_t wanted;       /* UNFOLD_PEOPLE: how many rankings */
+    uint32_t wanted; /* UNFOLD_PEOPLE: how many rankings */
 };
 /* (stage configuration, results so far) → next tasks, or done with output. round counts from 0.
  * Knows no tensors: decides by slots and their facts (`step` < `total`) only. */

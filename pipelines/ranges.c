@@ -6,8 +6,14 @@
 
 #include "pipelines/fields.h"
 
-#define ANY(field, min, max, ends, why) { NULL, #field, min, max, ends, why }
-#define OF(type, field, min, max, ends, why) { &type##__descriptor, #field, min, max, ends, why }
+#define ANY(field, min, max, ends, why)   \
+    {                                     \
+        NULL, #field, min, max, ends, why \
+    }
+#define OF(type, field, min, max, ends, why)             \
+    {                                                    \
+        &type##__descriptor, #field, min, max, ends, why \
+    }
 
 static const char room[] = "0 would leave nothing to do";
 static const char shards[] = "each shard is a task of its own";
@@ -115,16 +121,16 @@ bool range_holds(const struct range *r, double value)
 }
 
 /* The end of the range that the value is beyond, in words. */
-static struct mistake *tell(struct mistakes *out, const struct site *at, const struct range *r,
-    double value)
+static struct mistake *tell(
+    struct mistakes *out, const struct site *at, const struct range *r, double value)
 {
     bool low = !(r->ends & OPEN_MIN ? value > r->min : value >= r->min);
-    const char *words = low ? (r->ends & OPEN_MIN ? "more than" : "at least") :
-                              (r->ends & OPEN_MAX ? "less than" : "at most");
+    const char *words = low ? (r->ends & OPEN_MIN ? "more than" : "at least")
+                            : (r->ends & OPEN_MAX ? "less than" : "at most");
 
     if (r->min == r->max)
-        return mistake_add(out, at, r->why, "'%s' must be %.15g, not %.15g", r->field, r->min,
-            value);
+        return mistake_add(
+            out, at, r->why, "'%s' must be %.15g, not %.15g", r->field, r->min, value);
     if (isnan(value))
         return mistake_add(out, at, r->why, "'%s' must be a number", r->field);
     return mistake_add(out, at, r->why, "'%s' must be %s %.15g, not %.15g", r->field, words,

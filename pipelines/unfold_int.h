@@ -48,8 +48,8 @@ bool round_has(const struct round *r, const char *slot);
 size_t round_ports(const struct round *r, const char *port); /* how many are bound to it */
 
 /* The i-th artifact that is bound to a port; NULL: none. */
-const Output *slots_bound(const struct slots *s, const struct plan_job *job, const char *port,
-    size_t i);
+const Output *slots_bound(
+    const struct slots *s, const struct plan_job *job, const char *port, size_t i);
 
 /* The job is done: `from` is its output `name`. NULL: E_MISSING. */
 int round_output(struct round *r, const char *name, const Output *from);

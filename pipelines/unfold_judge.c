@@ -121,9 +121,9 @@ static int name_models(struct round *r, ReportTask *k)
     k->models = calloc(job->n_bindings, sizeof *k->models);
     for (size_t i = 0; i < job->n_bindings && k->models && !no_memory; i++) {
         const struct binding *b = &job->bindings[i];
-        char **name = strcmp(b->port, "model") == 0 ? &k->models[k->n_models] :
-            strcmp(b->port, "reference") == 0       ? &k->reference :
-                                                      NULL;
+        char **name = strcmp(b->port, "model") == 0       ? &k->models[k->n_models]
+                      : strcmp(b->port, "reference") == 0 ? &k->reference
+                                                          : NULL;
         if (!name)
             continue;
         *name = strdup(b->name);

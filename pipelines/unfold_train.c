@@ -52,8 +52,8 @@ int unfold_pretrain(struct round *r)
         return round_encode_text(r);
     rc = check_progress(r);
     if (rc == OK)
-        rc = round_train(r, &t, TRAIN_TASK__OBJECTIVE__LM,
-            r->job->stage->pretrain->checkpoint_every, first);
+        rc = round_train(
+            r, &t, TRAIN_TASK__OBJECTIVE__LM, r->job->stage->pretrain->checkpoint_every, first);
     return rc == OK ? round_tokens(r, t) : rc;
 }
 
@@ -71,8 +71,8 @@ static int encode_examples(struct round *r, EncodeAs as, const char *port)
     return rc == OK ? round_bound(r, t, port, port) : rc;
 }
 
-static int train_on_examples(struct round *r, TaskSpec **out, TrainTask__Objective objective,
-    uint32_t segment)
+static int train_on_examples(
+    struct round *r, TaskSpec **out, TrainTask__Objective objective, uint32_t segment)
 {
     static const char *const first[] = { "init", NULL };
     int rc = check_progress(r);
@@ -93,8 +93,8 @@ int unfold_sft(struct round *r)
         rc = encode_examples(r, ENCODE_AS__AS_DEMONSTRATIONS, "demonstrations");
         return rc == OK ? round_encode_text(r) : rc;
     }
-    rc = train_on_examples(r, &t, TRAIN_TASK__OBJECTIVE__ANSWERS,
-        r->job->stage->sft->checkpoint_every);
+    rc = train_on_examples(
+        r, &t, TRAIN_TASK__OBJECTIVE__ANSWERS, r->job->stage->sft->checkpoint_every);
     return rc == OK ? round_tokens(r, t) : rc;
 }
 
@@ -122,6 +122,6 @@ int unfold_reward_model(struct round *r)
         return calibrate(r);
     if (r->number == 0)
         return encode_examples(r, ENCODE_AS__AS_RANKINGS, "rankings");
-    return train_on_examples(r, &t, TRAIN_TASK__OBJECTIVE__RANKING,
-        r->job->stage->reward_model->checkpoint_every);
+    return train_on_examples(
+        r, &t, TRAIN_TASK__OBJECTIVE__RANKING, r->job->stage->reward_model->checkpoint_every);
 }

@@ -15,7 +15,7 @@ struct span {
 
 /* A buffer that grows. Zero-initialise; buf_free when done. */
 struct buf {
-    char *p;   /* always NUL-terminated once anything was added */
+    char *p; /* always NUL-terminated once anything was added */
     size_t n, cap;
 };
 int buf_add(struct buf *b, const void *p, size_t n); /* copies; OK or E_NOMEM, b unchanged then */
@@ -28,7 +28,7 @@ struct id {
 };
 #define ID_HEX 65 /* with the NUL */
 void id_hex(char out[ID_HEX], const struct id *id);
-bool id_parse(struct id *out, const char *hex); /* exactly 64 lower-case hex digits */
+bool id_parse(struct id *out, const char *hex);             /* exactly 64 lower-case hex digits */
 bool id_from_span(struct id *out, const void *p, size_t n); /* n must be 32 */
 bool id_equal(const struct id *a, const struct id *b);
 

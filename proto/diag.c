@@ -74,8 +74,8 @@ int diags_file(struct diags *d, const char *name, const char *text, size_t n)
     return OK;
 }
 
-void diags_add(struct diags *d, int line, int column, int width, const char *help,
-    const char *fmt, ...)
+void diags_add(
+    struct diags *d, int line, int column, int width, const char *help, const char *fmt, ...)
 {
     struct diag *one = &d->kept[d->n_kept];
     struct buf what = { 0 };

@@ -27,8 +27,8 @@ int diags_file(struct diags *d, const char *name, const char *text, size_t n);
 /* line and column count from 1, column in characters; 0, 0: about the file as a whole.
  * width: columns that the caret underlines, at least 1. help may be NULL. Copies. At most
  * 100 are kept; the rest are counted. */
-void diags_add(struct diags *d, int line, int column, int width, const char *help,
-    const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void diags_add(struct diags *d, int line, int column, int width, const char *help, const char *fmt,
+    ...) __attribute__((format(printf, 6, 7)));
 
 size_t diags_count(const struct diags *d);
 int diags_print(const struct diags *d, struct buf *out); /* sorted by file and place */

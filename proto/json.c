@@ -166,8 +166,8 @@ static bool is_pair(const ProtobufCFieldDescriptor *f)
     const ProtobufCMessageDescriptor *type = f->descriptor;
 
     return f->type == PROTOBUF_C_TYPE_MESSAGE && type->n_fields == 2 &&
-        strcmp(type->fields[0].name, "name") == 0 &&
-        type->fields[0].type == PROTOBUF_C_TYPE_STRING;
+           strcmp(type->fields[0].name, "name") == 0 &&
+           type->fields[0].type == PROTOBUF_C_TYPE_STRING;
 }
 
 static const char *pair_name(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t i)
@@ -184,8 +184,8 @@ static int by_text(const void *a, const void *b)
 }
 
 /* An object may not hold a key twice: where names repeat, the list stays a list. */
-static bool names_differ(struct writer *w, const ProtobufCMessage *m,
-    const ProtobufCFieldDescriptor *f)
+static bool names_differ(
+    struct writer *w, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     size_t n = field_count(m, f);
     const char **names = malloc((n ? n : 1) * sizeof(*names));
@@ -204,8 +204,8 @@ static bool names_differ(struct writer *w, const ProtobufCMessage *m,
     return differ;
 }
 
-static void write_repeated(struct writer *w, const ProtobufCMessage *m,
-    const ProtobufCFieldDescriptor *f)
+static void write_repeated(
+    struct writer *w, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     bool object = is_pair(f) && names_differ(w, m, f);
 

@@ -85,7 +85,8 @@ static int convert_object(struct json *v, json_t *from)
     v->items = calloc(json_object_size(from) + 1, sizeof *v->items);
     if (!v->items)
         return E_NOMEM;
-    json_object_foreach(from, key, value) {
+    json_object_foreach(from, key, value)
+    {
         struct json *item = &v->items[v->n++];
         item->key = key;
         rc = convert(item, value);
@@ -166,8 +167,8 @@ static int syntax_error(const json_error_t *theirs, struct err *e)
         utf8_escape(&text, theirs->text, strlen(theirs->text)) != OK)
         rc = err_set(e, E_NOMEM, "out of memory");
     else
-        rc = err_set(e, E_INPUT, "%d:%d: %s", line, theirs->column > 0 ? theirs->column : 1,
-            text.p);
+        rc =
+            err_set(e, E_INPUT, "%d:%d: %s", line, theirs->column > 0 ? theirs->column : 1, text.p);
     buf_free(&text);
     return rc;
 }
@@ -183,8 +184,8 @@ int json_parse(struct json **out, const char *p, size_t n, struct err *e)
     root = calloc(1, sizeof *root);
     if (!root)
         return err_set(e, E_NOMEM, "out of memory");
-    root->document = json_loadb(p ? p : "", n,
-        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &theirs);
+    root->document = json_loadb(
+        p ? p : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &theirs);
     if (!root->document)
         rc = syntax_error(&theirs, e);
     else if (convert(root, root->document) != OK)

@@ -139,7 +139,7 @@ void message_fill_defaults(ProtobufCMessage *m)
             for (size_t k = 0; k < n; k++)
                 message_fill_defaults(*(ProtobufCMessage *const *)field_at(m, f, k));
         } else if (n == 0 && f->label == PROTOBUF_C_LABEL_OPTIONAL && !field_in_oneof(f) &&
-            f->default_value) {
+                   f->default_value) {
             fill_default(m, f);
         }
     }

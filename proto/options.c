@@ -27,13 +27,14 @@ static int unknown(const struct option_row *rows, size_t n_rows, const char *sho
             names[n++] = rows[i].name;
     near = strncmp(shown, "--", 2) == 0 ? diag_nearest(shown + 2, names, n) : NULL;
     if (near)
-        return err_set(e, E_INPUT, "unknown option '%s'\n  = help: did you mean '--%s'?", shown, near);
+        return err_set(
+            e, E_INPUT, "unknown option '%s'\n  = help: did you mean '--%s'?", shown, near);
     return err_set(e, E_INPUT, "unknown option '%s'", shown);
 }
 
 /* Which row a word that begins with a dash names. */
-static int find_row(struct given *g, const struct option_row *rows, size_t n_rows, const char *word,
-    struct err *e)
+static int find_row(
+    struct given *g, const struct option_row *rows, size_t n_rows, const char *word, struct err *e)
 {
     bool is_long = word[1] == '-';
     size_t length = is_long ? strcspn(word + 2, "=") : 1;
@@ -58,8 +59,8 @@ static int out_of_range(const struct given *g, const char *text, struct err *e)
 
     if (isinf(r->most))
         return err_set(e, E_INPUT, "%s: '%s' is not at least %.15g", g->shown, text, r->least);
-    return err_set(e, E_INPUT, "%s: '%s' is not within %.15g and %.15g", g->shown, text, r->least,
-        r->most);
+    return err_set(
+        e, E_INPUT, "%s: '%s' is not within %.15g and %.15g", g->shown, text, r->least, r->most);
 }
 
 static bool has_limits(const struct option_row *r)
@@ -204,8 +205,10 @@ int options_help(struct buf *out, const struct option_row *rows, size_t n_rows)
         if (r->letter)
             snprintf(letter, sizeof letter, "-%c, ", r->letter);
         snprintf(left, sizeof left, "%s--%s%s%s%s", letter, r->name,
-            r->kind == OPTION_FLAG ? "" : r->alone ? "[=" : " ", r->kind == OPTION_FLAG ? "" : r->word,
-            r->alone ? "]" : "");
+            r->kind == OPTION_FLAG ? ""
+            : r->alone             ? "[="
+                                   : " ",
+            r->kind == OPTION_FLAG ? "" : r->word, r->alone ? "]" : "");
         if (strlen(left) < HELP_COLUMN - 2)
             rc = buf_printf(out, "  %-*s%s\n", HELP_COLUMN - 2, left, r->help);
         else

@@ -22,14 +22,14 @@ struct option_texts {
 };
 
 struct option_row {
-    const char *name;      /* without its dashes */
-    char letter;           /* 0: none */
+    const char *name; /* without its dashes */
+    char letter;      /* 0: none */
     enum option_kind kind;
-    void *value;           /* where it goes, by kind */
-    const char *word;      /* what help calls the value: "N", "DIR" */
-    const char *help;      /* NULL: one of our own processes gives it, help leaves it out */
-    double least, most;    /* limits of a number, both included; 0, 0: those of its type */
-    const char *alone;     /* the number it means without a value; NULL: a value is a must */
+    void *value;        /* where it goes, by kind */
+    const char *word;   /* what help calls the value: "N", "DIR" */
+    const char *help;   /* NULL: one of our own processes gives it, help leaves it out */
+    double least, most; /* limits of a number, both included; 0, 0: those of its type */
+    const char *alone;  /* the number it means without a value; NULL: a value is a must */
 };
 
 /* Sets the values and moves the operands to args[0..*n), in their order. E_INPUT says what is

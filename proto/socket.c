@@ -7,12 +7,12 @@
 
 #include <zmq.h>
 
-#define LINGER_MS 1000         /* of what is unsent when a socket is closed */
-#define HANDSHAKE_MS 10000     /* a peer that says nothing is dropped */
-#define QUEUE_MESSAGES 1000    /* for each peer, each way */
+#define LINGER_MS 1000      /* of what is unsent when a socket is closed */
+#define HANDSHAKE_MS 10000  /* a peer that says nothing is dropped */
+#define QUEUE_MESSAGES 1000 /* for each peer, each way */
 #define RECONNECT_MS 100
 #define RECONNECT_MOST_MS 2000
-#define FILES_WANTED 65536     /* libzmq aborts when it runs out of descriptors */
+#define FILES_WANTED 65536 /* libzmq aborts when it runs out of descriptors */
 
 struct net {
     void *context;
@@ -116,7 +116,7 @@ static bool begins(const char *text, const char *with)
 static bool is_local(const char *url)
 {
     return begins(url, "ipc://") || begins(url, "inproc://") || begins(url, "tcp://127.") ||
-        begins(url, "tcp://localhost:") || begins(url, "tcp://[::1]:");
+           begins(url, "tcp://localhost:") || begins(url, "tcp://[::1]:");
 }
 
 int socket_listen(struct socket **out, struct net *n, const char *url, struct err *e)

@@ -122,6 +122,7 @@ struct range {
 };
 
 /* Nonspacing and enclosing marks, format characters, medial and final Hangul jamo. */
+/* clang-format off */
 static const struct range zero_columns[] = {
     { 0x300, 0x36f }, { 0x483, 0x489 }, { 0x591, 0x5bd }, { 0x5bf, 0x5bf }, { 0x5c1, 0x5c2 },
     { 0x5c4, 0x5c5 }, { 0x5c7, 0x5c7 }, { 0x600, 0x605 }, { 0x610, 0x61a }, { 0x61c, 0x61c },
@@ -198,8 +199,10 @@ static const struct range zero_columns[] = {
     { 0x1e130, 0x1e136 }, { 0x1e2ae, 0x1e2ae }, { 0x1e2ec, 0x1e2ef }, { 0x1e8d0, 0x1e8d6 },
     { 0x1e944, 0x1e94a }, { 0xe0001, 0xe01ef },
 };
+/* clang-format on */
 
 /* East Asian wide and fullwidth, emoji. */
+/* clang-format off */
 static const struct range two_columns[] = {
     { 0x1100, 0x115f }, { 0x231a, 0x231b }, { 0x2329, 0x232a }, { 0x23e9, 0x23ec },
     { 0x23f0, 0x23f0 }, { 0x23f3, 0x23f3 }, { 0x25fd, 0x25fe }, { 0x2614, 0x2615 },
@@ -222,6 +225,7 @@ static const struct range two_columns[] = {
     { 0x1f6eb, 0x1f6ec }, { 0x1f6f4, 0x1f6fc }, { 0x1f7e0, 0x1f7f0 }, { 0x1f90c, 0x1f93a },
     { 0x1f93c, 0x1f945 }, { 0x1f947, 0x1f9ff }, { 0x1fa70, 0x1faf6 }, { 0x20000, 0x3fffd },
 };
+/* clang-format on */
 
 static bool in_table(uint32_t code, const struct range *table, size_t n)
 {
@@ -280,7 +284,7 @@ size_t utf8_fit(const char *s, int columns)
 static bool drives_terminal(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x2028 && code <= 0x202e) ||
-        (code >= 0x2066 && code <= 0x2069) || code == 0x200e || code == 0x200f || code == 0x61c;
+           (code >= 0x2066 && code <= 0x2069) || code == 0x200e || code == 0x200f || code == 0x61c;
 }
 
 static int escape_one(struct buf *out, uint32_t code)

@@ -52,8 +52,8 @@ static int check_text(const char *text, const struct rule *rule, struct err *e)
     return OK;
 }
 
-static int check_value(const ProtobufCFieldDescriptor *f, const void *value,
-    const struct rule *rule, struct err *e)
+static int check_value(
+    const ProtobufCFieldDescriptor *f, const void *value, const struct rule *rule, struct err *e)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_INT32:

@@ -2,17 +2,26 @@
 
 /* Limits of the edge: wide enough for every sensible use, narrow enough that what is inside
  * needs no checks against overflow. The narrower ranges of configurations stand in pipelines/. */
-#define NAME 64        /* bytes */
-#define LONG_NAME 256  /* of jobs: a stage with its matrix values; of runs, hosts, states, urls */
+#define NAME 64       /* bytes */
+#define LONG_NAME 256 /* of jobs: a stage with its matrix values; of runs, hosts, states, urls */
 #define PATH 4096
-#define LINE 16384     /* of a log */
+#define LINE 16384 /* of a log */
 #define ITEMS 65536
-#define DIM 1048576    /* layers, width, context, shards, … */
+#define DIM 1048576 /* layers, width, context, shards, … */
 #define SECONDS 1e12
 
-#define NEED(message, field) { &message##__descriptor, #field, true, 0, 0 }
-#define NEED_TO(message, field, least, most) { &message##__descriptor, #field, true, least, most }
-#define UP_TO(message, field, least, most) { &message##__descriptor, #field, false, least, most }
+#define NEED(message, field)                       \
+    {                                              \
+        &message##__descriptor, #field, true, 0, 0 \
+    }
+#define NEED_TO(message, field, least, most)              \
+    {                                                     \
+        &message##__descriptor, #field, true, least, most \
+    }
+#define UP_TO(message, field, least, most)                 \
+    {                                                      \
+        &message##__descriptor, #field, false, least, most \
+    }
 
 const struct rule wire_rules[] = {
     /* clients */

@@ -133,8 +133,7 @@ static int append(struct yaml_node *parent, struct yaml_node *child)
 }
 
 /* Makes a node and hangs it into the tree; with the key that waits for it. */
-static int add_node(struct builder *b, enum node_type type, struct place at,
-    struct yaml_node **out)
+static int add_node(struct builder *b, enum node_type type, struct place at, struct yaml_node **out)
 {
     struct yaml_node *node;
 
@@ -168,8 +167,8 @@ static bool key_expected(const struct builder *b)
     return b->depth > 0 && b->open[b->depth - 1]->type == NODE_MAPPING && !b->key;
 }
 
-static void refuse_marks(struct builder *b, const yaml_char_t *anchor, const yaml_char_t *tag,
-    struct place at)
+static void refuse_marks(
+    struct builder *b, const yaml_char_t *anchor, const yaml_char_t *tag, struct place at)
 {
     if (anchor)
         refuse(b, at, "put text that begins with '&' in quotes", "anchors are not supported");

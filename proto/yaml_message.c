@@ -23,8 +23,8 @@ struct filling {
     bool named;      /* an element of a mapping: the key is its name */
 };
 
-static int message_fill(ProtobufCMessage *m, const struct yaml_node *node, bool named,
-    struct diags *d);
+static int message_fill(
+    ProtobufCMessage *m, const struct yaml_node *node, bool named, struct diags *d);
 
 static void tell(struct diags *d, const struct yaml_node *node, bool of_key, const char *help,
     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
@@ -54,8 +54,8 @@ ProtobufCMessage *message_new(const ProtobufCMessageDescriptor *type)
     return m;
 }
 
-static unsigned field_index(const ProtobufCMessageDescriptor *type,
-    const ProtobufCFieldDescriptor *f)
+static unsigned field_index(
+    const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *f)
 {
     unsigned i = (unsigned)(f - type->fields);
 
@@ -63,8 +63,8 @@ static unsigned field_index(const ProtobufCMessageDescriptor *type,
     return i;
 }
 
-static const ProtobufCFieldDescriptor *field_called(const ProtobufCMessageDescriptor *type,
-    const char *name)
+static const ProtobufCFieldDescriptor *field_called(
+    const ProtobufCMessageDescriptor *type, const char *name)
 {
     return protobuf_c_message_descriptor_get_field_by_name(type, name);
 }
@@ -73,7 +73,7 @@ static const ProtobufCFieldDescriptor *field_called(const ProtobufCMessageDescri
 static bool is_named(const ProtobufCMessageDescriptor *type)
 {
     return type->n_fields >= 2 && strcmp(type->fields[0].name, "name") == 0 &&
-        type->fields[0].type == PROTOBUF_C_TYPE_STRING;
+           type->fields[0].type == PROTOBUF_C_TYPE_STRING;
 }
 
 static size_t member_names(const ProtobufCMessageDescriptor *type, const char **words)
@@ -295,8 +295,8 @@ static int choose_kind(struct filling *fill, const struct yaml_node *kind)
 }
 
 /* A key that names a member of the oneof itself: by: {rubric: rubric.yaml}. */
-static int fill_member(struct filling *fill, const ProtobufCFieldDescriptor *f,
-    const struct yaml_node *item)
+static int fill_member(
+    struct filling *fill, const ProtobufCFieldDescriptor *f, const struct yaml_node *item)
 {
     if (fill->kind && (fill->kind != f || fill->member)) {
         tell(fill->d, item, true, NULL, "'%s' is given, but its kind is '%s' already", f->name,
@@ -408,8 +408,8 @@ static int fill_name(struct filling *fill)
     return OK;
 }
 
-static int message_fill(ProtobufCMessage *m, const struct yaml_node *node, bool named,
-    struct diags *d)
+static int message_fill(
+    ProtobufCMessage *m, const struct yaml_node *node, bool named, struct diags *d)
 {
     struct filling filling = { .m = m, .node = node, .d = d, .named = named }, *fill = &filling;
     int rc = named ? fill_name(fill) : OK;

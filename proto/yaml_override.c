@@ -42,11 +42,11 @@ static bool has_names(const ProtobufCFieldDescriptor *f)
     const ProtobufCMessageDescriptor *type = f->descriptor;
 
     return f->label == PROTOBUF_C_LABEL_REPEATED && f->type == PROTOBUF_C_TYPE_MESSAGE &&
-        type->n_fields >= 2 && strcmp(type->fields[0].name, "name") == 0;
+           type->n_fields >= 2 && strcmp(type->fields[0].name, "name") == 0;
 }
 
-static ProtobufCMessage *element(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-    size_t i)
+static ProtobufCMessage *element(
+    const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t i)
 {
     return *(ProtobufCMessage *const *)field_at(m, f, i);
 }
@@ -58,8 +58,8 @@ static const char *element_name(const ProtobufCMessage *one)
     return name ? name : "";
 }
 
-static ProtobufCMessage *element_called(const ProtobufCMessage *m,
-    const ProtobufCFieldDescriptor *f, const char *name)
+static ProtobufCMessage *element_called(
+    const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const char *name)
 {
     for (size_t i = 0; i < field_count(m, f); i++)
         if (strcmp(element_name(element(m, f, i)), name) == 0)
@@ -170,8 +170,7 @@ static void swap(void *a, void *b, size_t n)
 }
 
 /* Exchanges one field of two messages of the same type; of a oneof, whatever it holds. */
-static void swap_field(ProtobufCMessage *a, ProtobufCMessage *b,
-    const ProtobufCFieldDescriptor *f)
+static void swap_field(ProtobufCMessage *a, ProtobufCMessage *b, const ProtobufCFieldDescriptor *f)
 {
     size_t size = f->label == PROTOBUF_C_LABEL_REPEATED ? sizeof(void *) : field_size(f);
     size_t quantifier = 0;
@@ -261,8 +260,8 @@ static int first_mistake(const struct diags *d, struct err *e)
     return rc;
 }
 
-static int override(ProtobufCMessage *m, const char *path, const char *value, struct diags *d,
-    struct err *e)
+static int override(
+    ProtobufCMessage *m, const char *path, const char *value, struct diags *d, struct err *e)
 {
     struct target t = { .m = m, .rest = path };
     struct yaml *y = NULL;

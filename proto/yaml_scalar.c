@@ -53,8 +53,8 @@ void refusal_suggest(struct refusal *why, const char *word, const char *const *w
         return;
     }
     for (size_t i = 0; i < n && used < sizeof why->help; i++)
-        used += (size_t)snprintf(why->help + used, sizeof why->help - used, "%s%s",
-            i > 0 ? ", " : "one of: ", words[i]);
+        used += (size_t)snprintf(
+            why->help + used, sizeof why->help - used, "%s%s", i > 0 ? ", " : "one of: ", words[i]);
 }
 
 static int refuse_value(struct refusal *why, const ProtobufCFieldDescriptor *f, const char *text)
@@ -69,8 +69,8 @@ static int refuse_value(struct refusal *why, const ProtobufCFieldDescriptor *f, 
     return E_INPUT;
 }
 
-static int refuse_range(struct refusal *why, const ProtobufCFieldDescriptor *f, bool negative,
-    const char *limit)
+static int refuse_range(
+    struct refusal *why, const ProtobufCFieldDescriptor *f, bool negative, const char *limit)
 {
     if (negative && strcmp(limit, "0") == 0)
         snprintf(why->what, sizeof why->what, "'%s' must not be negative", f->name);
@@ -148,8 +148,8 @@ static bool is_decimal(const char *text)
     return *text == '\0';
 }
 
-static int parse_double(double *out, const ProtobufCFieldDescriptor *f, const char *text,
-    struct refusal *why)
+static int parse_double(
+    double *out, const ProtobufCFieldDescriptor *f, const char *text, struct refusal *why)
 {
     double value;
 
@@ -164,14 +164,19 @@ static int parse_double(double *out, const ProtobufCFieldDescriptor *f, const ch
     return OK;
 }
 
-static int parse_bool(protobuf_c_boolean *out, const ProtobufCFieldDescriptor *f,
-    const char *text, struct refusal *why)
+static int parse_bool(protobuf_c_boolean *out, const ProtobufCFieldDescriptor *f, const char *text,
+    struct refusal *why)
 {
     static const struct {
         const char *word;
         int value;
     } words[] = {
-        { "true", 1 }, { "false", 0 }, { "yes", 1 }, { "no", 0 }, { "on", 1 }, { "off", 0 },
+        { "true", 1 },
+        { "false", 0 },
+        { "yes", 1 },
+        { "no", 0 },
+        { "on", 1 },
+        { "off", 0 },
     };
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -183,8 +188,8 @@ static int parse_bool(protobuf_c_boolean *out, const ProtobufCFieldDescriptor *f
     return refuse_value(why, f, text);
 }
 
-static int parse_enum(int32_t *out, const ProtobufCFieldDescriptor *f, const char *text,
-    struct refusal *why)
+static int parse_enum(
+    int32_t *out, const ProtobufCFieldDescriptor *f, const char *text, struct refusal *why)
 {
     const ProtobufCEnumDescriptor *type = f->descriptor;
     const char *words[WORDS_MAX];
@@ -210,15 +215,15 @@ static int parse_whole(void *value, const ProtobufCFieldDescriptor *f, const cha
     bool is_signed, struct refusal *why)
 {
     bool wide = f->type == PROTOBUF_C_TYPE_INT64 || f->type == PROTOBUF_C_TYPE_SINT64 ||
-        f->type == PROTOBUF_C_TYPE_SFIXED64 || f->type == PROTOBUF_C_TYPE_UINT64 ||
-        f->type == PROTOBUF_C_TYPE_FIXED64;
+                f->type == PROTOBUF_C_TYPE_SFIXED64 || f->type == PROTOBUF_C_TYPE_UINT64 ||
+                f->type == PROTOBUF_C_TYPE_FIXED64;
     uint64_t u = 0;
     int64_t i = 0;
     int rc;
 
     if (is_signed)
-        rc = parse_signed(&i, f, text, wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX,
-            why);
+        rc = parse_signed(
+            &i, f, text, wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX, why);
     else
         rc = parse_unsigned(&u, f, text, wide ? UINT64_MAX : UINT32_MAX, why);
     if (rc != OK)
@@ -232,8 +237,8 @@ static int parse_whole(void *value, const ProtobufCFieldDescriptor *f, const cha
     return OK;
 }
 
-int scalar_parse(void *value, const ProtobufCFieldDescriptor *f, const char *text, size_t n,
-    struct refusal *why)
+int scalar_parse(
+    void *value, const ProtobufCFieldDescriptor *f, const char *text, size_t n, struct refusal *why)
 {
     double number;
     char *copy;

@@ -44,8 +44,7 @@ struct artifact_writer {
     struct err err;
 };
 
-int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind,
-    struct err *e)
+int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e)
 {
     struct artifact_writer *w = calloc(1, sizeof *w);
 
@@ -70,8 +69,8 @@ static int batch_put(const struct batch *b, MDB_txn *t, struct err *e)
     int rc = OK;
 
     for (size_t i = 0; rc == OK && i < b->n_ids; i++)
-        rc = store_add_chunk(b->store, t, &b->ids[i], b->bytes + i * CHUNK_SIZE, chunk_bytes(b, i),
-            e);
+        rc = store_add_chunk(
+            b->store, t, &b->ids[i], b->bytes + i * CHUNK_SIZE, chunk_bytes(b, i), e);
     return rc;
 }
 
@@ -228,8 +227,8 @@ static int commit_last(struct artifact_writer *w, const Manifest *m, struct id *
     return rc;
 }
 
-static int output_make(Output **out, const Manifest *m, const char *name, struct id *id,
-    struct err *e)
+static int output_make(
+    Output **out, const Manifest *m, const char *name, struct id *id, struct err *e)
 {
     Output o = OUTPUT__INIT;
     ProtobufCMessage *copy = NULL;
@@ -259,8 +258,7 @@ static int writer_finish(struct artifact_writer *w, const char *name, Output **o
 
     if (rc == OK) {
         for (size_t i = 0; i < n; i++)
-            chunks[i] = (ProtobufCBinaryData){ sizeof id.b,
-                (uint8_t *)w->ids.p + i * sizeof id.b };
+            chunks[i] = (ProtobufCBinaryData){ sizeof id.b, (uint8_t *)w->ids.p + i * sizeof id.b };
         for (size_t i = 0; i < w->facts.n; i++)
             facts[i] = &w->facts.items[i];
         m.has_kind = m.has_size = true;
@@ -368,8 +366,8 @@ const Manifest *artifact_manifest(const struct artifact_reader *r)
 }
 
 /* The chunk's bytes, borrowed until t ends. */
-static int chunk_view(struct span *out, struct artifact_reader *r, MDB_txn *t, size_t i,
-    struct err *e)
+static int chunk_view(
+    struct span *out, struct artifact_reader *r, MDB_txn *t, size_t i, struct err *e)
 {
     uint8_t bit = (uint8_t)(1u << i % 8);
     struct id id;

@@ -83,8 +83,8 @@ static int places_check(const CheckpointHeader *h, uint64_t data_size, struct er
     return OK;
 }
 
-int checkpoint_header_parse(CheckpointHeader **out, const void *p, size_t n, uint64_t data_size,
-    struct err *e)
+int checkpoint_header_parse(
+    CheckpointHeader **out, const void *p, size_t n, uint64_t data_size, struct err *e)
 {
     ProtobufCMessage *m = NULL;
     int rc;
@@ -107,7 +107,7 @@ int checkpoint_header_parse(CheckpointHeader **out, const void *p, size_t n, uin
 struct checkpoint_writer {
     struct artifact_writer *artifact;
     CheckpointHeader *header;
-    size_t put; /* tensors */
+    size_t put;  /* tensors */
     uint64_t at; /* bytes of tensor data so far */
 };
 
@@ -130,12 +130,12 @@ static int header_write(struct checkpoint_writer *w, struct err *e)
 {
     uint8_t length[LENGTH_BYTES];
     struct buf packed = { 0 };
-    int rc = message_pack(&packed, &w->header->base) == OK ? OK
-                                                           : err_set(e, E_NOMEM, "out of memory");
+    int rc =
+        message_pack(&packed, &w->header->base) == OK ? OK : err_set(e, E_NOMEM, "out of memory");
 
     if (rc == OK && packed.n > CHECKPOINT_HEADER_MAX)
-        rc = err_set(e, E_INPUT, "a header of %zu bytes is more than %zu", packed.n,
-            CHECKPOINT_HEADER_MAX);
+        rc = err_set(
+            e, E_INPUT, "a header of %zu bytes is more than %zu", packed.n, CHECKPOINT_HEADER_MAX);
     for (int i = 0; i < LENGTH_BYTES; i++)
         length[i] = (uint8_t)((uint64_t)packed.n >> 8 * i);
     if (rc == OK)
@@ -143,8 +143,8 @@ static int header_write(struct checkpoint_writer *w, struct err *e)
     if (rc == OK)
         rc = artifact_write(w->artifact, packed.p, packed.n, e);
     if (rc == OK)
-        rc = artifact_write(w->artifact, zeros,
-            aligned(LENGTH_BYTES + packed.n) - LENGTH_BYTES - packed.n, e);
+        rc = artifact_write(
+            w->artifact, zeros, aligned(LENGTH_BYTES + packed.n) - LENGTH_BYTES - packed.n, e);
     buf_free(&packed);
     return rc;
 }
@@ -279,8 +279,8 @@ static int kind_check(const struct artifact_reader *r, struct err *e)
     return err_set(e, E_INPUT, "it is of kind '%s'", enum_word(&artifact_kind__descriptor, kind));
 }
 
-int checkpoint_open(struct checkpoint_reader **out, struct store *s, const struct id *id,
-    struct err *e)
+int checkpoint_open(
+    struct checkpoint_reader **out, struct store *s, const struct id *id, struct err *e)
 {
     struct checkpoint_reader *r = calloc(1, sizeof *r);
     char hex[ID_HEX];
@@ -304,8 +304,8 @@ const CheckpointHeader *checkpoint_header(const struct checkpoint_reader *r)
     return r->header;
 }
 
-int checkpoint_get(struct checkpoint_reader *r, const char *tensor, float *p, size_t n,
-    struct err *e)
+int checkpoint_get(
+    struct checkpoint_reader *r, const char *tensor, float *p, size_t n, struct err *e)
 {
     for (size_t i = 0; i < r->header->n_tensors; i++) {
         const TensorInfo *t = r->header->tensors[i];

@@ -23,8 +23,8 @@ int checkpoint_open(struct checkpoint_reader **out, struct store *s, const struc
     struct err *e); /* either kind */
 const CheckpointHeader *checkpoint_header(const struct checkpoint_reader *r);
 /* Reads a whole tensor; n floats must be its size. E_MISSING, E_CORRUPT. */
-int checkpoint_get(struct checkpoint_reader *r, const char *tensor, float *p, size_t n,
-    struct err *e);
+int checkpoint_get(
+    struct checkpoint_reader *r, const char *tensor, float *p, size_t n, struct err *e);
 void checkpoint_close(struct checkpoint_reader *r);
 
 #endif

@@ -66,8 +66,9 @@ static bool disk_full(const char *path, int rc)
 {
     struct statvfs fs;
 
-    return rc == ENOSPC || rc == EDQUOT || (rc == EIO && statvfs(path, &fs) == 0 &&
-        (uint64_t)fs.f_bavail * fs.f_frsize < DISK_FULL);
+    return rc == ENOSPC || rc == EDQUOT ||
+           (rc == EIO && statvfs(path, &fs) == 0 &&
+               (uint64_t)fs.f_bavail * fs.f_frsize < DISK_FULL);
 }
 
 int env_error(const struct env *v, int rc, struct err *e)
@@ -115,8 +116,8 @@ static int folder_sync(const char *path, struct err *e)
     return rc;
 }
 
-static int folder_prepare(struct env *v, const char *home, const char *folder, enum env_mode mode,
-    struct err *e)
+static int folder_prepare(
+    struct env *v, const char *home, const char *folder, enum env_mode mode, struct err *e)
 {
     char *data = NULL;
     struct stat st = { 0 };
@@ -213,10 +214,13 @@ static int about_read(struct env *v, MDB_txn *t, MDB_dbi about, uint32_t schema,
     if (rc != 0)
         return env_error(v, rc, e);
     uint32_t found = value.mv_size == 4
-        ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3] : 0;
+                         ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]
+                         : 0;
     if (found != schema)
-        return err_set(e, E_INPUT, "'%s' has schema %u and this program reads schema %u: use the "
-            "program that made it, or another home", v->path, found, schema);
+        return err_set(e, E_INPUT,
+            "'%s' has schema %u and this program reads schema %u: use the "
+            "program that made it, or another home",
+            v->path, found, schema);
     key = text_val(KEY_UUID);
     rc = mdb_get(t, about, &key, &value);
     if (rc != 0)
@@ -227,8 +231,8 @@ static int about_read(struct env *v, MDB_txn *t, MDB_dbi about, uint32_t schema,
 }
 
 /* MDB_NOTFOUND: not made yet. */
-static int databases_open(MDB_dbi *about, MDB_dbi *dbi, MDB_txn *t, const struct env_spec *spec,
-    bool make)
+static int databases_open(
+    MDB_dbi *about, MDB_dbi *dbi, MDB_txn *t, const struct env_spec *spec, bool make)
 {
     unsigned flags = make ? MDB_CREATE : 0;
     int rc = mdb_dbi_open(t, DB_ABOUT, flags, about);

@@ -15,8 +15,8 @@
 
 /* ---- parts ---- */
 
-int files_add_part(struct records_writer *w, const char *path, const void *p, size_t n,
-    struct err *e)
+int files_add_part(
+    struct records_writer *w, const char *path, const void *p, size_t n, struct err *e)
 {
     FilePart part = FILE_PART__INIT;
 
@@ -103,8 +103,8 @@ static int find_entry(struct found *f, const char *root, char *path, int depth, 
         rc = refused(full, e);
     } else if (S_ISDIR(st.st_mode)) {
         rc = find(f, root, path, depth + 1, e);
-    } else if (S_ISREG(st.st_mode) || (S_ISLNK(st.st_mode) && stat(full, &st) == 0 &&
-        S_ISREG(st.st_mode))) {
+    } else if (S_ISREG(st.st_mode) ||
+               (S_ISLNK(st.st_mode) && stat(full, &st) == 0 && S_ISREG(st.st_mode))) {
         rc = found_add(f, path, e);
         path = NULL;
     }

@@ -97,5 +97,6 @@ int filesystem_check(const char *path, struct err *e)
         return OK;
     return err_set(e, E_INPUT,
         "'%s' is on a network or shared file system (%s), where the store would lose data: "
-        "put the home folder on a local disk", path, name);
+        "put the home folder on a local disk",
+        path, name);
 }

@@ -40,8 +40,8 @@ int records_add(struct records_writer *w, const ProtobufCMessage *m, struct err 
         return err_set(e, E_NOMEM, "record %" PRId64 ": out of memory", w->n);
     n = w->packed.n - LENGTH_BYTES;
     if (n > RECORD_MAX)
-        return err_set(e, E_INPUT, "record %" PRId64 ": %zu bytes are more than %zu", w->n, n,
-            RECORD_MAX);
+        return err_set(
+            e, E_INPUT, "record %" PRId64 ": %zu bytes are more than %zu", w->n, n, RECORD_MAX);
     for (int i = 0; i < LENGTH_BYTES; i++)
         w->packed.p[i] = (char)(n >> 8 * i);
     w->n++;
@@ -189,8 +189,8 @@ int records_next(struct records_reader *r, ProtobufCMessage **out, struct err *e
 
     if (r->at == r->end && r->offset == r->size) {
         if (r->n != r->count)
-            return err_set(e, E_CORRUPT, "%" PRIu64 " records in place of %" PRIu64, r->n,
-                r->count);
+            return err_set(
+                e, E_CORRUPT, "%" PRIu64 " records in place of %" PRIu64, r->n, r->count);
         *out = NULL;
         return OK;
     }

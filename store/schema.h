@@ -25,17 +25,19 @@
 #define DB_MANIFEST "manifest"
 
 /* In the order of enum state_table. */
-#define DB_STATE_TABLES \
-    { "meta", "run", "job", "answer", "jobanswer", "log", "metric", "label" }
+#define DB_STATE_TABLES                                                       \
+    {                                                                         \
+        "meta", "run", "job", "answer", "jobanswer", "log", "metric", "label" \
+    }
 
 /* Address space, not disk: every process that opens an environment reserves so much of it. */
 #define STORE_MAP_SIZE ((size_t)1 << 40)
 #define STATE_MAP_SIZE ((size_t)1 << 36)
 #define LEAST_MAP_SIZE ((size_t)1 << 28)
 
-#define RECORD_MAX ((size_t)16 << 20)         /* bytes, one packed record */
+#define RECORD_MAX ((size_t)16 << 20)            /* bytes, one packed record */
 #define CHECKPOINT_HEADER_MAX ((size_t)16 << 20) /* bytes, packed */
 #define CHECKPOINT_ALIGN 64
-#define FILE_PART ((size_t)256 << 10)         /* bytes of a file in one record */
+#define FILE_PART ((size_t)256 << 10) /* bytes of a file in one record */
 
 #endif

@@ -241,8 +241,8 @@ static bool key_after(struct state_key *out, const struct state_key *prefix)
     return false;
 }
 
-static int seek_prefix(MDB_cursor *c, MDB_val *k, MDB_val *value, const struct state_key *prefix,
-    bool backwards)
+static int seek_prefix(
+    MDB_cursor *c, MDB_val *k, MDB_val *value, const struct state_key *prefix, bool backwards)
 {
     struct state_key from = *prefix;
     bool bounded = backwards ? key_after(&from, prefix) : prefix->n > 0;
@@ -260,7 +260,7 @@ static int seek_prefix(MDB_cursor *c, MDB_val *k, MDB_val *value, const struct s
 static bool has_prefix(MDB_val k, const struct state_key *prefix)
 {
     return k.mv_size >= prefix->n && k.mv_size <= sizeof prefix->b &&
-        memcmp(k.mv_data, prefix->b, prefix->n) == 0;
+           memcmp(k.mv_data, prefix->b, prefix->n) == 0;
 }
 
 int state_each(struct state_txn *t, enum state_table table, struct state_key prefix, bool backwards,

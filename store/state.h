@@ -27,8 +27,17 @@ void state_close(struct state *s);
 /* True when some process holds HOME/orchestrator.lock. */
 bool state_orchestrator_alive(const char *home);
 
-enum state_table { STATE_META, STATE_RUN, STATE_JOB, STATE_ANSWER, STATE_JOB_ANSWER, STATE_LOG,
-    STATE_METRIC, STATE_LABEL, STATE_TABLES };
+enum state_table {
+    STATE_META,
+    STATE_RUN,
+    STATE_JOB,
+    STATE_ANSWER,
+    STATE_JOB_ANSWER,
+    STATE_LOG,
+    STATE_METRIC,
+    STATE_LABEL,
+    STATE_TABLES
+};
 
 /* Keys: at most three numbers, or one id. */
 struct state_key {

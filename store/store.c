@@ -15,8 +15,8 @@ static const char *const nouns[STORE_DATABASES] = {
     [STORE_MANIFEST] = "artifact",
 };
 
-int store_open_sized(struct store **out, const char *home, bool create, size_t map_size,
-    struct err *e)
+int store_open_sized(
+    struct store **out, const char *home, bool create, size_t map_size, struct err *e)
 {
     const struct env_spec spec = { STORE_FOLDER, STORE_SCHEMA, map_size, true, databases,
         STORE_DATABASES };
@@ -54,8 +54,8 @@ void store_uuid(const struct store *s, struct id *out)
 
 /* ---- within a transaction ---- */
 
-int store_find(struct span *out, struct store *s, MDB_txn *t, int database, const struct id *id,
-    struct err *e)
+int store_find(
+    struct span *out, struct store *s, MDB_txn *t, int database, const struct id *id, struct err *e)
 {
     MDB_val key = { sizeof id->b, (void *)(uintptr_t)id->b }, value;
     int rc = mdb_get(t, s->dbi[database], &key, &value);
@@ -97,8 +97,8 @@ static int add(struct store *s, MDB_txn *t, int database, const struct id *id, c
     return OK;
 }
 
-int store_add_chunk(struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n,
-    struct err *e)
+int store_add_chunk(
+    struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n, struct err *e)
 {
     return add(s, t, STORE_CHUNK, id, p, n, e);
 }
@@ -121,8 +121,8 @@ static int chunks_present(struct store *s, MDB_txn *t, const Manifest *m, struct
     return rc;
 }
 
-int store_add_manifest(struct store *s, MDB_txn *t, const Manifest *m, struct id *out,
-    struct err *e)
+int store_add_manifest(
+    struct store *s, MDB_txn *t, const Manifest *m, struct id *out, struct err *e)
 {
     struct buf packed = { 0 };
     struct id id;

@@ -30,8 +30,8 @@ int store_manifest(Manifest **out, struct store *s, const struct id *artifact, s
 
 /* ---- writing: streamed; the artifact exists after commit and not before ---- */
 struct artifact_writer;
-int artifact_create(struct artifact_writer **out, struct store *s, ArtifactKind kind,
-    struct err *e);
+int artifact_create(
+    struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e);
 int artifact_write(struct artifact_writer *w, const void *p, size_t n, struct err *e); /* copies */
 int artifact_fact(struct artifact_writer *w, const char *name, int64_t value, struct err *e);
 /* Takes w, freed even on failure. `out` gets name, id, kind and facts (malloc'ed; freed by
@@ -55,7 +55,7 @@ int store_chunk_put(struct store *s, const void *p, size_t n, struct id *out, st
 int store_manifest_put(struct store *s, const Manifest *m, struct id *out, struct err *e);
 
 /* Re-hashes everything; calls bad() for each artifact or chunk that is not what its name says. */
-int store_verify(struct store *s, void (*bad)(void *ctx, const char *what), void *ctx,
-    struct err *e);
+int store_verify(
+    struct store *s, void (*bad)(void *ctx, const char *what), void *ctx, struct err *e);
 
 #endif

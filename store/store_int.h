@@ -20,7 +20,7 @@ struct env {
     dev_t dev;
     ino_t ino;
     pid_t pid;
-    struct env *next;      /* open in this process */
+    struct env *next; /* open in this process */
 };
 
 struct env_spec {
@@ -67,8 +67,8 @@ struct store {
 };
 
 /* store_open with another size of map. */
-int store_open_sized(struct store **out, const char *home, bool create, size_t map_size,
-    struct err *e);
+int store_open_sized(
+    struct store **out, const char *home, bool create, size_t map_size, struct err *e);
 
 /* Bytes of a chunk or manifest, borrowed until t ends. E_MISSING. */
 int store_find(struct span *out, struct store *s, MDB_txn *t, int database, const struct id *id,
@@ -76,11 +76,11 @@ int store_find(struct span *out, struct store *s, MDB_txn *t, int database, cons
 /* E_CORRUPT names what has another hash than its name says. */
 int store_check_hash(struct span value, int database, const struct id *id, struct err *e);
 /* Writes the chunk unless it is there. id is its hash. */
-int store_add_chunk(struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n,
-    struct err *e);
+int store_add_chunk(
+    struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n, struct err *e);
 /* Checks m, checks that its chunks are there, and writes it unless it is there. */
-int store_add_manifest(struct store *s, MDB_txn *t, const Manifest *m, struct id *out,
-    struct err *e);
+int store_add_manifest(
+    struct store *s, MDB_txn *t, const Manifest *m, struct id *out, struct err *e);
 
 /* ---- manifest: bytes from outside, checked ---- */
 
@@ -97,7 +97,7 @@ int checkpoint_header_parse(CheckpointHeader **out, const void *p, size_t n, uin
 
 struct records_writer;
 /* One part: path on a file's first part, NULL on the others. */
-int files_add_part(struct records_writer *w, const char *path, const void *p, size_t n,
-    struct err *e);
+int files_add_part(
+    struct records_writer *w, const char *path, const void *p, size_t n, struct err *e);
 
 #endif

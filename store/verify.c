@@ -14,8 +14,8 @@ struct verifying {
 };
 
 /* The first entry whose key is not below *id (borrowed until t ends). MDB_NOTFOUND: none. */
-static int seek(MDB_val *key, MDB_val *value, struct store *s, MDB_txn *t, int database,
-    const struct id *id)
+static int seek(
+    MDB_val *key, MDB_val *value, struct store *s, MDB_txn *t, int database, const struct id *id)
 {
     MDB_cursor *c = NULL;
     int rc = mdb_cursor_open(t, s->dbi[database], &c);
@@ -44,8 +44,8 @@ static int by_bytes(const void *a, const void *b)
 
 static bool is_bad(const struct verifying *v, const struct id *id)
 {
-    return v->bad_chunks.n > 0 && bsearch(id, v->bad_chunks.p,
-        v->bad_chunks.n / sizeof *id, sizeof *id, by_bytes);
+    return v->bad_chunks.n > 0 &&
+           bsearch(id, v->bad_chunks.p, v->bad_chunks.n / sizeof *id, sizeof *id, by_bytes);
 }
 
 /* What is wrong goes to `what`; only a store that cannot be read is an error. */
@@ -126,8 +126,8 @@ static int walk(struct verifying *v, int database, check_fn *check, struct err *
     return rc;
 }
 
-int store_verify(struct store *s, void (*bad)(void *ctx, const char *what), void *ctx,
-    struct err *e)
+int store_verify(
+    struct store *s, void (*bad)(void *ctx, const char *what), void *ctx, struct err *e)
 {
     struct verifying v = { .store = s, .bad = bad, .ctx = ctx };
     int rc = walk(&v, STORE_CHUNK, check_chunk, e);

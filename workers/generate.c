@@ -60,8 +60,10 @@ struct typed {
 
 static int bad_usage(const char *why)
 {
-    fprintf(stderr, "error: %s\nusage: jielong generate [RUN/]STAGE --prompt TEXT [OPTIONS]\n"
-                    "  = help: `jielong generate --help` lists the options\n", why);
+    fprintf(stderr,
+        "error: %s\nusage: jielong generate [RUN/]STAGE --prompt TEXT [OPTIONS]\n"
+        "  = help: `jielong generate --help` lists the options\n",
+        why);
     return 2;
 }
 
@@ -77,7 +79,8 @@ static int print_help(const struct option_row *rows, size_t n)
                "options:\n%s"
                "  --output table|json       for people, or for programs\n"
                "  --home DIR                where state and store lie\n"
-               "  -h, --help                this text\n", text.p);
+               "  -h, --help                this text\n",
+            text.p);
     buf_free(&text);
     return rc == OK ? 0 : exit_code(rc);
 }
@@ -112,15 +115,18 @@ static int print(const struct typed *t)
 
 int generate_main(int argc, char **argv)
 {
-    struct typed t = { .r = { .temperature = 1, .top_p = 1, .max_new_tokens = 64, .count = 1,
-                           .seed = 1 }, .threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN) };
+    struct typed t = {
+        .r = { .temperature = 1, .top_p = 1, .max_new_tokens = 64, .count = 1, .seed = 1 },
+        .threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)
+    };
     const struct option_row rows[] = {
         { "prompt", 'p', OPTION_TEXT, &t.r.prompt, "TEXT", "what to answer", 0, 0, NULL },
         { "system", 'S', OPTION_TEXT, &t.r.system, "TEXT", "the system's turn before it", 0, 0,
             NULL },
         { "raw", 0, OPTION_FLAG, &t.r.raw, NULL, "continue the text itself, without chat template",
             0, 0, NULL },
-        { "count", 'c', OPTION_COUNT, &t.r.count, "N", "so many answers (default 1)", 1, 1000, NULL },
+        { "count", 'c', OPTION_COUNT, &t.r.count, "N", "so many answers (default 1)", 1, 1000,
+            NULL },
         { "max-new-tokens", 'n', OPTION_COUNT, &t.r.max_new_tokens, "N", "at most (default 64)", 1,
             1e6, NULL },
         { "temperature", 'T', OPTION_REAL, &t.r.temperature, "X", "0: greedy (default 1)", 0, 1e6,
@@ -129,8 +135,8 @@ int generate_main(int argc, char **argv)
             NULL },
         { "top-p", 0, OPTION_REAL, &t.r.top_p, "X", "the likeliest that sum to X (default 1)", 1e-9,
             1, NULL },
-        { "min-p", 0, OPTION_REAL, &t.r.min_p, "X", "X times as likely as the likeliest (default 0)",
-            0, 1, NULL },
+        { "min-p", 0, OPTION_REAL, &t.r.min_p, "X",
+            "X times as likely as the likeliest (default 0)", 0, 1, NULL },
         { "seed", 's', OPTION_WIDE, &t.r.seed, "N", "of the draw (default 1)", 0, 0, NULL },
         { "show-probabilities", 0, OPTION_COUNT, &t.rows, "N",
             "for each token: the N likeliest (default 10), and the rest", 1, 1e6, "10" },

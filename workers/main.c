@@ -15,10 +15,10 @@ enum { EXIT_BAD_USAGE = 2, EXIT_BAD_DATA = 65, EXIT_INTERNAL = 70, EXIT_IO = 74 
 
 int exit_code(int rc)
 {
-    return rc == OK                             ? 0
-           : rc == E_INPUT || rc == E_MISSING   ? EXIT_BAD_DATA
-           : rc == E_IO || rc == E_CORRUPT      ? EXIT_IO
-                                                : EXIT_INTERNAL;
+    return rc == OK                           ? 0
+           : rc == E_INPUT || rc == E_MISSING ? EXIT_BAD_DATA
+           : rc == E_IO || rc == E_CORRUPT    ? EXIT_IO
+                                              : EXIT_INTERNAL;
 }
 
 static int bad_usage(const char *why)

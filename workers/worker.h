@@ -4,11 +4,11 @@
 #include "proto/err.h"
 
 struct worker_options {
-    const char *connect;  /* the orchestrator's url */
-    const char *home;     /* whose store is used */
-    const char *name;     /* for people; at most 64 bytes */
-    int threads;          /* 0: as many as cores */
-    int parent;           /* end when this process, which started ours, ends; 0: nobody's child */
+    const char *connect; /* the orchestrator's url */
+    const char *home;    /* whose store is used */
+    const char *name;    /* for people; at most 64 bytes */
+    int threads;         /* 0: as many as cores */
+    int parent;          /* end when this process, which started ours, ends; 0: nobody's child */
 };
 
 /* The worker daemon: owns the socket, the heartbeats and the executor's life; never computes.

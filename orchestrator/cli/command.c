@@ -113,15 +113,16 @@ static bool wrong_operands(struct command_line *l, int least, int most)
     return true;
 }
 
-bool command_begin(struct command_line *l, const struct option_row *rows, size_t n_rows, int least,
-    int most)
+bool command_begin(
+    struct command_line *l, const struct option_row *rows, size_t n_rows, int least, int most)
 {
     const char *home = NULL, *output = "table";
     bool help = false;
     const struct option_row common[] = {
         { "home", 0, OPTION_TEXT, &home, "DIR",
             "where state and store lie (else $JIELONG_HOME, else ./.jielong)", 0, 0, NULL },
-        { "output", 0, OPTION_TEXT, &output, "table|json", "for people, or for programs", 0, 0, NULL },
+        { "output", 0, OPTION_TEXT, &output, "table|json", "for people, or for programs", 0, 0,
+            NULL },
         { "help", 'h', OPTION_FLAG, &help, NULL, "this text", 0, 0, NULL },
     };
     struct option_row all[ROWS_MAX];

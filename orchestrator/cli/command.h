@@ -28,7 +28,7 @@ struct command;
 /* A command at work: what was typed, and what holds for every command. */
 struct command_line {
     const struct command *command;
-    char **args;                /* command_begin leaves the operands */
+    char **args; /* command_begin leaves the operands */
     int n;
     char program[PATH_MAX];     /* folder of this executable, and of jielong-worker */
     char home[PATH_MAX];        /* absolute: --home, else $JIELONG_HOME, else ./.jielong */
@@ -40,9 +40,9 @@ struct command_line {
 
 struct command {
     const char *name;
-    const char *operands; /* after the name: "FILE", "[RUN[/JOB]]" */
-    const char *help;     /* one line */
-    const char *more;     /* further lines for its own --help; NULL: none */
+    const char *operands;               /* after the name: "FILE", "[RUN[/JOB]]" */
+    const char *help;                   /* one line */
+    const char *more;                   /* further lines for its own --help; NULL: none */
     int (*run)(struct command_line *l); /* returns the exit code */
 };
 extern const struct command commands[];
@@ -63,8 +63,8 @@ int worker_command(struct command_line *l);
 
 /* Reads the arguments: the command's own options, those of every command, and from `least` to
  * `most` operands. False: --help was answered or bad usage told; return l->exit_code. */
-bool command_begin(struct command_line *l, const struct option_row *rows, size_t n_rows, int least,
-    int most);
+bool command_begin(
+    struct command_line *l, const struct option_row *rows, size_t n_rows, int least, int most);
 
 /* Prints "error: …" and how the command is used; EXIT_USAGE. */
 int command_usage(const struct command_line *l, const char *why);

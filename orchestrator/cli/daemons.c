@@ -45,8 +45,8 @@ static int become(const struct command_line *l, char **argv)
 
     snprintf(path, sizeof path, "%s/jielong-worker", l->program);
     execv(path, argv);
-    fprintf(stderr, "error: %s: %s\n  = help: it should stand beside jielong\n", path,
-        strerror(errno));
+    fprintf(
+        stderr, "error: %s: %s\n  = help: it should stand beside jielong\n", path, strerror(errno));
     return EXIT_INTERNAL;
 }
 
@@ -72,12 +72,12 @@ int worker_command(struct command_line *l)
     const char *connect = NULL, *name = NULL;
     uint32_t threads = 0;
     const struct option_row rows[] = {
-        { "connect", 0, OPTION_TEXT, &connect, "URL", "the orchestrator's (default: the home's own)",
-            0, 0, NULL },
+        { "connect", 0, OPTION_TEXT, &connect, "URL",
+            "the orchestrator's (default: the home's own)", 0, 0, NULL },
         { "name", 0, OPTION_TEXT, &name, "NAME", "what people see (default: w and its process id)",
             0, 0, NULL },
-        { "threads", 't', OPTION_COUNT, &threads, "N", "to compute with (default: as many as cores)",
-            0, 1024, NULL },
+        { "threads", 't', OPTION_COUNT, &threads, "N",
+            "to compute with (default: as many as cores)", 0, 1024, NULL },
     };
     char url[HOME_URL], own[32], count[16];
     struct words w;
@@ -155,8 +155,8 @@ static void split_common(struct command_line *l, struct words *common, struct wo
                 add(common, l->args[++i]);
         } else {
             add(rest, a);
-            bool is_prompt = strcmp(a, "--prompt") == 0 || strcmp(a, "--system") == 0 ||
-                             strcmp(a, "-p") == 0;
+            bool is_prompt =
+                strcmp(a, "--prompt") == 0 || strcmp(a, "--system") == 0 || strcmp(a, "-p") == 0;
             if (is_prompt && i + 1 < l->n) /* whatever it looks like */
                 add(rest, l->args[++i]);
         }

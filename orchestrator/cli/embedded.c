@@ -61,7 +61,8 @@ static int open_log(const struct embedded *b, const char *name, struct err *e)
 }
 
 /* The last whole line of a child's log says best why it ended. */
-static int with_log(const struct embedded *b, const struct member *m, const char *what, struct err *e)
+static int with_log(
+    const struct embedded *b, const struct member *m, const char *what, struct err *e)
 {
     char path[HOME_PATH], text[LOG_END + 1] = "", *line;
     int fd;
@@ -85,8 +86,8 @@ static int with_log(const struct embedded *b, const struct member *m, const char
 /* ---- children ---- */
 
 /* fd 3 of the child is ready_fd, when there is one. */
-static int spawn(struct embedded *b, struct member *m, char *const argv[], int ready_fd,
-    struct err *e)
+static int spawn(
+    struct embedded *b, struct member *m, char *const argv[], int ready_fd, struct err *e)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -104,7 +105,8 @@ static int spawn(struct embedded *b, struct member *m, char *const argv[], int r
         posix_spawn_file_actions_adddup2(&files, ready_fd, 3);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setpgroup(&attributes, 0); /* Ctrl-C is for this process: it ends them in order */
+    posix_spawnattr_setpgroup(
+        &attributes, 0); /* Ctrl-C is for this process: it ends them in order */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     int failed = posix_spawn(&m->pid, argv[0], &files, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&files);
@@ -147,8 +149,8 @@ static int await_ready(struct embedded *b, int fd, struct err *e)
 static int start_orchestrator(struct embedded *b, struct err *e)
 {
     char program[PATH_MAX + 16];
-    char *argv[] = { program, "orchestrator", "--home", (char *)(uintptr_t)b->o.home,
-        "--end-with", b->parent, "--ready-fd", "3", NULL };
+    char *argv[] = { program, "orchestrator", "--home", (char *)(uintptr_t)b->o.home, "--end-with",
+        b->parent, "--ready-fd", "3", NULL };
     int ready[2] = { -1, -1 };
 
     snprintf(program, sizeof program, "%s/jielong", b->o.program);

@@ -22,8 +22,8 @@ struct follow {
     struct view *v;
     char run[96];
     bool terminal, color;
-    RunStatus *last;  /* NULL: nothing was seen yet */
-    uint64_t line;    /* number of the last log line seen */
+    RunStatus *last; /* NULL: nothing was seen yet */
+    uint64_t line;   /* number of the last log line seen */
     int64_t beat;
     struct region region;
 };
@@ -223,7 +223,8 @@ static void heartbeat(struct follow *f, const RunStatus *s, int64_t now_ms)
     for (size_t i = 0; i < s->n_jobs; i++) {
         struct buf line = { 0 };
         if (is_in(s->jobs[i], states, 3) &&
-            show_event(&line, s, s->jobs[i], clock_unix_ms()) == OK && buf_printf(&line, "\n") == OK)
+            show_event(&line, s, s->jobs[i], clock_unix_ms()) == OK &&
+            buf_printf(&line, "\n") == OK)
             say(f, &line);
         buf_free(&line);
     }

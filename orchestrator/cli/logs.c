@@ -43,8 +43,8 @@ static bool is_wanted(const struct logging *g, const LogLine *line)
 static int print_line(const struct logging *g, const LogLine *line, struct err *e)
 {
     struct buf text = { 0 };
-    int rc = g->l->json ? json_message(&text, &line->base, false)
-                        : show_log_line(&text, line, g->brief);
+    int rc =
+        g->l->json ? json_message(&text, &line->base, false) : show_log_line(&text, line, g->brief);
 
     if (rc != OK)
         err_set(e, rc, "out of memory");
@@ -128,8 +128,8 @@ int logs_command(struct command_line *l)
 {
     struct logging g = { .l = l, .tail = 200 };
     const struct option_row rows[] = {
-        { "follow", 'f', OPTION_FLAG, &g.follow, NULL, "go on with new lines until it is over", 0, 0,
-            NULL },
+        { "follow", 'f', OPTION_FLAG, &g.follow, NULL, "go on with new lines until it is over", 0,
+            0, NULL },
         { "tail", 'n', OPTION_COUNT, &g.tail, "N", "the last N lines (default 200)", 0, LINES_MAX,
             NULL },
         { "try", 0, OPTION_COUNT, &g.attempt, "N", "of this attempt only", 1, 1e6, NULL },

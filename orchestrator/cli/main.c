@@ -16,7 +16,8 @@ const struct command commands[] = {
         plan_command },
     { "submit", "FILE", "give a pipeline to a standing orchestrator", NULL, submit_command },
     { "status", "[RUN|all]", "states, progress, rates and time left of a run's jobs",
-        "Without RUN: the last one. The exit code tells: 0 done, 1 failed or cancelled, 3 running,\n"
+        "Without RUN: the last one. The exit code tells: 0 done, 1 failed or cancelled, 3 "
+        "running,\n"
         "4 waiting for people, 130 interrupted.",
         status_command },
     { "watch", "[RUN]", "follow a run to its end", NULL, watch_command },

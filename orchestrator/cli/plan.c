@@ -61,7 +61,8 @@ static int inputs_new(struct inputs *in, size_t n, struct err *e)
 }
 
 /* The name of a job before it whose output is not known yet; NULL: all are. */
-static const char *fill_inputs(struct inputs *in, const struct planning *x, const struct plan_job *j)
+static const char *fill_inputs(
+    struct inputs *in, const struct planning *x, const struct plan_job *j)
 {
     for (size_t i = 0; i < j->n_bindings; i++) {
         const struct binding *b = &j->bindings[i];
@@ -95,8 +96,8 @@ static bool outputs_there(struct store *s, const JobAnswer *a)
     return true;
 }
 
-static int look_up(struct planning *x, size_t i, const struct inputs *in, struct reason *why,
-    struct err *e)
+static int look_up(
+    struct planning *x, size_t i, const struct inputs *in, struct reason *why, struct err *e)
 {
     const struct plan_job *j = &x->plan->jobs[i];
     struct slots slots = { in->pointers, in->n };

@@ -84,8 +84,8 @@ static int set_path(RunStatus *s, const char *folder, struct err *e)
     return field_text(&s->report, path, e);
 }
 
-static int write_one(RunStatus *s, const JobStatus *j, struct store *store, const char *home,
-    struct err *e)
+static int write_one(
+    RunStatus *s, const JobStatus *j, struct store *store, const char *home, struct err *e)
 {
     const OutputStatus *o = report_of(j);
     char folder[HOME_PATH];
@@ -171,7 +171,8 @@ static int print_report(const struct command_line *l, const struct target *t, st
     int rc;
 
     if (!j)
-        return err_set(e, E_MISSING, "%s has no stage of kind evaluate, and so no report", t->run->run);
+        return err_set(
+            e, E_MISSING, "%s has no stage of kind evaluate, and so no report", t->run->run);
     if (!o || !id_from_span(&id, o->id.data, o->id.len))
         return err_set(e, E_MISSING, "%s/%s has no report%s: it is %s", t->run->run, j->name,
             strcmp(j->kind, "evaluate") == 0 ? " yet" : "", j->state);

@@ -14,12 +14,14 @@
 #define ANSWER_MS 10000
 
 #define CONNECT_ROW(connect)                                                                       \
-    { "connect", 0, OPTION_TEXT, connect, "URL", "the orchestrator's (default: the home's own)", 0, \
-        0, NULL }
+    {                                                                                              \
+        "connect", 0, OPTION_TEXT, connect, "URL", "the orchestrator's (default: the home's own)", \
+            0, 0, NULL                                                                             \
+    }
 
 /* E_BUSY: there is none that answers. */
-static int ask(const struct command_line *l, const char *connect, Envelope *m, Envelope **reply,
-    struct err *e)
+static int ask(
+    const struct command_line *l, const char *connect, Envelope *m, Envelope **reply, struct err *e)
 {
     char url[HOME_URL];
     struct client *c = NULL;
@@ -54,7 +56,8 @@ static int refuse(const struct err *e)
 static int print_run_name(const struct command_line *l, const char *run)
 {
     struct buf text = { 0 };
-    int rc = l->json ? buf_printf(&text, "{\"schema\": 1, \"run\": ") : buf_printf(&text, "%s\n", run);
+    int rc =
+        l->json ? buf_printf(&text, "{\"schema\": 1, \"run\": ") : buf_printf(&text, "%s\n", run);
 
     if (rc == OK && l->json)
         rc = json_string(&text, run, strlen(run));
@@ -88,8 +91,8 @@ int submit_command(struct command_line *l)
     if (rc == OK)
         rc = ask(l, connect, &m, &reply, &e);
     if (rc == OK && reply->kind_case != ENVELOPE__KIND_SUBMITTED)
-        rc = err_set(&e, E_PROTOCOL, "the orchestrator answers with a '%s'",
-            message_kind(&reply->base));
+        rc = err_set(
+            &e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
     exit_code = rc == OK ? print_run_name(l, reply->submitted->run) : refuse(&e);
     message_free(reply);
     message_free(submit);

@@ -25,9 +25,9 @@
 
 #define POLL_MS 200
 #define ANSWER_MS 30000
-#define KNOCK_MS 500     /* a living orchestrator answers within this */
-#define KNOCKS 60        /* so often is asked before we give up */
-#define AWAY_MS 2000     /* so long one that we joined may be away: it may be started again */
+#define KNOCK_MS 500 /* a living orchestrator answers within this */
+#define KNOCKS 60    /* so often is asked before we give up */
+#define AWAY_MS 2000 /* so long one that we joined may be away: it may be started again */
 #define RUN_NAME 96
 
 struct running {
@@ -39,7 +39,7 @@ struct running {
     struct embedded *embedded; /* NULL: joined */
     int64_t away;              /* since when the joined orchestrator is away; 0: it is not */
     int signals;
-    int name_fd;               /* the run's name is written here; -1: nobody waits for it */
+    int name_fd; /* the run's name is written here; -1: nobody waits for it */
 };
 
 /* ---- an orchestrator ---- */
@@ -114,8 +114,8 @@ static int keep_orchestrator(struct running *r, int64_t now, struct follow *f, s
 
 struct looking {
     const Submit *submit;
-    char *run;          /* out: of the same submission, "" : none */
-    struct buf others;  /* names of other unfinished runs */
+    char *run;         /* out: of the same submission, "" : none */
+    struct buf others; /* names of other unfinished runs */
 };
 
 static bool same_submission(const Submit *a, const Submit *b)
@@ -177,8 +177,8 @@ static int submit_new(struct running *r, Submit *submit, struct err *e)
     if (rc == OK)
         rc = client_ask(c, &m, &reply, ANSWER_MS, e);
     if (rc == OK && reply->kind_case != ENVELOPE__KIND_SUBMITTED)
-        rc = err_set(e, E_PROTOCOL, "the orchestrator answers with a '%s'",
-            message_kind(&reply->base));
+        rc = err_set(
+            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
     if (rc == OK)
         snprintf(r->run, sizeof r->run, "%s", reply->submitted->run);
     message_free(reply);
@@ -235,8 +235,8 @@ static bool interrupted_meanwhile(const struct running *r)
     return stop;
 }
 
-static int follow_to_end(struct running *r, struct follow *f, enum follow_end *end,
-    bool *interrupted, struct err *e)
+static int follow_to_end(
+    struct running *r, struct follow *f, enum follow_end *end, bool *interrupted, struct err *e)
 {
     int rc = follow_look(f, clock_ms(), end, e);
 
@@ -277,8 +277,10 @@ static int run_in_foreground(struct running *r, Submit *submit)
         rc = follow_to_end(r, f, &end, &interrupted, &e);
     if (rc == OK && interrupted) {
         follow_pause(f);
-        fprintf(stderr, r->embedded ? "interrupted; the same command goes on with %s\n"
-                                    : "left; %s goes on without this command\n", r->run);
+        fprintf(stderr,
+            r->embedded ? "interrupted; the same command goes on with %s\n"
+                        : "left; %s goes on without this command\n",
+            r->run);
     }
     embedded_end(r->embedded);
     if (rc == OK && !interrupted)
@@ -326,7 +328,8 @@ static int tell_background(const struct running *r, const char *run)
         const char *home = r->l->home_option;
         rc = buf_printf(&text,
             "%s runs in the background\n  `jielong watch %s%s` follows it, `jielong cancel %s%s` "
-            "ends it\n", run, run, home, run, home);
+            "ends it\n",
+            run, run, home, run, home);
     }
     if (rc == OK)
         fputs(text.p, stdout);

@@ -55,8 +55,8 @@ int show_state(struct buf *out, const char *state, int columns, bool color)
     const struct look *l = look_of(state);
     bool painted = color && *l->color;
     int width = 2 + utf8_columns(l->word);
-    int rc = buf_printf(out, "%s%s %s%s", painted ? l->color : "", l->glyph, l->word,
-        painted ? "\033[0m" : "");
+    int rc = buf_printf(
+        out, "%s%s %s%s", painted ? l->color : "", l->glyph, l->word, painted ? "\033[0m" : "");
 
     return rc == OK && width < columns ? buf_printf(out, "%*s", columns - width, "") : rc;
 }
@@ -291,8 +291,8 @@ int show_log_line(struct buf *out, const LogLine *line, bool brief)
     int rc;
 
     brief_time(time, iso);
-    rc = buf_printf(out, "%s/%s %s ", line->job ? line->job : "-", line->worker ? line->worker : "-",
-        brief ? time : iso);
+    rc = buf_printf(out, "%s/%s %s ", line->job ? line->job : "-",
+        line->worker ? line->worker : "-", brief ? time : iso);
     if (rc == OK && level)
         rc = buf_printf(out, "%s  ", level);
     return rc == OK ? show_text(out, words) : rc;
@@ -316,9 +316,10 @@ int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const 
         if (rc == OK)
             rc = show_log_line(out, log->lines[i], true);
     }
-    return rc == OK ? buf_printf(out,
-                          "\n  = help: `jielong logs %s/%s%s` shows its whole log; once the cause is"
-                          "\n          removed, the command that started the run goes on from there\n",
-                          s->run, j->name, home_option)
-                    : rc;
+    return rc == OK
+               ? buf_printf(out,
+                     "\n  = help: `jielong logs %s/%s%s` shows its whole log; once the cause is"
+                     "\n          removed, the command that started the run goes on from there\n",
+                     s->run, j->name, home_option)
+               : rc;
 }

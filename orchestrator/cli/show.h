@@ -25,7 +25,8 @@ void show_tries(char out[SHOW_PART], const JobStatus *j);    /* 1, 2/3 */
 int show_verdict(struct buf *out, const JobStatus *j, int64_t now_unix_ms, bool color);
 /* A job at work, for a region that is redrawn: "▸ chat  412/800 51%  left 27m  w1  reward 1.31". */
 int show_working(struct buf *out, const JobStatus *j);
-/* The same for programs and screen readers: "t=2026-… run=x-1 job=chat state=running step=412/800". */
+/* The same for programs and screen readers: "t=2026-… run=x-1 job=chat state=running step=412/800".
+ */
 int show_event(struct buf *out, const RunStatus *s, const JobStatus *j, int64_t now_unix_ms);
 
 /* A line of a log: "chat/w1 07:44:10 words"; times in ISO-8601 unless `brief`. */

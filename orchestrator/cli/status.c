@@ -59,8 +59,8 @@ static int state_exit_code(const RunStatus *s)
 }
 
 /* What failed and why, with the end of its log. */
-static int add_failures(struct buf *text, const struct command_line *l, struct view *v,
-    const RunStatus *s)
+static int add_failures(
+    struct buf *text, const struct command_line *l, struct view *v, const RunStatus *s)
 {
     int rc = OK;
 

@@ -10,14 +10,14 @@
 #include "store/records.h"
 
 /* "stage.key=value" as two texts; copies of the paths are freed by the caller. */
-static int split_settings(struct setting *out, char **paths, const struct option_texts *texts,
-    struct err *e)
+static int split_settings(
+    struct setting *out, char **paths, const struct option_texts *texts, struct err *e)
 {
     for (size_t i = 0; i < texts->n; i++) {
         const char *equals = strchr(texts->items[i], '=');
         if (!equals || equals == texts->items[i])
-            return err_set(e, E_INPUT, "--set: '%s' is not of the form STAGE.KEY=VALUE",
-                texts->items[i]);
+            return err_set(
+                e, E_INPUT, "--set: '%s' is not of the form STAGE.KEY=VALUE", texts->items[i]);
         paths[i] = strndup(texts->items[i], (size_t)(equals - texts->items[i]));
         if (!paths[i])
             return err_set(e, E_NOMEM, "out of memory");

@@ -14,8 +14,10 @@ int submission_load(Submit **out, const char *file, const struct option_texts *s
 int submission_take_inputs(Submit *m, const char *home, struct err *e);
 
 /* The row of `--set`, for a command's table. */
-#define SUBMISSION_SET(settings)                                                                   \
-    { "set", 0, OPTION_TEXTS, settings, "STAGE.KEY=VALUE",                                          \
-        "put a value in place of the file's; may be repeated", 0, 0, NULL }
+#define SUBMISSION_SET(settings)                                              \
+    {                                                                         \
+        "set", 0, OPTION_TEXTS, settings, "STAGE.KEY=VALUE",                  \
+            "put a value in place of the file's; may be repeated", 0, 0, NULL \
+    }
 
 #endif

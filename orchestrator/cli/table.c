@@ -19,7 +19,7 @@ static const char *const titles[COLUMNS] = { "JOB", "STATE", "PROGRESS", "RATE",
 struct row {
     const JobStatus *job;
     char cells[COLUMNS][CELL]; /* STATE: as stored */
-    char rest[CELL]; /* stands in place of all cells after STATE */
+    char rest[CELL];           /* stands in place of all cells after STATE */
 };
 
 /* ---- the run's own lines ---- */
@@ -105,8 +105,8 @@ static int next_line(struct buf *out, const RunStatus *s, const char *home)
     if (strcmp(s->state, "running") == 0)
         return buf_printf(out, "NEXT  jielong watch %s%s\n", s->run, home);
     if (strcmp(s->state, "interrupted") == 0)
-        return buf_printf(out, "NEXT  jielong run %s%s\n      (with the options it had: goes on)\n",
-            file, home);
+        return buf_printf(
+            out, "NEXT  jielong run %s%s\n      (with the options it had: goes on)\n", file, home);
     if (strcmp(s->state, "done") != 0)
         return OK;
     for (size_t i = 0; i < s->n_jobs && rc == OK && !s->report; i++)
@@ -115,8 +115,8 @@ static int next_line(struct buf *out, const RunStatus *s, const char *home)
             break;
         }
     if (rc == OK && model)
-        rc = buf_printf(out, "NEXT  jielong generate %s/%s%s --prompt TEXT\n", s->run, model->name,
-            home);
+        rc = buf_printf(
+            out, "NEXT  jielong generate %s/%s%s --prompt TEXT\n", s->run, model->name, home);
     return rc == OK && s->report ? buf_printf(out, "REPORT  %s\n", s->report) : rc;
 }
 
@@ -239,7 +239,8 @@ static int cut_line(struct buf *out, const char *s, int columns)
 }
 
 /* What stands behind name and state is cut at the terminal's edge. */
-static int print_row(struct buf *out, const struct row *r, const int *w, const struct table_style *style)
+static int print_row(
+    struct buf *out, const struct row *r, const int *w, const struct table_style *style)
 {
     struct buf tail = { 0 };
     int head = w[JOB] + GAP + w[STATE], rc = cell(out, r->cells[JOB], w[JOB]);

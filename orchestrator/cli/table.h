@@ -6,7 +6,7 @@
 #include "proto/message.h"
 
 struct table_style {
-    int columns;             /* of the terminal; 0: as many as it takes */
+    int columns; /* of the terminal; 0: as many as it takes */
     bool color;
     const char *home_option; /* as in struct command_line */
 };

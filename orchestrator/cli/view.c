@@ -30,8 +30,10 @@ int view_open(struct view **out, const char *home, const char *connect, struct e
         v->home = home;
         rc = connect ? client_open(&v->client, connect, e) : state_open(&v->state, home, false, e);
         if (rc == E_MISSING)
-            err_set(e, E_MISSING, "nothing has run in %s yet\n  = help: `jielong run FILE` runs a "
-                                  "pipeline there; --home names another folder", home);
+            err_set(e, E_MISSING,
+                "nothing has run in %s yet\n  = help: `jielong run FILE` runs a "
+                "pipeline there; --home names another folder",
+                home);
     }
     if (rc != OK) {
         view_close(v);
@@ -61,7 +63,8 @@ static int ask_status(StatusReply **out, struct view *v, const char *run, struct
     m.status_request = &q;
     rc = client_ask(v->client, &m, &reply, ANSWER_MS, e);
     if (rc == OK && reply->kind_case != ENVELOPE__KIND_STATUS_REPLY)
-        rc = err_set(e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
+        rc = err_set(
+            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
     if (rc == OK) {
         *out = reply->status_reply;
         reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
@@ -174,7 +177,8 @@ static int ask_logs(LogsReply **out, struct view *v, const LogsRequest *q, struc
     m.logs_request = &copy;
     rc = client_ask(v->client, &m, &reply, ANSWER_MS, e);
     if (rc == OK && reply->kind_case != ENVELOPE__KIND_LOGS_REPLY)
-        rc = err_set(e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
+        rc = err_set(
+            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
     if (rc == OK) {
         *out = reply->logs_reply;
         reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
@@ -218,8 +222,8 @@ static int no_such_job(const RunStatus *s, const char *job, struct err *e)
     }
     near = diag_nearest(job, names, n);
     if (near)
-        return err_set(e, E_MISSING, "%s has no job '%s'\n  = help: did you mean '%s'?", s->run, job,
-            near);
+        return err_set(
+            e, E_MISSING, "%s has no job '%s'\n  = help: did you mean '%s'?", s->run, job, near);
     return err_set(e, E_MISSING, "%s has no job '%s'\n  = help: `jielong status %s` shows its jobs",
         s->run, job, s->run);
 }

@@ -56,8 +56,8 @@ static void make_up_inputs(struct made_up *m, const struct plan_job *job)
 
 static void begin(const struct plan_job *job)
 {
-    static const char *const results[] = { "state", "examples", "tokens.0.tokens",
-        "part.0.answers", "experience.0.experience", "score.0.0.scores" };
+    static const char *const results[] = { "state", "examples", "tokens.0.tokens", "part.0.answers",
+        "experience.0.experience", "score.0.0.scores" };
     struct unfolding u = { 0 };
     struct err e = ERR_INIT;
     struct made_up m;

@@ -73,8 +73,8 @@ static void assert_forward(const char *what, forward *f, const float *got, size_
 }
 
 /* P.grad - already against (loss(x + h) - loss(x - h)) / 2h */
-static void assert_gradient(const char *what, forward *f, size_t inputs, size_t outputs,
-    double already)
+static void assert_gradient(
+    const char *what, forward *f, size_t inputs, size_t outputs, double already)
 {
     const double h = 1e-5;
 
@@ -374,11 +374,11 @@ static void check_log_softmax(const struct kernels *k, size_t n, size_t c)
     assert_gradient("log_softmax_backward", plain_log_softmax, n * stride, n, 0);
 }
 
-#define SHAPES(name, check)                                                                        \
-    static void name(void **state)                                                                 \
-    {                                                                                              \
-        (void)state;                                                                               \
-        for_shapes(check);                                                                         \
+#define SHAPES(name, check)        \
+    static void name(void **state) \
+    {                              \
+        (void)state;               \
+        for_shapes(check);         \
     }
 SHAPES(rmsnorm_and_its_gradient, check_rmsnorm)
 SHAPES(layernorm_and_its_gradient, check_layernorm)

@@ -6,9 +6,8 @@ found=$(mktemp)
 trap 'rm -f "$found"' EXIT
 
 sources=$(find proto store pipelines orchestrator workers tests -type f -name '*.[ch]' | sort)
-# Whatever people read or write, but for what is data.
-texts=$(find . -type f \( -name '*.[ch]' -o -name '*.proto' -o -name '*.sh' -o -name '*.md' \
-    -o -name 'CMakeLists.txt' -o -name run \) \
+# What people read, but for what is data.
+texts=$(find . -type f \( -name '*.[ch]' -o -name '*.proto' -o -name '*.md' \) \
     ! -path './build*' ! -path './.git/*' ! -path './.jielong/*' ! -path './tests/golden/*' \
     ! -path './tests/fuzz/corpus/*' | sort)
 

@@ -14,7 +14,7 @@ struct arena {
 
 int arena_init(struct arena *a, size_t bytes, struct err *e); /* zeroed; E_NOMEM says how much */
 void arena_free(struct arena *a);
-float *arena_floats(struct arena *a, size_t count);   /* asserts that it fits */
+float *arena_floats(struct arena *a, size_t count); /* asserts that it fits */
 int32_t *arena_ints(struct arena *a, size_t count);
 size_t arena_size(size_t count); /* bytes that arena_floats(count) takes */
 

@@ -92,8 +92,8 @@ struct gemm {
     bool a_transposed, b_transposed, add, library;
 };
 
-#define TILES 8         /* at least, where the shape allows: for as many threads */
-#define TILE_ROWS 192   /* at least: less, and packing the other matrix takes over */
+#define TILES 8       /* at least, where the shape allows: for as many threads */
+#define TILE_ROWS 192 /* at least: less, and packing the other matrix takes over */
 #define TILE_ROWS_MAX 480
 #define TILE_COLUMNS 192
 #define COLUMN_UNIT 64
@@ -155,15 +155,21 @@ static void gemm_by_rows(struct pool *p, float *c, const float *x, const float *
     size_t tiles = power_of_two(rows / TILE_ROWS, TILES);
     if (rows / tiles > TILE_ROWS_MAX)
         tiles = (rows + TILE_ROWS_MAX - 1) / TILE_ROWS_MAX;
-    gemm_run(p, &(struct gemm){
-        .c = c, .a = x, .b = w, .k = k, .a_row = k, .b_row = transposed ? k : n,
-        .m = { rows, GEMM_ROWS, tiles },
-        .n = { n, COLUMN_UNIT, tiles >= TILES ? 1 : column_tiles(tiles, n, k) },
-        .b_transposed = transposed, .add = add, .library = use_library(n, k) });
+    gemm_run(p, &(struct gemm){ .c = c,
+                    .a = x,
+                    .b = w,
+                    .k = k,
+                    .a_row = k,
+                    .b_row = transposed ? k : n,
+                    .m = { rows, GEMM_ROWS, tiles },
+                    .n = { n, COLUMN_UNIT, tiles >= TILES ? 1 : column_tiles(tiles, n, k) },
+                    .b_transposed = transposed,
+                    .add = add,
+                    .library = use_library(n, k) });
 }
 
-void gemm_nt(struct pool *p, float *y, const float *x, const float *w, size_t n, size_t i,
-    size_t o, int add)
+void gemm_nt(
+    struct pool *p, float *y, const float *x, const float *w, size_t n, size_t i, size_t o, int add)
 {
     gemm_by_rows(p, y, x, w, n, o, i, true, add != 0);
 }
@@ -174,8 +180,8 @@ void gemm_nn(struct pool *p, float *dx, const float *dy, const float *w, size_t 
     gemm_by_rows(p, dx, dy, w, n, i, o, false, add != 0);
 }
 
-void gemm_tn(struct pool *p, float *dw, const float *dy, const float *x, size_t n, size_t o,
-    size_t i)
+void gemm_tn(
+    struct pool *p, float *dw, const float *dy, const float *x, size_t n, size_t o, size_t i)
 {
     blas_setup();
     if (n == 0)
@@ -184,7 +190,15 @@ void gemm_tn(struct pool *p, float *dw, const float *dy, const float *x, size_t 
     if (row_tiles == 1 && o >= 64)
         row_tiles = 2;
     size_t columns = row_tiles >= TILES ? 1 : power_of_two(i / TILE_COLUMNS, TILES / row_tiles);
-    gemm_run(p, &(struct gemm){ .c = dw, .a = dy, .b = x, .k = n, .a_row = o, .b_row = i,
-        .m = { o, 16, row_tiles }, .n = { i, COLUMN_UNIT, columns },
-        .a_transposed = true, .add = true, .library = true });
+    gemm_run(p, &(struct gemm){ .c = dw,
+                    .a = dy,
+                    .b = x,
+                    .k = n,
+                    .a_row = o,
+                    .b_row = i,
+                    .m = { o, 16, row_tiles },
+                    .n = { i, COLUMN_UNIT, columns },
+                    .a_transposed = true,
+                    .add = true,
+                    .library = true });
 }

@@ -17,14 +17,14 @@ static inline size_t gemm_rows(size_t n)
 }
 
 /* y[n,o] = x[n,i] w[o,i]^T (+ y when add) */
-void gemm_nt(struct pool *p, float *y, const float *x, const float *w, size_t n, size_t i,
-    size_t o, int add);
+void gemm_nt(struct pool *p, float *y, const float *x, const float *w, size_t n, size_t i, size_t o,
+    int add);
 /* dx[n,i] = dy[n,o] w[o,i] (+ dx when add) */
 void gemm_nn(struct pool *p, float *dx, const float *dy, const float *w, size_t n, size_t o,
     size_t i, int add);
 /* dw[o,i] += dy[n,o]^T x[n,i]: exactly n rows are summed, in an order fixed by the shape */
-void gemm_tn(struct pool *p, float *dw, const float *dy, const float *x, size_t n, size_t o,
-    size_t i);
+void gemm_tn(
+    struct pool *p, float *dw, const float *dy, const float *x, size_t n, size_t o, size_t i);
 
 /* "openblas-0.3.21/SkylakeX": version and core type as loaded. Sets its threads to 1. */
 const char *blas_setup(void);

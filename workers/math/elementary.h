@@ -6,7 +6,7 @@
  * relative (of sin and cos: absolute). For what reaches an artifact. */
 
 double elementary_log(double x); /* not of subnormals */
-double elementary_exp(double x);  /* 0 below -708, infinity above 709 */
+double elementary_exp(double x); /* 0 below -708, infinity above 709 */
 /* base > 0; the error grows with |exponent ln base| */
 double elementary_pow(double base, double exponent);
 /* sine and cosine of `turns` whole circles (2 pi turns) */

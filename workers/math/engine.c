@@ -22,7 +22,8 @@ static const struct pair {
 #define CLASSES (sizeof pairs / sizeof *pairs)
 
 /* A numeric class, cut at its slashes. */
-struct class {
+struct class
+{
     char version[48], core[32], set[16];
 };
 

@@ -15,8 +15,8 @@ struct kernels {
     const char *name; /* generic, avx2, avx512 */
 
     /* y[n,c] = x / sqrt(mean(x^2) + eps) * w;  rstd[n]. Zhang & Sennrich 2019. */
-    void (*rmsnorm)(float *y, float *rstd, const float *x, const float *w, size_t n, size_t c,
-        float eps);
+    void (*rmsnorm)(
+        float *y, float *rstd, const float *x, const float *w, size_t n, size_t c, float eps);
     /* adds to dx[n,c] and dw[c] */
     void (*rmsnorm_backward)(float *dx, float *dw, const float *dy, const float *x, const float *w,
         const float *rstd, size_t n, size_t c);
@@ -86,8 +86,8 @@ struct kernels {
     /* AdamW (Loshchilov & Hutter 2019): m, v moments; w -= lr (m^ / (sqrt(v^) + eps) + decay w)
      * with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t). eps_outside: TensorFlow's form, w -= lr
      * sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps). g is read scaled by `scale`. */
-    void (*adamw)(float *w, float *m, float *v, const float *g, size_t count,
-        const struct adamw_step *s);
+    void (*adamw)(
+        float *w, float *m, float *v, const float *g, size_t count, const struct adamw_step *s);
 
     /* c[m,n] = a[m,k] b[k,n] (+ c when add_to); b(j, o) = b[j * b_k + o * b_n], one of b_k, b_n
      * being 1. Each element is one chain of operations over k in order: its bits depend on

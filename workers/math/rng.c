@@ -27,8 +27,8 @@ void philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2
     out[3] = c3;
 }
 
-void rng_words(uint32_t out[4], uint64_t seed, enum rng_purpose purpose, uint32_t step,
-    uint64_t item)
+void rng_words(
+    uint32_t out[4], uint64_t seed, enum rng_purpose purpose, uint32_t step, uint64_t item)
 {
     uint32_t counter[4] = { (uint32_t)item, (uint32_t)(item >> 32), step, (uint32_t)purpose };
     uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
@@ -63,8 +63,8 @@ void rng_normal(float *out, size_t n, uint64_t seed, enum rng_purpose purpose, u
     }
 }
 
-void rng_permutation(uint32_t *out, uint32_t n, uint64_t seed, enum rng_purpose purpose,
-    uint32_t step)
+void rng_permutation(
+    uint32_t *out, uint32_t n, uint64_t seed, enum rng_purpose purpose, uint32_t step)
 {
     uint32_t r[4] = { 0 };
 

@@ -12,19 +12,19 @@
 #define TENSORS_MAX 4096
 
 struct tensor {
-    char name[48];       /* "layers.3.attention.wq" */
-    size_t offset;       /* floats from the start; multiple of 16 */
-    size_t rows, cols;   /* rows = 1 for vectors */
-    bool decay;          /* weight decay applies: matrices; of embeddings, one tied to the output */
-    float init;          /* standard deviation of the initial normal; 0: zeros; -1: ones */
+    char name[48];     /* "layers.3.attention.wq" */
+    size_t offset;     /* floats from the start; multiple of 16 */
+    size_t rows, cols; /* rows = 1 for vectors */
+    bool decay;        /* weight decay applies: matrices; of embeddings, one tied to the output */
+    float init;        /* standard deviation of the initial normal; 0: zeros; -1: ones */
 };
 
 struct model {
-    ModelConfig config;      /* resolved: no zero left that means "derive"; a value, not heap */
-    size_t head_size;        /* width / heads */
+    ModelConfig config; /* resolved: no zero left that means "derive"; a value, not heap */
+    size_t head_size;   /* width / heads */
     struct tensor *tensors;
     size_t n_tensors;
-    size_t n_params;         /* floats in `params`, padding included (always zero) */
+    size_t n_params; /* floats in `params`, padding included (always zero) */
     float *params;
     struct id tokenizer;
     double reward_bias, reward_scale; /* scalar heads: score = (raw - bias) x scale */
@@ -42,16 +42,16 @@ int model_copy(struct model **out, const struct model *m, struct err *e);
 
 /* A reward or value model made of a language model: same body, scalar head N(0, 1/sqrt(d+1)),
  * zero bias (Stiennon et al. 2020). */
-int model_with_scalar_head(struct model **out, const struct model *body, uint64_t seed,
-    struct err *e);
+int model_with_scalar_head(
+    struct model **out, const struct model *body, uint64_t seed, struct err *e);
 
 /* Reads a checkpoint's weights; of a TRAINING_STATE those named prefix + name ("policy.", "value.":
  * the header holds a configuration for each). "": no prefix. */
-int model_load(struct model **out, struct store *s, const struct id *checkpoint,
-    const char *prefix, struct err *e);
-/* A CHECKPOINT artifact. */
-int model_save(Output **out, const struct model *m, struct store *s, const char *name,
+int model_load(struct model **out, struct store *s, const struct id *checkpoint, const char *prefix,
     struct err *e);
+/* A CHECKPOINT artifact. */
+int model_save(
+    Output **out, const struct model *m, struct store *s, const char *name, struct err *e);
 
 const struct tensor *model_tensor(const struct model *m, const char *name); /* NULL: none */
 

@@ -13,9 +13,9 @@
 int documents_each(struct store *s, const struct id *files,
     int (*each)(void *ctx, const char *text, size_t n, struct err *e), void *ctx, struct err *e);
 
-/* Demonstrations: Alpaca {instruction, input?, output, history?} (array or JSONL), {prompt|question,
- * answer|completion|output|response}, chat {messages: [{role, content}]}. Gives turns that end
- * with the assistant's. */
+/* Demonstrations: Alpaca {instruction, input?, output, history?} (array or JSONL),
+ * {prompt|question, answer|completion|output|response}, chat {messages: [{role, content}]}. Gives
+ * turns that end with the assistant's. */
 struct conversation {
     Turn **turns;
     size_t n;
@@ -23,9 +23,9 @@ struct conversation {
 int demonstrations_each(struct store *s, const struct id *files,
     int (*each)(void *ctx, const struct conversation *c, struct err *e), void *ctx, struct err *e);
 
-/* Prompts: {prompt|question|instruction(+input)|messages, id?|id_?, lang?, answers?|answer?} in JSON
- * or JSONL, or a .txt file with one prompt for each line. lang is guessed from the script (zh when
- * it holds CJK ideographs, else en) when not given; id counts when not given. */
+/* Prompts: {prompt|question|instruction(+input)|messages, id?|id_?, lang?, answers?|answer?} in
+ * JSON or JSONL, or a .txt file with one prompt for each line. lang is guessed from the script (zh
+ * when it holds CJK ideographs, else en) when not given; id counts when not given. */
 int prompts_each(struct store *s, const struct id *files,
     int (*each)(void *ctx, Prompt *p, struct err *e), void *ctx, struct err *e);
 

@@ -13,7 +13,8 @@ const char *const *template_specials(const char *name); /* NULL-terminated, may 
 const char *template_end_of_answer(const char *name);
 
 /* Prompt turns → ids up to where the assistant starts to speak. */
-int template_prompt(const struct tokenizer *t, struct ids *out, Turn *const *turns, size_t n, struct err *e);
+int template_prompt(
+    const struct tokenizer *t, struct ids *out, Turn *const *turns, size_t n, struct err *e);
 
 /* A whole conversation → ids and loss mask (a byte each): 1 on the tokens of every assistant turn
  * and its end_of_answer, 0 elsewhere. INVARIANT: at least one 1 and, since a first turn is the

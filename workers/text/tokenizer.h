@@ -32,9 +32,11 @@ const TokenizerModel *tokenizer_model(const struct tokenizer *t);
 size_t tokenizer_size(const struct tokenizer *t); /* ids are 0 .. size-1 */
 
 /* Appends the ids of user text; never a special token. */
-int tokenizer_encode(const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e);
+int tokenizer_encode(
+    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e);
 /* Appends ids of template text, in which special tokens are recognised. */
-int tokenizer_encode_special(const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e);
+int tokenizer_encode_special(
+    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e);
 /* Appends the bytes; special tokens give nothing. The result may end inside a character: cut
  * with utf8_whole where text is shown. */
 int tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n);

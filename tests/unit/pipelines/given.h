@@ -17,32 +17,32 @@
 
 /* Pipelines given as text, in a folder of their own that has the golden tests' data/. */
 
-#define INPUTS \
-    "inputs:\n" \
-    "  corpus: data/corpus.txt\n" \
+#define INPUTS                                      \
+    "inputs:\n"                                     \
+    "  corpus: data/corpus.txt\n"                   \
     "  demonstrations: data/demonstrations.jsonl\n" \
     "  prompts: data/prompts.jsonl\n"
 
-#define BASE \
-    "name: quickstart\nseed: 7\n" INPUTS "stages:\n" \
+#define BASE                                                           \
+    "name: quickstart\nseed: 7\n" INPUTS "stages:\n"                   \
     "  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 512}\n" \
-    "  base:\n" \
-    "    kind: pretrain\n" \
-    "    tokenizer: vocabulary\n" \
-    "    text: corpus\n" \
-    "    model: {layers: 2, width: 64, heads: 4, context: 64}\n" \
+    "  base:\n"                                                        \
+    "    kind: pretrain\n"                                             \
+    "    tokenizer: vocabulary\n"                                      \
+    "    text: corpus\n"                                               \
+    "    model: {layers: 2, width: 64, heads: 4, context: 64}\n"       \
     "    steps: 500\n"
 #define SFT BASE "  sft: {kind: sft, init_from: base, demonstrations: demonstrations}\n"
 #define ANSWERS SFT "  answers: {kind: sample, model: sft, prompts: prompts}\n"
 #define RANKING \
     ANSWERS "  ranking: {kind: rank, answers: answers, by: {rubric: data/rubric.yaml}}\n"
 #define TEACHER RANKING "  teacher: {kind: reward_model, init_from: sft, rankings: ranking}\n"
-#define CHAT \
+#define CHAT                                                                               \
     TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts," \
-    " iterations: 3, rollout_shards: 2}\n"
-#define REPORT \
+            " iterations: 3, rollout_shards: 2}\n"
+#define REPORT                                                                     \
     CHAT "  report: {kind: evaluate, models: [base, sft, chat], prompts: prompts," \
-    " reference: sft, reward_model: teacher, rubric: data/rubric.yaml}\n"
+         " reference: sft, reward_model: teacher, rubric: data/rubric.yaml}\n"
 
 static inline const char *source_root(void)
 {
@@ -73,8 +73,8 @@ static inline int leave_folder(void **state)
 }
 
 /* What is wrong with it, or "". *submit as by pipeline_load; may be NULL. */
-static inline char *load_text(Submit **submit, const char *yaml, const struct setting *settings,
-    size_t n)
+static inline char *load_text(
+    Submit **submit, const char *yaml, const struct setting *settings, size_t n)
 {
     struct diags *d = diags_new();
     struct err e = ERR_INIT;

@@ -55,8 +55,8 @@ static inline void put_inputs(struct world *w, const struct plan_job *job)
             all += same;
         }
         snprintf(slot, sizeof slot, all > 1 ? "in.%s.%zu" : "in.%s", b->port, before);
-        snprintf(id, sizeof id, "%s%s%s", b->name, b->output ? "." : "",
-            b->output ? b->output : "");
+        snprintf(
+            id, sizeof id, "%s%s%s", b->name, b->output ? "." : "", b->output ? b->output : "");
         put(w, slot, id, ARTIFACT_KIND__FILES);
     }
 }
@@ -73,8 +73,8 @@ static inline void write_task(struct buf *b, const char *name, const TaskSpec *t
 {
     buf_printf(b, "%s%s%s(", name, name[0] ? "=" : "", message_kind(&t->base));
     for (size_t i = 0; i < t->n_inputs; i++)
-        buf_printf(b, "%s%s:%.32s", i ? " " : "", t->inputs[i]->name,
-            (const char *)t->inputs[i]->id.data);
+        buf_printf(
+            b, "%s%s:%.32s", i ? " " : "", t->inputs[i]->name, (const char *)t->inputs[i]->id.data);
     buf_printf(b, ")\n");
 }
 
@@ -93,8 +93,8 @@ static const struct {
     { TASK_SPEC__KIND_REPORT, ARTIFACT_KIND__REPORT, "report" },
 };
 
-static inline void answer_with(struct world *w, const char *name, const char *output,
-    ArtifactKind kind, uint32_t round)
+static inline void answer_with(
+    struct world *w, const char *name, const char *output, ArtifactKind kind, uint32_t round)
 {
     char slot[64], id[80];
 

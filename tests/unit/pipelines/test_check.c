@@ -92,8 +92,8 @@ static void greedy_sampling_and_whole_contexts_are_fine(void **state)
 static void rankings_from_a_file_need_no_answers(void **state)
 {
     (void)state;
-    assert_told("name: file\n" INPUTS
-                "stages:\n  ranking: {kind: rank, by: {file: prompts}}\n", 0, "");
+    assert_told(
+        "name: file\n" INPUTS "stages:\n  ranking: {kind: rank, by: {file: prompts}}\n", 0, "");
 }
 
 int main(void)

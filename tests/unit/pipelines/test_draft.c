@@ -4,9 +4,9 @@
 
 /* ---- matrices ---- */
 
-#define MATRIX(axes) \
+#define MATRIX(axes)                                                                       \
     TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts," \
-    " matrix: {" axes "}}\n"
+            " matrix: {" axes "}}\n"
 
 static char *names(const struct plan *p, const char *prefix)
 {
@@ -25,11 +25,10 @@ static void there_is_one_job_for_each_combination_the_last_axis_fastest(void **s
     char *got = names(p, "chat");
 
     (void)state;
-    assert_string_equal(got,
-        "chat[kl_coef=0.01,clip_ratio=0.1]\n"
-        "chat[kl_coef=0.01,clip_ratio=0.2]\n"
-        "chat[kl_coef=0.05,clip_ratio=0.1]\n"
-        "chat[kl_coef=0.05,clip_ratio=0.2]\n");
+    assert_string_equal(got, "chat[kl_coef=0.01,clip_ratio=0.1]\n"
+                             "chat[kl_coef=0.01,clip_ratio=0.2]\n"
+                             "chat[kl_coef=0.05,clip_ratio=0.1]\n"
+                             "chat[kl_coef=0.05,clip_ratio=0.2]\n");
     assert_true(job_called(p, "chat[kl_coef=0.05,clip_ratio=0.1]")->stage->ppo->kl_coef == 0.05);
     assert_true(job_called(p, "chat[kl_coef=0.05,clip_ratio=0.1]")->stage->ppo->clip_ratio == 0.1);
     assert_true(job_called(p, "chat[kl_coef=0.01,clip_ratio=0.2]")->stage->ppo->gae_lambda == 0.95);
@@ -81,8 +80,9 @@ static void a_key_that_the_matrix_sets_stands_there(void **state)
     MatrixAxis axis = MATRIX_AXIS__INIT, *axes[] = { &axis };
     Stage stage = STAGE__INIT;
     uint32_t choice[] = { 1 };
-    struct draft one = { .stage = 3, .origin = &stage, .choice = choice,
-        .kind = kind_numbered(STAGE__KIND_PPO) };
+    struct draft one = {
+        .stage = 3, .origin = &stage, .choice = choice, .kind = kind_numbered(STAGE__KIND_PPO)
+    };
     struct site at;
 
     (void)state;

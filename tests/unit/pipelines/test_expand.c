@@ -14,8 +14,8 @@ static char *written(const struct plan *p)
             buf_printf(&b, " after %s", p->jobs[job->after[k]].name);
         for (size_t k = 0; k < job->n_bindings; k++) {
             const struct binding *one = &job->bindings[k];
-            const char *source = one->output ? p->jobs[one->source].name :
-                                               p->submit->pipeline->inputs[one->source]->name;
+            const char *source = one->output ? p->jobs[one->source].name
+                                             : p->submit->pipeline->inputs[one->source]->name;
             assert_string_equal(one->name, source);
             buf_printf(&b, " %s=%s%s%s", one->port, source, one->output ? "." : "",
                 one->output ? one->output : "");

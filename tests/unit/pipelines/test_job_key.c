@@ -28,9 +28,9 @@ static bool same(const char *a, const char *job_a, const char *b, const char *jo
     return id_equal(&x, &y);
 }
 
-#define CHAT_WITH(name, more) \
-    TEACHER "  " name ": {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts" \
-            more "}\n"
+#define CHAT_WITH(name, more)                                                                      \
+    TEACHER "  " name ": {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts" more \
+            "}\n"
 
 static void names_order_and_explicit_defaults_do_not_matter(void **state)
 {
@@ -45,8 +45,8 @@ static void names_order_and_explicit_defaults_do_not_matter(void **state)
     assert_true(same(CHAT_WITH("chat", ", kl_coef: 0.1"), "chat",
         CHAT_WITH("chat", ", matrix: {kl_coef: [0.05, 0.1]}"), "chat[kl_coef=0.1]"));
     /* text that is named, or found by itself */
-    assert_true(same(CHAT_WITH("chat", ""), "chat", CHAT_WITH("chat", ", pretrain_text: corpus"),
-        "chat"));
+    assert_true(
+        same(CHAT_WITH("chat", ""), "chat", CHAT_WITH("chat", ", pretrain_text: corpus"), "chat"));
 }
 
 static void what_decides_the_results_matters(void **state)
@@ -102,7 +102,8 @@ static void a_rubric_counts_by_its_content(void **state)
     static const char ranking[] = ANSWERS "  ranking: {kind: rank, answers: answers, by: {rubric: "
                                           "data-rubric.yaml}}\n";
     static const char text[] = "noise: 0.05\nright: 1\nasking_back: [\"谁来告诉我\", \"哪里?\"]\n";
-    static const char changed[] = "noise: 0.06\nright: 1\nasking_back: [\"谁来告诉我\", \"哪里?\"]\n";
+    static const char changed[] =
+        "noise: 0.06\nright: 1\nasking_back: [\"谁来告诉我\", \"哪里?\"]\n";
     struct err e = ERR_INIT;
 
     (void)state;
@@ -115,9 +116,9 @@ static void a_rubric_counts_by_its_content(void **state)
 
 static void how_inherited_text_is_encoded_matters(void **state)
 {
-#define BASE_WITH(more) \
-    "name: keys\nseed: 7\n" INPUTS "stages:\n" \
-    "  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 512}\n" \
+#define BASE_WITH(more)                                                                            \
+    "name: keys\nseed: 7\n" INPUTS "stages:\n"                                                     \
+    "  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 512}\n"                             \
     "  base: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {}, steps: 5" more "}\n" \
     "  sft: {kind: sft, init_from: base, demonstrations: demonstrations}\n"
     (void)state;
@@ -134,7 +135,8 @@ static void a_report_knows_its_models_by_name(void **state)
         "name: keys\nseed: 7\n" INPUTS "stages:\n"
         "  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 512}\n"
         "  foundation: {kind: pretrain, tokenizer: vocabulary, text: corpus, model: {}, steps: 5}\n"
-        "  report: {kind: evaluate, models: foundation, prompts: prompts}\n", "report"));
+        "  report: {kind: evaluate, models: foundation, prompts: prompts}\n",
+        "report"));
 }
 
 int main(void)

@@ -2,20 +2,19 @@
 
 #include "pipelines/locate.h"
 
-static const char text[] =
-    "name: places\n"                                /* 1 */
-    "inputs:\n"                                     /* 2 */
-    "  corpus: corpus.txt\n"                        /* 3 */
-    "stages:\n"                                     /* 4 */
-    "  one: {kind: tokenizer, text: corpus}\n"      /* 5 */
-    "  two:\n"                                      /* 6 */
-    "    kind: rank\n"                              /* 7 */
-    "    by: people\n"                              /* 8 */
-    "    needs: [one, one]\n"                       /* 9 */
-    "  three:\n"                                    /* 10 */
-    "    tokenizer:\n"                              /* 11 */
-    "      text: corpus\n"                          /* 12 */
-    "    matrix: {vocab_size: [300, 400]}\n";       /* 13 */
+static const char text[] = "name: places\n"                           /* 1 */
+                           "inputs:\n"                                /* 2 */
+                           "  corpus: corpus.txt\n"                   /* 3 */
+                           "stages:\n"                                /* 4 */
+                           "  one: {kind: tokenizer, text: corpus}\n" /* 5 */
+                           "  two:\n"                                 /* 6 */
+                           "    kind: rank\n"                         /* 7 */
+                           "    by: people\n"                         /* 8 */
+                           "    needs: [one, one]\n"                  /* 9 */
+                           "  three:\n"                               /* 10 */
+                           "    tokenizer:\n"                         /* 11 */
+                           "      text: corpus\n"                     /* 12 */
+                           "    matrix: {vocab_size: [300, 400]}\n";  /* 13 */
 
 static void assert_place(struct site at, bool written, int line, int column)
 {

@@ -23,8 +23,10 @@ static void draw(struct graph *g, size_t n, const uint32_t (*edges)[2], size_t n
         g->drafts[i] = (struct draft){ .stage = i, .name = names[i], .refs = g->refs[i] };
     for (size_t i = 0; i < n_edges; i++) {
         struct draft *job = &g->drafts[edges[i][0]];
-        job->refs[job->n_refs++] = (struct reference){ .is_job = true, .used = true,
-            .source = edges[i][1], .at = site_of(SITE_STAGE, edges[i][0], "needs") };
+        job->refs[job->n_refs++] = (struct reference){ .is_job = true,
+            .used = true,
+            .source = edges[i][1],
+            .at = site_of(SITE_STAGE, edges[i][0], "needs") };
     }
     assert_int_equal(drafts_order(&g->d, g->order, &e), OK);
 }

@@ -99,27 +99,26 @@ static void mistakes_in_settings_are_shown_there(void **state)
     char *wrong = load_text(NULL, SFT, settings, 4);
 
     (void)state;
-    assert_string_equal(wrong,
-        "error: unknown key 'stpes'\n"
-        " --> --set:1:1\n"
-        "  |\n"
-        "1 | base.stpes=20\n"
-        "  | ^^^^^^^^^^\n"
-        "  = help: did you mean 'steps'?\n"
-        "\n"
-        "error: 'epochs' must be at least 1, not 0\n"
-        " --> --set:1:12\n"
-        "  |\n"
-        "1 | sft.epochs=0\n"
-        "  |            ^\n"
-        "  = help: 0 would leave nothing to do\n"
-        "\n"
-        "error: unknown key 'bsae'\n"
-        " --> --set:1:1\n"
-        "  |\n"
-        "1 | bsae.steps=5\n"
-        "  | ^^^^^^^^^^\n"
-        "  = help: did you mean 'base'?\n");
+    assert_string_equal(wrong, "error: unknown key 'stpes'\n"
+                               " --> --set:1:1\n"
+                               "  |\n"
+                               "1 | base.stpes=20\n"
+                               "  | ^^^^^^^^^^\n"
+                               "  = help: did you mean 'steps'?\n"
+                               "\n"
+                               "error: 'epochs' must be at least 1, not 0\n"
+                               " --> --set:1:12\n"
+                               "  |\n"
+                               "1 | sft.epochs=0\n"
+                               "  |            ^\n"
+                               "  = help: 0 would leave nothing to do\n"
+                               "\n"
+                               "error: unknown key 'bsae'\n"
+                               " --> --set:1:1\n"
+                               "  |\n"
+                               "1 | bsae.steps=5\n"
+                               "  | ^^^^^^^^^^\n"
+                               "  = help: did you mean 'base'?\n");
     free(wrong);
 }
 

@@ -1,8 +1,8 @@
 #include "given.h"
 
-#define CHATS \
+#define CHATS                                                                              \
     TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts," \
-    " matrix: {kl_coef: [0.01, 0.05]}}\n"
+            " matrix: {kl_coef: [0.01, 0.05]}}\n"
 
 static char *models_of(const struct plan *p, const char *job)
 {
@@ -31,8 +31,7 @@ static void a_list_takes_all_jobs_of_a_matrix(void **state)
 {
     (void)state;
     assert_models(CHATS "  report: {kind: evaluate, models: [sft, chat], prompts: prompts}\n",
-        "report",
-        "sft.checkpoint\nchat[kl_coef=0.01].checkpoint\nchat[kl_coef=0.05].checkpoint\n");
+        "report", "sft.checkpoint\nchat[kl_coef=0.01].checkpoint\nchat[kl_coef=0.05].checkpoint\n");
 }
 
 static void one_job_of_a_matrix_is_named_with_its_values(void **state)
@@ -40,8 +39,8 @@ static void one_job_of_a_matrix_is_named_with_its_values(void **state)
     (void)state;
     assert_models(CHATS "  more: {kind: sample, model: 'chat[kl_coef=0.05]', prompts: prompts}\n",
         "more", "chat[kl_coef=0.05].checkpoint\n");
-    assert_models(
-        CHATS "  more: {kind: sample, model: 'chat[kl_coef=0.05].checkpoint', prompts: prompts}\n",
+    assert_models(CHATS
+        "  more: {kind: sample, model: 'chat[kl_coef=0.05].checkpoint', prompts: prompts}\n",
         "more", "chat[kl_coef=0.05].checkpoint\n");
 }
 
@@ -76,7 +75,8 @@ static void names_without_end_are_refused_quickly(void **state)
 
     (void)state;
     assert_int_equal(buf_printf(&b, BASE "  report:\n    kind: evaluate\n    prompts: prompts\n"
-                                         "    models: ["), OK);
+                                         "    models: ["),
+        OK);
     for (int i = 0; i < 5000; i++)
         assert_int_equal(buf_printf(&b, "%sbase", i ? "," : ""), OK);
     assert_int_equal(buf_printf(&b, "]\n"), OK);

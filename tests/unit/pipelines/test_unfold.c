@@ -47,9 +47,8 @@ static const struct {
     { BASE "  ranking: {kind: rank, by: {file: prompts}}\n", "ranking", 0,
         "0\nrank(rankings:prompts)\n"
         "rankings = rankings@0\n" },
-    { ANSWERS "  ranking: {kind: rank, answers: answers, by: {people: {target: 12}}}\n",
-        "ranking", 0,
-        "people 12\n" },
+    { ANSWERS "  ranking: {kind: rank, answers: answers, by: {people: {target: 12}}}\n", "ranking",
+        0, "people 12\n" },
     { REPORT, "teacher", 2,
         "0\nencode(model:sft.checkpoint rankings:ranking.rankings)\n"
         "1\ntrain(init:sft.checkpoint examples:examples@0)\n"
@@ -88,7 +87,8 @@ static const struct {
         "checkpoint = checkpoint@4\n"
         "tokenizer = sft.tokenizer\n" },
     { TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts,"
-              " ptx_coef: 0, rollout_shards: 1, iterations: 1}\n", "chat", 1,
+              " ptx_coef: 0, rollout_shards: 1, iterations: 1}\n",
+        "chat", 1,
         "0\nexperience.0=rollout(init:sft.checkpoint reference:sft.checkpoint"
         " reward_model:teacher.checkpoint prompts:prompts)\n"
         "1\ntrain(init:sft.checkpoint reward_model:teacher.checkpoint"
@@ -163,8 +163,8 @@ static void people_are_asked_for_one_ranking_of_each_prompt_until_all_are_there(
     message_free(s);
 }
 
-static void assert_unfold_fails(const char *job, uint32_t round, const char *without, int code,
-    const char *why)
+static void assert_unfold_fails(
+    const char *job, uint32_t round, const char *without, int code, const char *why)
 {
     Submit *s = given(REPORT);
     struct plan *p = planned(s);
@@ -188,8 +188,8 @@ static void assert_unfold_fails(const char *job, uint32_t round, const char *wit
 static void what_is_missing_is_an_error_not_a_wait(void **state)
 {
     (void)state;
-    assert_unfold_fails("base", 0, "in.text", E_MISSING,
-        "job 'base': there is nothing for its input 'text'");
+    assert_unfold_fails(
+        "base", 0, "in.text", E_MISSING, "job 'base': there is nothing for its input 'text'");
     assert_unfold_fails("base", 1, "", E_MISSING, "job 'base': there is no 'tokens.0.tokens'");
     assert_unfold_fails("base", 2, "", E_INVARIANT, "neither a state nor a checkpoint");
     assert_unfold_fails("answers", 1, "", E_MISSING, "there is no 'part.0.answers'");

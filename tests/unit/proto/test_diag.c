@@ -34,13 +34,12 @@ static void a_mistake_is_shown_in_its_line_with_a_caret(void **state)
 
     (void)state;
     diags_add(d, 12, 5, 6, "did you mean 'steps'?", "unknown key '%s'", "stepps");
-    expect_print(d,
-        "error: unknown key 'stepps'\n"
-        "  --> chat.yaml:12:5\n"
-        "   |\n"
-        "12 |     stepps: 600\n"
-        "   |     ^^^^^^\n"
-        "   = help: did you mean 'steps'?\n");
+    expect_print(d, "error: unknown key 'stepps'\n"
+                    "  --> chat.yaml:12:5\n"
+                    "   |\n"
+                    "12 |     stepps: 600\n"
+                    "   |     ^^^^^^\n"
+                    "   = help: did you mean 'steps'?\n");
     diags_free(d);
 }
 
@@ -50,12 +49,11 @@ static void the_caret_stands_below_wide_characters(void **state)
 
     (void)state;
     diags_add(d, 1, 6, 2, NULL, "no such mountain");
-    expect_print(d,
-        "error: no such mountain\n"
-        " --> a.yaml:1:6\n"
-        "  |\n"
-        "1 | 名字:  山x\n"
-        "  |        ^^\n");
+    expect_print(d, "error: no such mountain\n"
+                    " --> a.yaml:1:6\n"
+                    "  |\n"
+                    "1 | 名字:  山x\n"
+                    "  |        ^^\n");
     diags_free(d);
 }
 
@@ -70,11 +68,10 @@ static void mistakes_are_sorted_by_file_and_place(void **state)
     assert_int_equal(diags_file(d, "b", "z", 1), OK);
     diags_add(d, 1, 1, 1, NULL, "last");
     assert_int_equal(diags_count(d), 4);
-    expect_print(d,
-        "error: first\n --> a\n  = help: name one\n"
-        "\nerror: second\n --> a:1:1\n  |\n1 | x\n  | ^\n"
-        "\nerror: third\n --> a:2:1\n  |\n2 | y\n  | ^\n"
-        "\nerror: last\n --> b:1:1\n  |\n1 | z\n  | ^\n");
+    expect_print(d, "error: first\n --> a\n  = help: name one\n"
+                    "\nerror: second\n --> a:1:1\n  |\n1 | x\n  | ^\n"
+                    "\nerror: third\n --> a:2:1\n  |\n2 | y\n  | ^\n"
+                    "\nerror: last\n --> b:1:1\n  |\n1 | z\n  | ^\n");
     diags_free(d);
 }
 
@@ -85,9 +82,8 @@ static void places_outside_the_text_do_no_harm(void **state)
     (void)state;
     diags_add(d, 1, 9, 3, NULL, "past the end");
     diags_add(d, 7, 1, 1, NULL, "below the end");
-    expect_print(d,
-        "error: past the end\n --> a:1:9\n  |\n1 | ab\n  |   ^^^\n"
-        "\nerror: below the end\n --> a:7:1\n  |\n7 | \n  | ^\n");
+    expect_print(d, "error: past the end\n --> a:1:9\n  |\n1 | ab\n  |   ^^^\n"
+                    "\nerror: below the end\n --> a:7:1\n  |\n7 | \n  | ^\n");
     diags_free(d);
 }
 

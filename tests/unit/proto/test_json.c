@@ -77,9 +77,8 @@ static void a_kind_stands_beside_its_fields(void **state)
     rank.by = &by;
     by.kind_case = RANK_BY__KIND_RUBRIC;
     by.rubric = text_other;
-    expect_json(&stage.base,
-        "{\"name\":\"sft\",\"needs\":[],\"matrix\":{},\"kind\":\"rank\","
-        "\"by\":{\"kind\":\"rubric\",\"rubric\":\"checkpoint\"}}");
+    expect_json(&stage.base, "{\"name\":\"sft\",\"needs\":[],\"matrix\":{},\"kind\":\"rank\","
+                             "\"by\":{\"kind\":\"rubric\",\"rubric\":\"checkpoint\"}}");
 }
 
 static void a_kind_within_a_kind_keeps_its_braces(void **state)
@@ -120,9 +119,16 @@ static void numbers_are_the_shortest_that_read_back_equal(void **state)
         double value;
         const char *text;
     } known[] = {
-        { 0.1, "0.1" }, { 1.0 / 3, "0.3333333333333333" }, { 600, "600" }, { -0.0, "-0" },
-        { 1e-5, "1e-05" }, { 1e300, "1e+300" }, { 5e-324, "4.94065645841247e-324" },
-        { 0.1 + 0.2, "0.30000000000000004" }, { NAN, "null" }, { -INFINITY, "null" },
+        { 0.1, "0.1" },
+        { 1.0 / 3, "0.3333333333333333" },
+        { 600, "600" },
+        { -0.0, "-0" },
+        { 1e-5, "1e-05" },
+        { 1e300, "1e+300" },
+        { 5e-324, "4.94065645841247e-324" },
+        { 0.1 + 0.2, "0.30000000000000004" },
+        { NAN, "null" },
+        { -INFINITY, "null" },
     };
     Episode episode = EPISODE__INIT;
     struct buf b = { 0 };
@@ -157,18 +163,17 @@ static void pretty_is_the_same_with_lines(void **state)
     example.n_tiers = 1;
     example.tiers = tiers;
     assert_int_equal(json_message(&b, &example.base, true), OK);
-    assert_string_equal(b.p,
-        "{\n"
-        "  \"rows\": [],\n"
-        "  \"tiers\": [\n"
-        "    {\n"
-        "      \"answers\": [\n"
-        "        2,\n"
-        "        0\n"
-        "      ]\n"
-        "    }\n"
-        "  ]\n"
-        "}");
+    assert_string_equal(b.p, "{\n"
+                             "  \"rows\": [],\n"
+                             "  \"tiers\": [\n"
+                             "    {\n"
+                             "      \"answers\": [\n"
+                             "        2,\n"
+                             "        0\n"
+                             "      ]\n"
+                             "    }\n"
+                             "  ]\n"
+                             "}");
     buf_free(&b);
 }
 

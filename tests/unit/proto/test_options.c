@@ -153,14 +153,13 @@ static void help_has_a_line_for_each_option_that_people_give(void **state)
 
     (void)state;
     assert_int_equal(options_help(&out, rows, N_ROWS), OK);
-    assert_string_equal(out.p,
-        "  -d, --detach              go on in the background\n"
-        "  --home DIR                where all lies\n"
-        "  --set KEY=VALUE           one setting\n"
-        "  -w, --workers N           how many\n"
-        "  --show-probabilities[=N]  rows of a table\n"
-        "  -s, --seed N              of the draw\n"
-        "  -T, --temperature X       0: greedy\n");
+    assert_string_equal(out.p, "  -d, --detach              go on in the background\n"
+                               "  --home DIR                where all lies\n"
+                               "  --set KEY=VALUE           one setting\n"
+                               "  -w, --workers N           how many\n"
+                               "  --show-probabilities[=N]  rows of a table\n"
+                               "  -s, --seed N              of the draw\n"
+                               "  -T, --temperature X       0: greedy\n");
     buf_free(&out);
 }
 

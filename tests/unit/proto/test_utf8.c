@@ -16,9 +16,14 @@ static void characters_of_every_length_are_decoded(void **state)
         uint32_t code;
         size_t n;
     } known[] = {
-        { "A", 0x41, 1 }, { "\xc2\x80", 0x80, 2 }, { "\xdf\xbf", 0x7ff, 2 },
-        { "\xe0\xa0\x80", 0x800, 3 }, { "山", 0x5c71, 3 }, { "\xef\xbf\xbf", 0xffff, 3 },
-        { "\xf0\x90\x80\x80", 0x10000, 4 }, { "\xf4\x8f\xbf\xbf", 0x10ffff, 4 },
+        { "A", 0x41, 1 },
+        { "\xc2\x80", 0x80, 2 },
+        { "\xdf\xbf", 0x7ff, 2 },
+        { "\xe0\xa0\x80", 0x800, 3 },
+        { "山", 0x5c71, 3 },
+        { "\xef\xbf\xbf", 0xffff, 3 },
+        { "\xf0\x90\x80\x80", 0x10000, 4 },
+        { "\xf4\x8f\xbf\xbf", 0x10ffff, 4 },
     };
 
     (void)state;
@@ -35,8 +40,17 @@ static void characters_of_every_length_are_decoded(void **state)
 static void malformed_bytes_are_no_character(void **state)
 {
     static const char *const bad[] = {
-        "\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe5\xb1", "\xe5\x41\x80",
+        "\x80",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xe0\x9f\xbf",
+        "\xed\xa0\x80",
+        "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xff",
+        "\xe5\xb1",
+        "\xe5\x41\x80",
     };
 
     (void)state;
@@ -74,12 +88,12 @@ static void columns_follow_the_width_of_characters(void **state)
     assert_int_equal(utf8_columns("quick start"), 11);
     assert_int_equal(utf8_columns("世界,。！"), 9);
     assert_int_equal(utf8_columns("ｆｕｌｌ"), 8);
-    assert_int_equal(utf8_columns("cafe\xcc\x81"), 4);     /* a combining accent */
-    assert_int_equal(utf8_columns("✓✗▸…·"), 5);            /* ambiguous: 1 */
+    assert_int_equal(utf8_columns("cafe\xcc\x81"), 4); /* a combining accent */
+    assert_int_equal(utf8_columns("✓✗▸…·"), 5);        /* ambiguous: 1 */
     assert_int_equal(utf8_columns("한국"), 4);
     assert_int_equal(utf8_columns("𠀀"), 2);
     assert_int_equal(utf8_columns("😀"), 2);
-    assert_int_equal(utf8_columns("\xe2\x80\x8b"), 0);     /* zero width space */
+    assert_int_equal(utf8_columns("\xe2\x80\x8b"), 0); /* zero width space */
 }
 
 static void text_is_fitted_without_cutting_a_character(void **state)

@@ -142,7 +142,8 @@ static void duplicate_keys_are_told_and_the_first_stays(void **state)
     assert_int_equal(diags_print(diagnostics, &b), OK);
     assert_memory_equal(b.p,
         "error: key 'a' is given twice\n --> a.yaml:3:1\n  |\n3 | a: 3\n  | ^\n"
-        "  = help: it was first given in line 1\n", 104);
+        "  = help: it was first given in line 1\n",
+        104);
     buf_free(&b);
     yaml_free(y);
 }
@@ -201,8 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             nodes_are_found_by_key_and_index_with_their_places, fresh_diags, free_diags),
-        cmocka_unit_test_setup_teardown(
-            a_byte_order_mark_is_passed_over, fresh_diags, free_diags),
+        cmocka_unit_test_setup_teardown(a_byte_order_mark_is_passed_over, fresh_diags, free_diags),
         cmocka_unit_test_setup_teardown(
             syntax_errors_are_told_in_our_words_with_their_place, fresh_diags, free_diags),
         cmocka_unit_test_setup_teardown(

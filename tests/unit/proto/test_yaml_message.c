@@ -186,46 +186,45 @@ static void all_mistakes_are_told_at_once_each_with_its_place(void **state)
                                      "colour: red\n");
 
     (void)state;
-    assert_string_equal(r.told,
-        "error: unknown kind 'pretrian'\n"
-        " --> p.yaml:4:11\n"
-        "  |\n"
-        "4 |     kind: pretrian\n"
-        "  |           ^^^^^^^^\n"
-        "  = help: did you mean 'pretrain'?\n"
-        "\n"
-        "error: key 'init_from' is missing\n"
-        " --> p.yaml:6:3\n"
-        "  |\n"
-        "6 |   sft:\n"
-        "  |   ^^^\n"
-        "  = help: kind 'sft' needs it\n"
-        "\n"
-        "error: 'epochs' must be a whole number, not '2.5'\n"
-        " --> p.yaml:9:13\n"
-        "  |\n"
-        "9 |     epochs: 2.5\n"
-        "  |             ^^^\n"
-        "\n"
-        "error: unknown key 'epocs'\n"
-        "  --> p.yaml:10:5\n"
-        "   |\n"
-        "10 |     epocs: 3\n"
-        "   |     ^^^^^\n"
-        "   = help: did you mean 'epochs'?\n"
-        "\n"
-        "error: 'timeout' must be a number, not a list\n"
-        "  --> p.yaml:11:14\n"
-        "   |\n"
-        "11 |     timeout: [1]\n"
-        "   |              ^\n"
-        "\n"
-        "error: unknown key 'colour'\n"
-        "  --> p.yaml:12:1\n"
-        "   |\n"
-        "12 | colour: red\n"
-        "   | ^^^^^^\n"
-        "   = help: one of: name, seed, numeric_class, inputs, stages\n");
+    assert_string_equal(r.told, "error: unknown kind 'pretrian'\n"
+                                " --> p.yaml:4:11\n"
+                                "  |\n"
+                                "4 |     kind: pretrian\n"
+                                "  |           ^^^^^^^^\n"
+                                "  = help: did you mean 'pretrain'?\n"
+                                "\n"
+                                "error: key 'init_from' is missing\n"
+                                " --> p.yaml:6:3\n"
+                                "  |\n"
+                                "6 |   sft:\n"
+                                "  |   ^^^\n"
+                                "  = help: kind 'sft' needs it\n"
+                                "\n"
+                                "error: 'epochs' must be a whole number, not '2.5'\n"
+                                " --> p.yaml:9:13\n"
+                                "  |\n"
+                                "9 |     epochs: 2.5\n"
+                                "  |             ^^^\n"
+                                "\n"
+                                "error: unknown key 'epocs'\n"
+                                "  --> p.yaml:10:5\n"
+                                "   |\n"
+                                "10 |     epocs: 3\n"
+                                "   |     ^^^^^\n"
+                                "   = help: did you mean 'epochs'?\n"
+                                "\n"
+                                "error: 'timeout' must be a number, not a list\n"
+                                "  --> p.yaml:11:14\n"
+                                "   |\n"
+                                "11 |     timeout: [1]\n"
+                                "   |              ^\n"
+                                "\n"
+                                "error: unknown key 'colour'\n"
+                                "  --> p.yaml:12:1\n"
+                                "   |\n"
+                                "12 | colour: red\n"
+                                "   | ^^^^^^\n"
+                                "   = help: one of: name, seed, numeric_class, inputs, stages\n");
     assert_int_equal(r.rc, OK);
     /* What was missing is empty, so that later checks can walk the message. */
     assert_int_equal(r.p->n_stages, 2);
@@ -245,8 +244,8 @@ static void each_mistake_is_told_in_plain_words(void **state)
         { "name: [a]\n", "error: 'name' must be a text, not a list\n --> p.yaml:1:7\n", 1 },
         { "name: {a: b}\n", "error: 'name' must be a text, not a mapping\n --> p.yaml:1:1\n", 1 },
         { "name:\n", "error: 'name' has no value\n --> p.yaml:1:1\n", 1 },
-        { "name: a\nstages: {b: {text: c}}\n",
-            "error: key 'kind' is missing\n --> p.yaml:2:10\n", 1 },
+        { "name: a\nstages: {b: {text: c}}\n", "error: key 'kind' is missing\n --> p.yaml:2:10\n",
+            1 },
         { "name: a\nstages: {b: {}}\n", "  = help: one of: tokenizer, pretrain, sft, sample,", 1 },
         { "name: a\nstages: {b: {kind: [c]}}\n", "error: 'kind' must be a word\n", 1 },
         { "name: a\nstages: {b: [c]}\n", "error: 'b' must be a mapping\n --> p.yaml:2:10\n", 1 },
@@ -263,8 +262,8 @@ static void each_mistake_is_told_in_plain_words(void **state)
             "error: key 'rubric' is missing\n --> p.yaml:2:26\n", 1 },
         { "name: a\nstages: {b: {kind: rank, by: {}}}\n",
             "error: key 'kind' is missing\n --> p.yaml:2:26\n", 1 },
-        { "name: a\nstages: {b: {kind: rank}}\n",
-            "error: key 'by' is missing\n --> p.yaml:2:10\n", 1 },
+        { "name: a\nstages: {b: {kind: rank}}\n", "error: key 'by' is missing\n --> p.yaml:2:10\n",
+            1 },
         { "name: a\nstages: {b: {kind: rank, by: people, tokenizer: x}}\n",
             "error: unknown key 'tokenizer'\n --> p.yaml:2:38\n", 1 },
         { "name: a\ninputs: {b: [c]}\n", "error: 'b' must be a mapping\n --> p.yaml:2:10\n", 1 },

@@ -28,7 +28,7 @@ static int read_pipeline(void **state)
 
     (void)state;
     ok = yaml_parse(&y, text, strlen(text), d) == OK &&
-        yaml_message(&m, &pipeline__descriptor, yaml_root(y), d) == OK && diags_count(d) == 0;
+         yaml_message(&m, &pipeline__descriptor, yaml_root(y), d) == OK && diags_count(d) == 0;
     pipeline = (Pipeline *)m;
     yaml_free(y);
     diags_free(d);
@@ -138,8 +138,8 @@ static void refusals_say_why_and_change_nothing(void **state)
     expect_refused("", "5", "=5: expected KEY.KEY=VALUE");
     expect_refused("base.steps", "", "base.steps=: a value is missing");
     expect_refused("base.text", "[a", "base.text=[a: a ',' or ']' is missing");
-    expect_refused("stages.nobody.steps", "5",
-        "stages.nobody.steps=5: there is no 'nobody' in 'stages'");
+    expect_refused(
+        "stages.nobody.steps", "5", "stages.nobody.steps=5: there is no 'nobody' in 'stages'");
     expect_refused("base.kind", "sft", "base.kind=sft: unknown key 'kind'");
     assert_int_equal(pipeline->stages[0]->pretrain->steps, 10);
     assert_string_equal(pipeline->stages[0]->pretrain->text[0], "corpus");

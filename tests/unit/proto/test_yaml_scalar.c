@@ -11,18 +11,17 @@
 #include "proto/message.h"
 #include "proto/yaml_int.h"
 
-static const ProtobufCFieldDescriptor *field(const ProtobufCMessageDescriptor *type,
-    const char *name)
+static const ProtobufCFieldDescriptor *field(
+    const ProtobufCMessageDescriptor *type, const char *name)
 {
-    const ProtobufCFieldDescriptor *f =
-        protobuf_c_message_descriptor_get_field_by_name(type, name);
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(type, name);
 
     assert_non_null(f);
     return f;
 }
 
-static void expect_refused(const ProtobufCFieldDescriptor *f, const char *text, const char *what,
-    const char *help)
+static void expect_refused(
+    const ProtobufCFieldDescriptor *f, const char *text, const char *what, const char *help)
 {
     unsigned char value[32];
     struct refusal why;
@@ -132,8 +131,8 @@ static void words_are_what_the_field_says(void **state)
 static void ids_cannot_be_given_in_a_file(void **state)
 {
     (void)state;
-    expect_refused(field(&output__descriptor, "id"), "00",
-        "'id' must be left out of files, not '00'", "");
+    expect_refused(
+        field(&output__descriptor, "id"), "00", "'id' must be left out of files, not '00'", "");
 }
 
 int main(void)

@@ -28,8 +28,8 @@ static inline char *home_make(void)
     return home;
 }
 
-static inline int home_remove_entry(const char *path, const struct stat *st, int type,
-    struct FTW *at)
+static inline int home_remove_entry(
+    const char *path, const struct stat *st, int type, struct FTW *at)
 {
     (void)st;
     (void)type;
@@ -58,15 +58,15 @@ static inline int without_home(void **state)
 #define home_test(f) cmocka_unit_test_setup_teardown(f, with_home, without_home)
 
 /* Says the message when a call that should have worked did not. */
-#define assert_ok(call, e) \
-    do { \
-        if ((call) != OK) \
+#define assert_ok(call, e)           \
+    do {                             \
+        if ((call) != OK)            \
             fail_msg("%s", (e).msg); \
     } while (0)
 
-#define assert_says(e, text) \
-    do { \
-        if (!strstr((e).msg, text)) \
+#define assert_says(e, text)                                   \
+    do {                                                       \
+        if (!strstr((e).msg, text))                            \
             fail_msg("'%s' does not say '%s'", (e).msg, text); \
     } while (0)
 
@@ -143,8 +143,8 @@ static inline void lmdb_change(const char *home, const char *folder, const char 
     free(copy);
 }
 
-static inline void lmdb_delete(const char *home, const char *folder, const char *database,
-    const void *key, size_t n_key)
+static inline void lmdb_delete(
+    const char *home, const char *folder, const char *database, const void *key, size_t n_key)
 {
     char path[512];
     MDB_env *env;

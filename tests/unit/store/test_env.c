@@ -126,8 +126,8 @@ static void a_store_of_another_schema_is_refused(void **state)
     struct store *s = store_in(*state);
 
     store_close(s);
-    lmdb_change(*state, STORE_FOLDER, DB_ABOUT, KEY_SCHEMA, strlen(KEY_SCHEMA), 3,
-        STORE_SCHEMA ^ 77);
+    lmdb_change(
+        *state, STORE_FOLDER, DB_ABOUT, KEY_SCHEMA, strlen(KEY_SCHEMA), 3, STORE_SCHEMA ^ 77);
     assert_int_equal(store_open(&s, *state, true, &e), E_INPUT);
     assert_says(e, "schema 77");
 }

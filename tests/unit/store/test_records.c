@@ -61,8 +61,8 @@ static void records_read_back_in_order(void **state)
     struct store *s = store_in(*state);
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        read_back(s, example_records(s, shapes[i].n, shapes[i].tokens), shapes[i].n,
-            shapes[i].tokens);
+        read_back(
+            s, example_records(s, shapes[i].n, shapes[i].tokens), shapes[i].n, shapes[i].tokens);
     store_close(s);
 }
 
@@ -114,8 +114,8 @@ static void a_record_of_more_than_16_mib_is_refused(void **state)
 }
 
 /* What a hostile peer could have sent: right by its hash, wrong inside. */
-static int read_hostile(struct store *s, const void *bytes, size_t n, int64_t records,
-    struct err *e)
+static int read_hostile(
+    struct store *s, const void *bytes, size_t n, int64_t records, struct err *e)
 {
     struct artifact_writer *w = NULL;
     struct records_reader *r = NULL;

@@ -58,8 +58,8 @@ static int list(void *ctx, struct state_key key, ProtobufCMessage *m, struct err
     return rc == OK && --l->left == 0 ? 1 : rc;
 }
 
-static void assert_lists(struct state_txn *t, struct state_key prefix, bool backwards, int limit,
-    const char *expected)
+static void assert_lists(
+    struct state_txn *t, struct state_key prefix, bool backwards, int limit, const char *expected)
 {
     struct err e = ERR_INIT;
     struct listing l = { .left = limit };
@@ -164,8 +164,9 @@ static void an_error_of_each_comes_back(void **state)
     struct state_txn *t = begin(s, true);
 
     put_line(t, 1, 1);
-    assert_int_equal(state_each(t, STATE_LOG, key_numbers(1, 1, 0, 0), false,
-        &log_line__descriptor, fail_at_once, NULL, &e), E_CANCELLED);
+    assert_int_equal(state_each(t, STATE_LOG, key_numbers(1, 1, 0, 0), false, &log_line__descriptor,
+                         fail_at_once, NULL, &e),
+        E_CANCELLED);
     state_abort(t);
     state_close(s);
 }
@@ -180,7 +181,8 @@ static void tables_do_not_mix(void **state)
     put_line(t, 1, 1);
     for (int table = 0; table < STATE_TABLES; table++) {
         assert_ok(state_get(t, (enum state_table)table, key_numbers(2, 1, 1, 0),
-            &log_line__descriptor, &m, &e), e);
+                      &log_line__descriptor, &m, &e),
+            e);
         assert_int_equal(m != NULL, table == STATE_LOG);
         message_free(m);
     }

@@ -101,8 +101,8 @@ static void fill_rows(size_t n, size_t k, const float *kinds)
     memset(x + n * k, 0, (gemm_rows(n) - n) * k * sizeof *x);
 }
 
-static void assert_rows_same_bits(gemm_by_rows *gemm, const char *name, size_t k, size_t o,
-    const size_t *counts, size_t n_counts)
+static void assert_rows_same_bits(
+    gemm_by_rows *gemm, const char *name, size_t k, size_t o, const size_t *counts, size_t n_counts)
 {
     static float kinds[KINDS * WIDTH_MAX];
 

@@ -125,8 +125,13 @@ static void check_adamw_form(const struct kernels *k, size_t n, int eps_outside)
     static float m[512], v[512];
     static double rw[512], rm[512], rv[512];
     const double b1 = 0.9f, b2 = 0.95f, lr = 0.01f;
-    struct adamw_step s = { .learning_rate = 0.01f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-3f,
-        .weight_decay = 0.1f, .scale = 0.5f, .eps_outside = eps_outside };
+    struct adamw_step s = { .learning_rate = 0.01f,
+        .beta1 = 0.9f,
+        .beta2 = 0.95f,
+        .eps = 1e-3f,
+        .weight_decay = 0.1f,
+        .scale = 0.5f,
+        .eps_outside = eps_outside };
 
     for (size_t i = 0; i < n; i++) {
         rw[i] = y[i] = x[i];
@@ -167,8 +172,14 @@ static void check_adamw_by_hand(const struct kernels *k)
 
     for (int outside = 0; outside < 2; outside++) {
         float weight = 1, m = 0, v = 0, g = 2;
-        struct adamw_step s = { .learning_rate = 0.1f, .beta1 = 0.5f, .beta2 = 0.5f, .eps = 1,
-            .weight_decay = 0.5f, .scale = 1, .correction1 = 0.5f, .correction2 = 0.5f,
+        struct adamw_step s = { .learning_rate = 0.1f,
+            .beta1 = 0.5f,
+            .beta2 = 0.5f,
+            .eps = 1,
+            .weight_decay = 0.5f,
+            .scale = 1,
+            .correction1 = 0.5f,
+            .correction2 = 0.5f,
             .eps_outside = outside };
         k->adamw(&weight, &m, &v, &g, 1, &s);
         assert_true(m == 1 && v == 2);
@@ -302,11 +313,11 @@ static void a_set_is_found_by_its_name(void **state)
     assert_null(kernels_get("no such set"));
 }
 
-#define SETS(name, check)                                                                          \
-    static void name(void **state)                                                                 \
-    {                                                                                              \
-        (void)state;                                                                               \
-        for_sets(check);                                                                           \
+#define SETS(name, check)          \
+    static void name(void **state) \
+    {                              \
+        (void)state;               \
+        for_sets(check);           \
     }
 SETS(vectors_add_scale_mix_and_multiply, check_vectors)
 SETS(few_rows_times_columns_do_not_depend_on_each_other, check_rows_nt)

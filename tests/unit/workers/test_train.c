@@ -124,7 +124,8 @@ static struct id train_to_end(struct chain *c, TrainTask *k, const char *first, 
     }
 }
 
-static struct id pretrain(struct world *w, uint32_t steps, uint32_t segment, bool cold, double *loss)
+static struct id pretrain(
+    struct world *w, uint32_t steps, uint32_t segment, bool cold, double *loss)
 {
     TrainTask k;
     ModelConfig m = small_model();
@@ -143,7 +144,8 @@ static int start(void **state)
     chain_start(&w->c, 2);
     w->text = chain_file(&w->c, "text.txt", small_text(), SPLIT__PARAGRAPH);
     w->tokenizer = run_tokenizer(&w->c, w->text);
-    w->tokens = run_encode(&w->c, ENCODE_AS__AS_TEXT, "text", w->text, "tokenizer", w->tokenizer, "tokens");
+    w->tokens =
+        run_encode(&w->c, ENCODE_AS__AS_TEXT, "text", w->text, "tokenizer", w->tokenizer, "tokens");
     w->base = pretrain(w, 60, 60, false, NULL);
     *state = w;
     return 0;
@@ -204,17 +206,16 @@ static void training_lowers_the_loss_but_not_below_what_the_text_allows(void **s
     assert_true(loss > 3 * log(5) / 14);
 }
 
-static const char demonstrations[] =
-    "{\"instruction\": \"the cat\", \"output\": \"meows\"}\n"
-    "{\"instruction\": \"the dog\", \"output\": \"barks\"}\n"
-    "{\"instruction\": \"a bird\", \"output\": \"sings\"}\n"
-    "{\"instruction\": \"我们\", \"output\": \"说话\"}\n";
+static const char demonstrations[] = "{\"instruction\": \"the cat\", \"output\": \"meows\"}\n"
+                                     "{\"instruction\": \"the dog\", \"output\": \"barks\"}\n"
+                                     "{\"instruction\": \"a bird\", \"output\": \"sings\"}\n"
+                                     "{\"instruction\": \"我们\", \"output\": \"说话\"}\n";
 
 static struct id sft(struct world *w, uint32_t epochs, double *loss)
 {
     struct id files = chain_file(&w->c, "demos.jsonl", demonstrations, SPLIT__FILE);
-    struct id examples = run_encode(&w->c, ENCODE_AS__AS_DEMONSTRATIONS, "demonstrations", files,
-        "model", w->base, "examples");
+    struct id examples = run_encode(
+        &w->c, ENCODE_AS__AS_DEMONSTRATIONS, "demonstrations", files, "model", w->base, "examples");
     TrainTask k;
 
     train_task(&k, TRAIN_TASK__OBJECTIVE__ANSWERS, 1000);
@@ -228,8 +229,9 @@ static void a_deterministic_answer_is_learnt_to_the_end(void **state)
 {
     struct world *w = *state;
     struct id model = sft(w, 150, NULL);
-    struct generate_request r = { .prompt = "the dog", .checkpoint = model, .max_new_tokens = 20,
-        .top_p = 1, .count = 1 };
+    struct generate_request r = {
+        .prompt = "the dog", .checkpoint = model, .max_new_tokens = 20, .top_p = 1, .count = 1
+    };
     struct task_context t = { w->c.store, &w->c.engine, w->c.warm, NULL, NULL };
     struct buf out = { 0 };
 
@@ -244,8 +246,10 @@ static char *rankings_text(void)
     size_t n = 0;
 
     for (int i = 0; i < 40; i++)
-        n += (size_t)sprintf(text + n, "{\"instruction\": \"the cat %d\", \"output\": "
-            "[\"meows\", \"sees\", \"barks barks\"]}\n", i);
+        n += (size_t)sprintf(text + n,
+            "{\"instruction\": \"the cat %d\", \"output\": "
+            "[\"meows\", \"sees\", \"barks barks\"]}\n",
+            i);
     return text;
 }
 
@@ -267,7 +271,8 @@ static struct id rankings(struct world *w)
 static struct id reward_model(struct world *w, struct id init, double *accuracy)
 {
     struct id ranked = rankings(w);
-    struct id examples = run_encode(&w->c, ENCODE_AS__AS_RANKINGS, "rankings", ranked, "model", init, "examples");
+    struct id examples =
+        run_encode(&w->c, ENCODE_AS__AS_RANKINGS, "rankings", ranked, "model", init, "examples");
     struct spec s;
     TrainTask k;
     CalibrateTask calibrate = CALIBRATE_TASK__INIT;
@@ -365,7 +370,8 @@ static struct id ppo(struct world *w, int threads, bool cold, double *score, dou
         spec_start(&s, TASK_SPEC__KIND_TRAIN);
         s.m.train = &k;
         for (uint32_t n = 0; n < p.rollout_shards; n++)
-            spec_input(&s, "experience", rollout(w, &p, i, n, i ? &state : NULL, init, teacher, prompts));
+            spec_input(
+                &s, "experience", rollout(w, &p, i, n, i ? &state : NULL, init, teacher, prompts));
         if (i > 0) {
             spec_input(&s, "state", state);
         } else {
@@ -420,9 +426,11 @@ static void gradient_accumulation_changes_the_model_by_rounding_only(void **stat
     k.has_steps = 1;
     k.steps = 10;
     k.model = &m;
-    struct id whole = train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
+    struct id whole =
+        train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
     k.gradient_accumulation = 4;
-    struct id parts = train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
+    struct id parts =
+        train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
     chain_check(&w->c, model_load(&a, w->c.store, &whole, "", &w->c.e));
     chain_check(&w->c, model_load(&b, w->c.store, &parts, "", &w->c.e));
     for (size_t i = 0; i < a->n_params; i++)
@@ -431,7 +439,6 @@ static void gradient_accumulation_changes_the_model_by_rounding_only(void **stat
     model_free(a);
     model_free(b);
 }
-
 
 int main(void)
 {

@@ -1,6 +1,6 @@
 /* Part of kernels.c. GELU, SwiGLU, rotary positions: each element by itself. */
 
-#define GELU_A 0.7978845608f           /* sqrt(2 / pi) */
+#define GELU_A 0.7978845608f /* sqrt(2 / pi) */
 #define GELU_B (0.044715f * GELU_A)
 
 /* exp(-2u) for u = sqrt(2/pi) (x + 0.044715 x^3), finite */

@@ -29,17 +29,24 @@ static struct block block_at(size_t q0, size_t k0, size_t t)
 }
 
 /* s[queries][BLOCK_K] = x y^T over all slices of the head; `packed` keeps y's only slice. */
-static void block_scores(float *s, const float *x, size_t x_stride, const float *y,
-    size_t y_stride, float *packed, const struct block *b, size_t d)
+static void block_scores(float *s, const float *x, size_t x_stride, const float *y, size_t y_stride,
+    float *packed, const struct block *b, size_t d)
 {
     memset(s, 0, b->queries * BLOCK_K * sizeof *s);
     for (size_t j = 0; j < d; j += BLOCK_D) {
         size_t width = fewer(BLOCK_D, d - j);
         if (b->q0 == b->k0 || d > BLOCK_D)
             pack_columns(packed, BLOCK_K, y + b->k0 * y_stride + j, b->keys, width, y_stride);
-        product_add(&(struct product){ .c = s, .c_row = BLOCK_K, .a = x + b->q0 * x_stride + j,
-            .a_row = x_stride, .a_col = 1, .b = packed, .b_row = BLOCK_K, .m = b->queries,
-            .n = (b->seen + LANES - 1) / LANES * LANES, .k = width });
+        product_add(&(struct product){ .c = s,
+            .c_row = BLOCK_K,
+            .a = x + b->q0 * x_stride + j,
+            .a_row = x_stride,
+            .a_col = 1,
+            .b = packed,
+            .b_row = BLOCK_K,
+            .m = b->queries,
+            .n = (b->seen + LANES - 1) / LANES * LANES,
+            .k = width });
     }
 }
 
@@ -69,8 +76,8 @@ INLINE float exp_row(float *x, size_t n, float scale, float top)
 
 /* The running softmax of one row (Milakov & Gimelshein 2018): top is its largest score so far,
  * sum that of exp(score - top), out the weighted values. */
-INLINE void softmax_row(float *s, size_t n, float scale, float *top, float *sum, float *out,
-    size_t d)
+INLINE void softmax_row(
+    float *s, size_t n, float scale, float *top, float *sum, float *out, size_t d)
 {
     vec m = load(s);
 
@@ -110,17 +117,24 @@ static void attention(float *out, float *lse, const float *q, const float *k, co
                 size_t width = fewer(BLOCK_D, d - j);
                 if (q0 == k0 || d > BLOCK_D)
                     pack_rows(rows, BLOCK_D, v + k0 * kv_stride + j, b.keys, width, kv_stride);
-                product_add(&(struct product){ .c = out + q0 * out_stride + j, .c_row = out_stride,
-                    .a = s, .a_row = BLOCK_K, .a_col = 1, .b = rows, .b_row = BLOCK_D,
-                    .m = b.queries, .n = width, .k = b.seen });
+                product_add(&(struct product){ .c = out + q0 * out_stride + j,
+                    .c_row = out_stride,
+                    .a = s,
+                    .a_row = BLOCK_K,
+                    .a_col = 1,
+                    .b = rows,
+                    .b_row = BLOCK_D,
+                    .m = b.queries,
+                    .n = width,
+                    .k = b.seen });
             }
         }
     }
     for (size_t i = 0; i < t; i++) {
         float over = 1 / sum[i];
         for (size_t j = 0; j < d; j += LANES)
-            store_upto(out + i * out_stride + j, load_upto(out + i * out_stride + j, d - j) * over,
-                d - j);
+            store_upto(
+                out + i * out_stride + j, load_upto(out + i * out_stride + j, d - j) * over, d - j);
         lse[i] = (float)(top[i] + elementary_log(sum[i]));
     }
 }
@@ -150,8 +164,8 @@ static void block_gradients(struct backward *w, const struct block *b)
 }
 
 /* c[rows] += a b for one slice j of the head, b packed from x. */
-static void slice_product(struct backward *w, struct product *g, const float *x, size_t x_rows,
-    size_t x_stride)
+static void slice_product(
+    struct backward *w, struct product *g, const float *x, size_t x_rows, size_t x_stride)
 {
     pack_rows(w->rows, BLOCK_D, x, x_rows, g->n, x_stride);
     g->b = w->rows;
@@ -168,14 +182,26 @@ static void block_backward(struct backward *w, const struct block *b)
     block_gradients(w, b);
     for (size_t j = 0; j < w->d; j += BLOCK_D) {
         size_t width = fewer(BLOCK_D, w->d - j);
-        struct product g = { .c = w->dv + kv + j, .c_row = w->kv_stride, .a = w->p, .a_row = 1,
-            .a_col = BLOCK_K, .m = b->seen, .n = width, .k = b->queries };
+        struct product g = { .c = w->dv + kv + j,
+            .c_row = w->kv_stride,
+            .a = w->p,
+            .a_row = 1,
+            .a_col = BLOCK_K,
+            .m = b->seen,
+            .n = width,
+            .k = b->queries };
         slice_product(w, &g, w->dout + o + j, b->queries, w->out_stride);
         g.c = w->dk + kv + j;
         g.a = w->ds;
         slice_product(w, &g, w->q + q + j, b->queries, w->q_stride);
-        g = (struct product){ .c = w->dq + q + j, .c_row = w->q_stride, .a = w->ds,
-            .a_row = BLOCK_K, .a_col = 1, .m = b->queries, .n = width, .k = b->seen };
+        g = (struct product){ .c = w->dq + q + j,
+            .c_row = w->q_stride,
+            .a = w->ds,
+            .a_row = BLOCK_K,
+            .a_col = 1,
+            .m = b->queries,
+            .n = width,
+            .k = b->seen };
         slice_product(w, &g, w->k + kv + j, b->seen, w->kv_stride);
     }
 }

@@ -54,8 +54,8 @@ static double dot(const float *x, const float *y, size_t count)
 /* With rate and eps of the form at hand, w -= rate m / (sqrt(v root_scale) + eps) + lr decay w.
  * Kingma & Ba 2015, algorithm 1 (eps inside: of the corrected v) and the end of section 2
  * (outside); decay decoupled as in Loshchilov & Hutter 2019. */
-static void adamw(float *w, float *m, float *v, const float *g, size_t count,
-    const struct adamw_step *s)
+static void adamw(
+    float *w, float *m, float *v, const float *g, size_t count, const struct adamw_step *s)
 {
     double c1 = s->correction1, c2 = s->correction2, lr = s->learning_rate;
     float rate = (float)(s->eps_outside ? lr * sqrt(c2) / c1 : lr / c1);

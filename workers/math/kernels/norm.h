@@ -47,8 +47,8 @@ INLINE float sum_centred(const float *x, float mean, const float *g, const float
     return sum_lanes((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-static void rmsnorm(float *y, float *rstd, const float *x, const float *w, size_t n, size_t c,
-    float eps)
+static void rmsnorm(
+    float *y, float *rstd, const float *x, const float *w, size_t n, size_t c, float eps)
 {
     for (size_t r = 0; r < n; r++, x += c, y += c) {
         float scale = 1 / sqrtf(sum_products(x, x, NULL, c) / (float)c + eps);

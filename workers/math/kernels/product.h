@@ -20,8 +20,8 @@ struct product {
     size_t m, n, k;
 };
 
-INLINE void product_tile(const struct product *g, size_t row, size_t column, size_t rows,
-    size_t vectors)
+INLINE void product_tile(
+    const struct product *g, size_t row, size_t column, size_t rows, size_t vectors)
 {
     vec s[TILE_ROWS][TILE_VECTORS];
     const float *a = g->a + row * g->a_row, *b = g->b + column;
@@ -88,8 +88,7 @@ static size_t fewer(size_t a, size_t b)
 }
 
 /* Rows of d floats, `stride` apart, to rows of `room`, zeros up to a whole vector. */
-static void pack_rows(float *out, size_t room, const float *x, size_t rows, size_t d,
-    size_t stride)
+static void pack_rows(float *out, size_t room, const float *x, size_t rows, size_t d, size_t stride)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t j = 0; j < d; j += LANES)
@@ -117,8 +116,8 @@ INLINE void transpose_four(float *out, size_t room, const float *x, size_t strid
 }
 
 /* out[j][r] = x[r][j] for `rows` of d floats; the columns from there to `room` are zero. */
-static void pack_columns(float *out, size_t room, const float *x, size_t rows, size_t d,
-    size_t stride)
+static void pack_columns(
+    float *out, size_t room, const float *x, size_t rows, size_t d, size_t stride)
 {
     size_t fours = rows / 4 * 4, j = 0;
 
@@ -136,7 +135,8 @@ static void pack_columns(float *out, size_t room, const float *x, size_t rows, s
     }
 }
 
-#define GEMM_K 256 /* a panel of b stays in the first-level cache (of 64 columns: in the second) */
+#define GEMM_K 256 /* a panel of b stays in the first-level cache (of 64 columns: in the second) \
+                    */
 
 static void gemm(float *c, size_t c_row, const float *a, size_t a_row, const float *b, size_t b_k,
     size_t b_n, size_t m, size_t n, size_t k, int add_to)
@@ -153,8 +153,16 @@ static void gemm(float *c, size_t c_row, const float *a, size_t a_row, const flo
                 pack_rows(panel, PANEL, b + j * b_k + o, depth, width, b_k);
             else
                 pack_columns(panel, PANEL, b + j + o * b_n, width, depth, b_n);
-            product_add(&(struct product){ .c = c + o, .c_row = c_row, .a = a + j, .a_row = a_row,
-                .a_col = 1, .b = panel, .b_row = PANEL, .m = m, .n = width, .k = depth });
+            product_add(&(struct product){ .c = c + o,
+                .c_row = c_row,
+                .a = a + j,
+                .a_row = a_row,
+                .a_col = 1,
+                .b = panel,
+                .b_row = PANEL,
+                .m = m,
+                .n = width,
+                .k = depth });
         }
     }
 }

@@ -34,8 +34,8 @@ INLINE vec exp_below(vec x, float inv_temperature, float top, size_t n, vec *shi
 
 /* Returns the sum of exp(x[j] - top) and, unless NULL, in *weighted that of exp(x[j] - top)
  * (x[j] - top); keep: the exponentials replace x. The sum has the same bits either way. */
-INLINE double sum_exp(float *x, size_t n, float inv_temperature, float top, double *weighted,
-    int keep)
+INLINE double sum_exp(
+    float *x, size_t n, float inv_temperature, float top, double *weighted, int keep)
 {
     double sum = 0, sum_w = 0;
 
