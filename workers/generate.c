@@ -11,8 +11,10 @@
 #include "workers/tasks/task.h"
 
 /* OpenBLAS reads its core type when it is loaded: choose it for this machine and start again. */
-static void choose_core(char **argv)
+static void choose_core(int argc, char **argv)
 {
+    char **args;
+
     const char *core = numeric_class_core(numeric_classes()[0]);
 
     if (!core || getenv("JIELONG_CORE_CHOSEN"))
@@ -21,11 +23,13 @@ static void choose_core(char **argv)
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
     unsetenv("OPENBLAS_L2_SIZE");
     setenv("JIELONG_CORE_CHOSEN", "1", 1);
-    char *args[64] = { "jielong-worker" };
-    size_t n = 1;
-    for (; argv[n - 1] && n < 63; n++)
-        args[n] = argv[n - 1];
+    args = calloc((size_t)argc + 2, sizeof *args);
+    if (!args)
+        return;
+    args[0] = "jielong-worker";
+    memcpy(args + 1, argv, (size_t)argc * sizeof *args);
     execv("/proc/self/exe", args);
+    free(args);
 }
 
 static int run(
@@ -151,7 +155,7 @@ int generate_main(int argc, char **argv)
     struct err e = ERR_INIT;
     int n = argc - 1;
 
-    choose_core(argv);
+    choose_core(argc, argv);
     int rc = options_read(rows, n_rows, argv + 1, &n, &e);
     if (t.help)
         return print_help(rows, n_rows);

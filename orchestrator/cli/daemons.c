@@ -50,16 +50,18 @@ static int become(const struct command_line *l, char **argv)
     return EXIT_INTERNAL;
 }
 
-/* The words of another program's command line. */
+#define WORDS_MAX 256
+
+/* The words of another program's command line, NULL-terminated. */
 struct words {
-    char **items;
+    char *items[WORDS_MAX];
     int n;
 };
 
-static int words_new(struct words *w, const struct command_line *l)
+/* So many arguments that they might not fit beside our own. */
+static bool too_many(const struct command_line *l)
 {
-    *w = (struct words){ calloc((size_t)l->n + 16, sizeof *w->items), 0 };
-    return w->items ? OK : E_NOMEM;
+    return l->n > WORDS_MAX - 16;
 }
 
 static void add(struct words *w, const char *word)
@@ -80,7 +82,7 @@ int worker_command(struct command_line *l)
             "to compute with (default: as many as cores)", 0, 1024, NULL },
     };
     char url[HOME_URL], own[32], count[16];
-    struct words w;
+    struct words w = { .n = 0 };
     struct err e = ERR_INIT;
 
     if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 0))
@@ -91,8 +93,6 @@ int worker_command(struct command_line *l)
     }
     if (!connect && home_url(url, l->home, &e) != OK)
         return complain(&e);
-    if (words_new(&w, l) != OK)
-        return EXIT_INTERNAL;
     snprintf(own, sizeof own, "w%d", (int)getpid());
     snprintf(count, sizeof count, "%u", threads);
     add(&w, "jielong-worker");
@@ -166,11 +166,11 @@ static void split_common(struct command_line *l, struct words *common, struct wo
 int generate_command(struct command_line *l)
 {
     char hex[ID_HEX] = "";
-    struct words common, rest, w;
+    struct words common = { .n = 0 }, rest = { .n = 0 }, w = { .n = 0 };
     struct err e = ERR_INIT;
 
-    if (words_new(&common, l) != OK || words_new(&rest, l) != OK || words_new(&w, l) != OK)
-        return EXIT_INTERNAL;
+    if (too_many(l))
+        return command_usage(l, "too many arguments");
     split_common(l, &common, &rest);
     l->args = common.items;
     l->n = common.n;

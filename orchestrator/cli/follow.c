@@ -199,9 +199,11 @@ static int working_text(struct buf *out, const struct follow *f, const RunStatus
         if (rc == OK)
             rc = buf_printf(out, "\n");
     }
-    return rc == OK ? buf_printf(out, " %s  %zu/%zu jobs done%s\n", f->run, done, s->n_jobs,
-                          blocked ? "" : ", the last ones at work")
-                    : rc;
+    if (rc == OK)
+        rc = buf_printf(out, " %s  %zu/%zu jobs done", f->run, done, s->n_jobs);
+    if (rc == OK && blocked > 0)
+        rc = buf_printf(out, ", %zu blocked", blocked);
+    return rc == OK ? buf_printf(out, "\n") : rc;
 }
 
 static void show_region(struct follow *f, const RunStatus *s)

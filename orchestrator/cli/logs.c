@@ -120,7 +120,7 @@ static int show_logs(struct logging *g, struct err *e)
     g->job = g->t.job ? g->t.job->name : *what ? "" : interesting_job(g->t.run);
     rc = print_new(g, g->tail, e);
     if (rc == OK && g->after == 0 && !g->follow)
-        fprintf(stderr, "no lines yet\n");
+        fprintf(stderr, "%s%s%s has no log lines\n", g->t.run->run, *g->job ? "/" : "", g->job);
     return rc == OK && g->follow ? follow_lines(g, e) : rc;
 }
 

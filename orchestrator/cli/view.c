@@ -87,7 +87,7 @@ int view_runs(StatusReply **out, struct view *v, struct err *e)
     return rc;
 }
 
-/* "…; did you mean 'quickstart-1'?" */
+/* Adds the nearest name to the error, which has said what there is. */
 static void suggest_run(struct view *v, const char *run, struct err *e)
 {
     const char *names[NAMES_MAX], *near;
@@ -102,8 +102,10 @@ static void suggest_run(struct view *v, const char *run, struct err *e)
         n++;
     }
     near = diag_nearest(run, names, n);
-    if (near)
-        err_set(e, E_MISSING, "there is no run '%s'\n  = help: did you mean '%s'?", run, near);
+    if (near) {
+        size_t n_msg = strlen(e->msg);
+        snprintf(e->msg + n_msg, sizeof e->msg - n_msg, "\n  = help: did you mean '%s'?", near);
+    }
     message_free(all);
 }
 

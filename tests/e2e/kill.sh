@@ -1,7 +1,7 @@
 #!/bin/sh
 # Whatever is killed, however often, and however many workers there are: the same bytes come out.
 . "$(dirname "$0")/common.inc"
-long="--set base.steps=6000 --set base.checkpoint_every=500 --set chat.iterations=40"
+long="--set base.steps=3000 --set base.checkpoint_every=250 --set chat.iterations=30"
 
 "$jielong" run "$tiny" $long --home "$work/calm" --workers 1 >/dev/null 2>&1 || die "the undisturbed run"
 outputs "$work/calm" >"$work/want"
@@ -14,13 +14,13 @@ say "three workers: equal"
 home=$work/killed
 "$jielong" run "$tiny" $long --home "$home" --workers 2 >"$work/log" 2>&1 &
 run=$!
-wait_for 60 at_step "$home" base 600
+wait_for 60 at_step "$home" base 300
 pkill -KILL -f "executor --home $home" || die "no executor to kill"
-wait_for 60 at_step "$home" base 1200
+wait_for 60 at_step "$home" base 600
 pkill -KILL -f "jielong-worker worker .*$home" || die "no worker to kill"
-wait_for 60 at_step "$home" base 1800
+wait_for 60 at_step "$home" base 900
 pkill -KILL -f "jielong orchestrator .*$home" || die "no orchestrator to kill"
-wait_for 60 at_step "$home" base 2600
+wait_for 60 at_step "$home" base 1300
 kill -KILL $run
 wait $run 2>/dev/null || true
 wait_for 30 no_process "jielong.*$home"
