@@ -31,7 +31,7 @@ wait_for 30 "$jielong" submit "$tiny" --home "$home" --set base.steps=200000
 status=0
 "$jielong" status --home "$home" >/dev/null || status=$?
 [ $status = 3 ] || die "a running run's status should end with 3, not $status"
-wait_for 60 at_step "$home" base 100
+wait_for 180 at_step "$home" base 100
 pgrep -f "executor --home $home" >/dev/null || die "nothing computes"
 "$jielong" cancel tiny-1 --home "$home" || die "cancel"
 wait_for 30 no_process "executor --home $home"

@@ -14,20 +14,20 @@ say "three workers: equal"
 home=$work/killed
 "$jielong" run "$tiny" $long --home "$home" --workers 2 >"$work/log" 2>&1 &
 run=$!
-wait_for 60 at_step "$home" base 300
+wait_for 180 at_step "$home" base 300
 pkill -KILL -f "executor --home $home" || die "no executor to kill"
-wait_for 60 at_step "$home" base 600
+wait_for 180 at_step "$home" base 600
 pkill -KILL -f "jielong-worker worker .*$home" || die "no worker to kill"
-wait_for 60 at_step "$home" base 900
+wait_for 180 at_step "$home" base 900
 pkill -KILL -f "jielong orchestrator .*$home" || die "no orchestrator to kill"
-wait_for 60 at_step "$home" base 1300
+wait_for 180 at_step "$home" base 1300
 kill -KILL $run
 wait $run 2>/dev/null || true
 wait_for 30 no_process "jielong.*$home"
 say "executor, worker, orchestrator and the command itself were killed; going on"
 "$jielong" run "$tiny" $long --home "$home" --workers 2 >>"$work/log" 2>&1 &
 run=$!
-wait_for 60 at_step "$home" chat 4
+wait_for 180 at_step "$home" chat 4
 pkill -KILL -f "jielong-worker worker .*$home" || die "no worker to kill while practising"
 wait $run || { cat "$work/log" >&2; die "the run that went on ended with $?"; }
 outputs "$home" | cmp - "$work/want" || die "the killed run gave other bytes"
