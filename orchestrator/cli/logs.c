@@ -6,6 +6,7 @@
 #include "orchestrator/cli/command.h"
 #include "orchestrator/cli/show.h"
 #include "orchestrator/cli/view.h"
+#include "proto/clock.h"
 #include "proto/json.h"
 
 #define POLL_MS 300
@@ -88,7 +89,7 @@ static bool is_over(const struct logging *g, const RunStatus *s)
         if (strcmp(s->jobs[i]->name, g->job) == 0)
             state = s->jobs[i]->state;
     return strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 ||
-           strcmp(state, "cancelled") == 0 || strcmp(s->state, "interrupted") == 0;
+           strcmp(state, "cancelled") == 0;
 }
 
 /* Until the job, or the run, is over. Its state is read before the lines: none is missed. */
@@ -102,7 +103,7 @@ static int follow_lines(struct logging *g, struct err *e)
         poll(NULL, 0, POLL_MS);
         rc = view_run(&s, g->v, g->t.run->run, e);
         if (rc == OK) {
-            over = is_over(g, s);
+            over = is_over(g, s) || view_deserted(g->v, clock_ms());
             rc = print_new(g, LINES_MAX, e);
         }
         message_free(s);

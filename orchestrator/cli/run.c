@@ -27,7 +27,6 @@
 #define ANSWER_MS 30000
 #define KNOCK_MS 500 /* a living orchestrator answers within this */
 #define KNOCKS 60    /* so often is asked before we give up */
-#define AWAY_MS 2000 /* so long one that we joined may be away: it may be started again */
 #define RUN_NAME 96
 
 struct running {
@@ -37,7 +36,8 @@ struct running {
     bool detach, plain;
     char url[HOME_URL], run[RUN_NAME];
     struct embedded *embedded; /* NULL: joined */
-    int64_t away;              /* since when the joined orchestrator is away; 0: it is not */
+    struct view *view;
+    struct follow *follow;
     int signals;
     int name_fd; /* the run's name is written here; -1: nobody waits for it */
 };
@@ -83,7 +83,7 @@ static int get_orchestrator(struct running *r, struct err *e)
 }
 
 /* Keeps our orchestrator going, or steps in for the one that we joined. */
-static int keep_orchestrator(struct running *r, int64_t now, struct follow *f, struct err *e)
+static int keep_orchestrator(struct running *r, int64_t now, struct err *e)
 {
     int rc;
 
@@ -95,16 +95,9 @@ static int keep_orchestrator(struct running *r, int64_t now, struct follow *f, s
         r->embedded = NULL;
         return OK;
     }
-    if (state_orchestrator_alive(r->l->home)) {
-        r->away = 0;
+    if (!view_deserted(r->view, now))
         return OK;
-    }
-    if (r->away == 0)
-        r->away = now;
-    if (now - r->away < AWAY_MS)
-        return OK;
-    r->away = 0;
-    follow_pause(f);
+    follow_pause(r->follow);
     fprintf(stderr, "the orchestrator that was at work in %s is gone: going on without it\n",
         r->l->home);
     return get_orchestrator(r, e);
@@ -235,27 +228,24 @@ static bool interrupted_meanwhile(const struct running *r)
     return stop;
 }
 
-static int follow_to_end(
-    struct running *r, struct follow *f, enum follow_end *end, bool *interrupted, struct err *e)
+static int follow_to_end(struct running *r, enum follow_end *end, bool *interrupted, struct err *e)
 {
-    int rc = follow_look(f, clock_ms(), end, e);
+    int rc = follow_look(r->follow, clock_ms(), end, e);
 
     while (rc == OK && *end == FOLLOW_GOES_ON && !*interrupted) {
         *interrupted = interrupted_meanwhile(r);
         if (*interrupted)
             break;
         int64_t now = clock_ms();
-        rc = keep_orchestrator(r, now, f, e);
+        rc = keep_orchestrator(r, now, e);
         if (rc == OK)
-            rc = follow_look(f, now, end, e);
+            rc = follow_look(r->follow, now, end, e);
     }
     return rc;
 }
 
 static int run_in_foreground(struct running *r, Submit *submit)
 {
-    struct follow *f = NULL;
-    struct view *v = NULL;
     struct err e = ERR_INIT;
     enum follow_end end = FOLLOW_GOES_ON;
     bool interrupted = false;
@@ -270,13 +260,13 @@ static int run_in_foreground(struct running *r, Submit *submit)
     if (rc == OK)
         rc = submit_or_continue(r, submit, &e);
     if (rc == OK)
-        rc = view_open(&v, r->l->home, NULL, &e);
+        rc = view_open(&r->view, r->l->home, NULL, &e);
     if (rc == OK)
-        rc = follow_open(&f, r->l, v, r->run, r->plain, &e);
+        rc = follow_open(&r->follow, r->l, r->view, r->run, r->plain, &e);
     if (rc == OK)
-        rc = follow_to_end(r, f, &end, &interrupted, &e);
+        rc = follow_to_end(r, &end, &interrupted, &e);
     if (rc == OK && interrupted) {
-        follow_pause(f);
+        follow_pause(r->follow);
         fprintf(stderr,
             r->embedded ? "interrupted; the same command goes on with %s\n"
                         : "left; %s goes on without this command\n",
@@ -284,9 +274,9 @@ static int run_in_foreground(struct running *r, Submit *submit)
     }
     embedded_end(r->embedded);
     if (rc == OK && !interrupted)
-        rc = follow_finish(f, &e);
-    follow_close(f);
-    view_close(v);
+        rc = follow_finish(r->follow, &e);
+    follow_close(r->follow);
+    view_close(r->view);
     if (rc != OK)
         return complain(&e);
     return interrupted ? EXIT_INTERRUPTED : end == FOLLOW_DONE ? EXIT_DONE : EXIT_RUN_FAILED;

@@ -14,11 +14,13 @@
 #define ANSWER_MS 10000
 #define WORKERS_MS 1000 /* who works is worth a short wait, no more */
 #define NAMES_MAX 1000
+#define AWAY_MS 2000
 
 struct view {
     const char *home;
     struct state *state;   /* NULL: `client` is asked */
     struct client *client; /* NULL: nobody has been asked yet */
+    int64_t away;          /* since when no orchestrator is at work; 0: one is */
 };
 
 int view_open(struct view **out, const char *home, const char *connect, struct err *e)
@@ -167,6 +169,15 @@ void view_workers(RunStatus *s, struct view *v)
         reply->workers_reply->n_workers = 0;
     }
     message_free(reply);
+}
+
+bool view_deserted(struct view *v, int64_t now_ms)
+{
+    if (!v->state || state_orchestrator_alive(v->home))
+        v->away = 0;
+    else if (v->away == 0)
+        v->away = now_ms;
+    return v->away != 0 && now_ms - v->away >= AWAY_MS;
 }
 
 static int ask_logs(LogsReply **out, struct view *v, const LogsRequest *q, struct err *e)

@@ -21,6 +21,10 @@ int view_runs(StatusReply **out, struct view *v, struct err *e); /* all, oldest 
 /* Asks the orchestrator who works for it; leaves s as it is when that cannot be known now. */
 void view_workers(RunStatus *s, struct view *v);
 
+/* No orchestrator has been at work for a while: longer than it takes to start one again that has
+ * died. To be asked now and then; never true of one elsewhere. */
+bool view_deserted(struct view *v, int64_t now_ms);
+
 /* Log lines; see orchestrator/log_lines.h. */
 int view_logs(LogsReply **out, struct view *v, const LogsRequest *q, struct err *e);
 

@@ -6,16 +6,13 @@
 
 #include "orchestrator/cli/follow.h"
 #include "proto/clock.h"
-#include "store/state.h"
 
 #define POLL_MS 200
-#define AWAY_MS 2000 /* an orchestrator may be started again meanwhile */
 
 struct watching {
-    const struct command_line *l;
     struct follow *f;
     int signals;
-    int64_t away; /* since when there is no orchestrator; 0: there is one */
+    struct view *v;
 };
 
 static int catch_interrupt(struct watching *w, struct err *e)
@@ -29,16 +26,6 @@ static int catch_interrupt(struct watching *w, struct err *e)
         return err_errno(e, "signals");
     w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return w->signals >= 0 ? OK : err_errno(e, "signals");
-}
-
-/* Nobody works on the run any more. */
-static bool is_deserted(struct watching *w, int64_t now)
-{
-    if (state_orchestrator_alive(w->l->home))
-        w->away = 0;
-    else if (w->away == 0)
-        w->away = now;
-    return w->away != 0 && now - w->away >= AWAY_MS;
 }
 
 static int watch(struct watching *w, const char *run, int *exit_code, struct err *e)
@@ -56,7 +43,7 @@ static int watch(struct watching *w, const char *run, int *exit_code, struct err
         }
         int64_t now = clock_ms();
         rc = follow_look(w->f, now, &end, e);
-        if (rc == OK && end == FOLLOW_GOES_ON && is_deserted(w, now)) {
+        if (rc == OK && end == FOLLOW_GOES_ON && view_deserted(w->v, now)) {
             *exit_code = EXIT_INTERRUPTED;
             return follow_finish(w->f, e);
         }
@@ -67,30 +54,29 @@ static int watch(struct watching *w, const char *run, int *exit_code, struct err
 
 int watch_command(struct command_line *l)
 {
-    struct watching w = { .l = l, .signals = -1 };
+    struct watching w = { .signals = -1 };
     bool plain = false;
     const struct option_row rows[] = {
         { "plain", 0, OPTION_FLAG, &plain, NULL,
             "one line of key=value for each event, even on a terminal", 0, 0, NULL },
     };
     struct target t = { 0 };
-    struct view *v = NULL;
     struct err e = ERR_INIT;
     int exit_code = EXIT_DONE;
 
     if (!command_begin(l, rows, 1, 0, 1))
         return l->exit_code;
-    int rc = view_open(&v, l->home, NULL, &e);
+    int rc = view_open(&w.v, l->home, NULL, &e);
     if (rc == OK)
-        rc = view_target(&t, v, l->n ? l->args[0] : "", &e);
+        rc = view_target(&t, w.v, l->n ? l->args[0] : "", &e);
     if (rc == OK)
         rc = catch_interrupt(&w, &e);
     if (rc == OK)
-        rc = follow_open(&w.f, l, v, t.run->run, plain, &e);
+        rc = follow_open(&w.f, l, w.v, t.run->run, plain, &e);
     if (rc == OK)
         rc = watch(&w, t.run->run, &exit_code, &e);
     follow_close(w.f);
     message_free(t.run);
-    view_close(v);
+    view_close(w.v);
     return rc == OK ? exit_code : complain(&e);
 }

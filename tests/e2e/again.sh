@@ -7,6 +7,7 @@ tasks_run() { "$jielong" status --home "$home" --output json | awk '$1 == "\"tas
 
 "$jielong" run "$tiny" --home "$home" >/dev/null 2>&1 || die "the first run"
 outputs "$home" >"$work/first"
+"$jielong" status --home "$home" --output json | grep -qE '"attempts": ([2-9]|1[0-9])' && die "attempts failed"
 [ "$(tasks_run)" -gt 20 ] || die "the first run did not run its tasks"
 "$jielong" run "$tiny" --home "$home" >/dev/null 2>&1 || die "the second run"
 [ "$(tasks_run)" = 0 ] || die "the second run ran $(tasks_run) tasks"
