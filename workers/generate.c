@@ -7,30 +7,9 @@
 
 #include "proto/options.h"
 #include "proto/utf8.h"
+#include "workers/core.h"
 #include "workers/math/engine.h"
 #include "workers/tasks/task.h"
-
-/* OpenBLAS reads its core type when it is loaded: choose it for this machine and start again. */
-static void choose_core(int argc, char **argv)
-{
-    char **args;
-
-    const char *core = numeric_class_core(numeric_classes()[0]);
-
-    if (!core || getenv("JIELONG_CORE_CHOSEN"))
-        return;
-    setenv("OPENBLAS_CORETYPE", core, 1);
-    setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    unsetenv("OPENBLAS_L2_SIZE");
-    setenv("JIELONG_CORE_CHOSEN", "1", 1);
-    args = calloc((size_t)argc + 2, sizeof *args);
-    if (!args)
-        return;
-    args[0] = "jielong-worker";
-    memcpy(args + 1, argv, (size_t)argc * sizeof *args);
-    execv("/proc/self/exe", args);
-    free(args);
-}
 
 static int run(
     const char *home, int threads, const struct generate_request *r, struct buf *out, struct err *e)
@@ -155,7 +134,7 @@ int generate_main(int argc, char **argv)
     struct err e = ERR_INIT;
     int n = argc - 1;
 
-    choose_core(argc, argv);
+    core_choose(argc, argv);
     int rc = options_read(rows, n_rows, argv + 1, &n, &e);
     if (t.help)
         return print_help(rows, n_rows);

@@ -6,10 +6,11 @@
 #include "proto/options.h"
 #include "workers/executor.h"
 #include "workers/generate.h"
+#include "workers/selftest.h"
 #include "workers/worker.h"
 
 /* The program `jielong-worker`: the daemon, its executor, and what else needs the mathematics.
- * People type `jielong worker` and `jielong generate`, which come here. */
+ * People type `jielong worker`, `jielong generate`, `jielong selftest`: they come here. */
 
 enum { EXIT_BAD_USAGE = 2, EXIT_BAD_DATA = 65, EXIT_INTERNAL = 70, EXIT_IO = 74 };
 
@@ -87,6 +88,7 @@ static const struct {
     { "worker", worker_main },
     { "executor", executor_main },
     { "generate", generate_main },
+    { "selftest", selftest_main },
 };
 
 int main(int argc, char **argv)

@@ -58,6 +58,7 @@ int logs_command(struct command_line *l);
 int report_command(struct command_line *l);
 int cancel_command(struct command_line *l);
 int generate_command(struct command_line *l);
+int selftest_command(struct command_line *l);
 int orchestrator_command(struct command_line *l);
 int worker_command(struct command_line *l);
 

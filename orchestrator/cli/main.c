@@ -26,6 +26,8 @@ const struct command commands[] = {
     { "report", "[RUN[/JOB]]", "print the report of a run's evaluation", NULL, report_command },
     { "cancel", "RUN[/JOB]", "end a run, or one of its jobs", NULL, cancel_command },
     { "generate", "[RUN/]STAGE", "let a trained model answer", NULL, generate_command },
+    { "selftest", "", "check on this machine that the learning gives its known answers", NULL,
+        selftest_command },
     { "orchestrator", "", "the daemon that decides", NULL, orchestrator_command },
     { "worker", "", "a daemon that computes", NULL, worker_command },
 };

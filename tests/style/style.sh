@@ -29,6 +29,7 @@ BEGIN {
     inner["workers/model"] = "workers/model workers/math"
     inner["workers/text"] = "workers/text"
     inner["workers/tasks"] = "workers/tasks workers/model workers/text workers/math"
+    inner["workers/selftest"] = "workers/selftest " inner["workers/tasks"]
 }
 function allowed(list, what,    parts, n, i) {
     n = split(list, parts, " ")

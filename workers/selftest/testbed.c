@@ -1,0 +1,117 @@
+#include "workers/selftest/testbed.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/records.h"
+
+int testbed_open(struct testbed *t, const char *folder, int threads, struct err *e)
+{
+    *t = (struct testbed){ .store = NULL };
+    snprintf(t->folder, sizeof t->folder, "%s", folder);
+    int rc = engine_init(&t->engine, NULL, threads, e);
+    return rc == OK ? warm_new(&t->warm, e) : rc;
+}
+
+void testbed_close(struct testbed *t)
+{
+    warm_free(t->warm);
+    engine_free(&t->engine);
+    store_close(t->store);
+    *t = (struct testbed){ .store = NULL };
+}
+
+int testbed_store(struct testbed *t, struct err *e)
+{
+    return t->store ? OK : store_open(&t->store, t->folder, true, e);
+}
+
+int testbed_cold(struct testbed *t, int threads, struct err *e)
+{
+    warm_free(t->warm);
+    engine_free(&t->engine);
+    t->warm = NULL;
+    int rc = engine_init(&t->engine, NULL, threads, e);
+    return rc == OK ? warm_new(&t->warm, e) : rc;
+}
+
+int testbed_file(struct id *out, struct testbed *t, const char *name, const char *content,
+    int split, struct err *e)
+{
+    char path[PATH_MAX + 64];
+    Output *o = NULL;
+    int rc = testbed_store(t, e);
+
+    snprintf(path, sizeof path, "%s/%s", t->folder, name);
+    if (rc == OK)
+        rc = file_write(path, content, strlen(content), e);
+    if (rc == OK)
+        rc = files_take(&o, t->store, path, split, e);
+    if (rc == OK)
+        id_from_span(out, o->id.data, o->id.len);
+    message_free(o);
+    return rc;
+}
+
+void spec_start(struct spec *s, TaskSpec__KindCase kind)
+{
+    memset(s, 0, sizeof *s);
+    task_spec__init(&s->m);
+    s->m.has_engine = s->m.has_seed = true;
+    s->m.engine = ENGINE_VERSION;
+    s->m.seed = 7;
+    s->m.kind_case = kind;
+    s->m.inputs = s->pointers;
+}
+
+void spec_input(struct spec *s, const char *name, struct id id)
+{
+    size_t n = s->m.n_inputs++;
+
+    assert(n < SPEC_INPUTS);
+    s->ids[n] = id;
+    task_input__init(&s->inputs[n]);
+    s->inputs[n].name = (char *)(uintptr_t)name;
+    s->inputs[n].has_id = true;
+    s->inputs[n].id = (ProtobufCBinaryData){ sizeof s->ids[n].b, s->ids[n].b };
+    s->pointers[n] = &s->inputs[n];
+}
+
+int spec_run(TaskAnswer **out, struct testbed *t, struct spec *s, struct err *e)
+{
+    struct task_context c = { t->store, &t->engine, t->warm, NULL, NULL };
+
+    message_fill_defaults(&s->m.base);
+    int rc = task_run(out, &c, &s->m, e);
+    return rc == OK ? OK : err_wrap(e, "%s task", message_kind(&s->m.base));
+}
+
+int spec_run_for(
+    struct id *out, struct testbed *t, struct spec *s, const char *output, struct err *e)
+{
+    TaskAnswer *a = NULL;
+    int rc = spec_run(&a, t, s, e);
+
+    if (rc == OK && !answer_find(out, a, output))
+        rc = err_set(e, E_MISSING, "no output '%s'", output);
+    message_free(a);
+    return rc;
+}
+
+bool answer_find(struct id *out, const TaskAnswer *a, const char *output)
+{
+    for (size_t i = 0; i < a->n_outputs; i++)
+        if (strcmp(a->outputs[i]->name, output) == 0)
+            return id_from_span(out, a->outputs[i]->id.data, a->outputs[i]->id.len);
+    return false;
+}
+
+double answer_value(const TaskAnswer *a, const char *metric)
+{
+    for (size_t i = 0; i < a->n_metrics; i++)
+        if (strcmp(a->metrics[i]->name, metric) == 0)
+            return a->metrics[i]->value;
+    return NAN;
+}
