@@ -9,7 +9,7 @@ static int always(void)
 }
 
 #ifdef HAVE_KERNELS_avx2
-extern const struct kernels kernels_avx2, kernels_avx512;
+extern const struct kernels kernels_avx2, kernels_avx512, kernels_avx512bf16;
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -20,6 +20,11 @@ static int has_avx512(void)
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+static int has_avx512bf16(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
 #endif
 
 /* Best first; a machine that can run one can run those below it. */
@@ -28,6 +33,7 @@ static const struct {
     int (*usable)(void);
 } sets[] = {
 #ifdef HAVE_KERNELS_avx2
+    { &kernels_avx512bf16, has_avx512bf16 },
     { &kernels_avx512, has_avx512 },
     { &kernels_avx2, has_avx2 },
 #endif
@@ -35,6 +41,7 @@ static const struct {
 };
 static const char *const names[] = {
 #ifdef HAVE_KERNELS_avx2
+    "avx512bf16",
     "avx512",
     "avx2",
 #endif

@@ -13,6 +13,7 @@ static const struct pair {
     const char *core, *set, *same;
 } pairs[] = {
 #if defined(__x86_64__) || defined(__i386__)
+    { "SkylakeX", "avx512bf16", NULL },
     { "SkylakeX", "avx512", NULL },
     { "Haswell", "avx2", "Zen" },
     { "Prescott", "generic", NULL },

@@ -43,6 +43,7 @@ const struct kernels TABLE = {
     .scale = scale,
     .lerp = lerp,
     .dot = dot,
+    .bf16 = bf16,
     .adamw = adamw,
     .gemm = gemm,
 };

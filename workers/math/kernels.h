@@ -12,7 +12,7 @@ struct adamw_step;
  * depend on other rows. Sums run in a fixed order. All arrays float32, row-major.
  * "adds" means that the output is added to. */
 struct kernels {
-    const char *name; /* generic, avx2, avx512 */
+    const char *name; /* generic, avx2, avx512, avx512bf16 */
 
     /* y[n,c] = x / sqrt(mean(x^2) + eps) * w;  rstd[n]. Zhang & Sennrich 2019. */
     void (*rmsnorm)(
@@ -82,6 +82,10 @@ struct kernels {
     void (*scale)(float *y, float a, size_t count);                /* y *= a */
     void (*lerp)(float *y, const float *x, float a, size_t count); /* y = a y + (1 - a) x */
     double (*dot)(const float *x, const float *y, size_t count);   /* in double, fixed order */
+
+    /* The nearest bfloat16 (the upper half of a float), ties to even; NaN stays NaN. avx512bf16:
+     * subnormal numbers become zeros. */
+    void (*bf16)(uint16_t *y, const float *x, size_t count);
 
     /* AdamW (Loshchilov & Hutter 2019): m, v moments; w -= lr (m^ / (sqrt(v^) + eps) + decay w)
      * with m^ = m / (1 - b1^t), v^ = v / (1 - b2^t). eps_outside: TensorFlow's form, w -= lr

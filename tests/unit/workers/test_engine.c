@@ -80,7 +80,8 @@ static void the_class_that_is_loaded_is_given(void **state)
     engine_free(&en);
 }
 
-static void every_other_class_is_refused_by_both_names(void **state)
+/* Classes of one core type differ in our own kernels alone. */
+static void a_class_of_another_core_is_refused_by_both_names(void **state)
 {
     const char *class = getenv(CHILD);
     struct engine en;
@@ -88,7 +89,7 @@ static void every_other_class_is_refused_by_both_names(void **state)
 
     for (const char *const *name = numeric_classes(); *name != NULL; name++) {
         struct err e = ERR_INIT;
-        if (strcmp(*name, class) == 0)
+        if (strcmp(numeric_class_core(*name), numeric_class_core(class)) == 0)
             continue;
         assert_int_equal(engine_init(&en, *name, 1, &e), E_INPUT);
         assert_non_null(strstr(e.msg, *name));
@@ -135,7 +136,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_class_of_another_machine_has_no_core),
         cmocka_unit_test(an_engine_without_a_class_takes_what_is_loaded),
         cmocka_unit_test(the_class_that_is_loaded_is_given),
-        cmocka_unit_test(every_other_class_is_refused_by_both_names),
+        cmocka_unit_test(a_class_of_another_core_is_refused_by_both_names),
         cmocka_unit_test(nonsense_is_refused),
     };
     int failures = 0;

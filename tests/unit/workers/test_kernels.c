@@ -60,6 +60,35 @@ static void check_vectors(const struct kernels *k)
     }
 }
 
+static uint16_t plain_bf16(float f)
+{
+    uint32_t u;
+
+    memcpy(&u, &f, sizeof u);
+    if (isnan(f))
+        return (uint16_t)(u >> 16 | 0x40);
+    uint32_t rest = u & 0xffff, up = rest > 0x8000 || (rest == 0x8000 && (u >> 16 & 1));
+    return (uint16_t)((u >> 16) + up);
+}
+
+static void check_bf16(const struct kernels *k)
+{
+    static const uint32_t extremes[] = { 0, 0x80000000, 0x3f800000, 0x3f808000, 0x3f818000,
+        0x3f808001, 0x3f817fff, 0x7f800000, 0xff800000, 0x7f7fffff, 0xff7f8000, 0x7f800001,
+        0xffc01234, 0x7fffffff, 0x00800000, 0x80ffffff };
+    enum { EXTREMES = sizeof extremes / sizeof *extremes };
+    static uint16_t out[N + 1];
+
+    memcpy(x + 33, extremes, sizeof extremes);
+    for (size_t n = 0; n <= N; n = n < 140 ? n + 1 : 4 * n + 3) {
+        out[n] = 42;
+        k->bf16(out, x, n);
+        assert_int_equal(out[n], 42);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(out[i], plain_bf16(x[i]));
+    }
+}
+
 static void check_rows_nt(const struct kernels *k)
 {
     enum { OUTS = 7, STRIDE = 9 };
@@ -320,6 +349,7 @@ static void a_set_is_found_by_its_name(void **state)
         for_sets(check);           \
     }
 SETS(vectors_add_scale_mix_and_multiply, check_vectors)
+SETS(bfloat16_is_the_nearest_ties_to_even, check_bf16)
 SETS(few_rows_times_columns_do_not_depend_on_each_other, check_rows_nt)
 SETS(products_of_matrices_agree_with_plain_sums, check_gemm)
 SETS(adamw_follows_the_paper, check_adamw)
@@ -336,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_set_is_found_by_its_name),
         cmocka_unit_test(vectors_add_scale_mix_and_multiply),
+        cmocka_unit_test(bfloat16_is_the_nearest_ties_to_even),
         cmocka_unit_test(few_rows_times_columns_do_not_depend_on_each_other),
         cmocka_unit_test(products_of_matrices_agree_with_plain_sums),
         cmocka_unit_test(adamw_follows_the_paper),

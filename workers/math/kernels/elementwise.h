@@ -22,6 +22,20 @@ static void lerp(float *y, const float *x, float a, size_t count)
     }
 }
 
+static void bf16(uint16_t *y, const float *x, size_t count)
+{
+    size_t i = 0;
+
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {
+        uvec v = bf16_row(load(x + i), load(x + i + LANES));
+        memcpy(y + i, &v, sizeof v);
+    }
+    for (; i < count; i++) {
+        uvec v = bf16_row(splat(x[i]), splat(x[i]));
+        memcpy(y + i, &v, sizeof *y);
+    }
+}
+
 typedef double dvec __attribute__((vector_size(4 * LANES)));
 typedef float half_vec __attribute__((vector_size(2 * LANES)));
 typedef float half_vec_unaligned __attribute__((vector_size(2 * LANES), aligned(4), may_alias));

@@ -12,6 +12,7 @@
 #define LANES_generic 4
 #define LANES_avx2 8
 #define LANES_avx512 16
+#define LANES_avx512bf16 16
 #define LANES_OF_(set) LANES_##set
 #define LANES_OF(set) LANES_OF_(set)
 #define LANES LANES_OF(KERNEL_SET)
@@ -197,6 +198,88 @@ INLINE float max_lanes(vec v)
     m = larger(m, __builtin_shufflevector(m, m, 2, 3, 0, 1));
     return m[0] > m[1] ? m[0] : m[1];
 }
+
+/* ---- bfloat16: the upper half of a float ----
+ *
+ * A vector of pairs has two in each lane: the one with the even index in the lower half. Where
+ * the set has the instructions, subnormal numbers count as zeros in and out; elsewhere they are
+ * numbers like others. Apart from those, all sets give the same bits. */
+
+/* The nearest bfloat16, ties to even, in the upper half; the lower half is undefined. */
+INLINE uvec bf16_round(vec x)
+{
+    uvec bits = (uvec)x, nan = (uvec)(x != x);
+    uvec nearest = bits + (bits >> 16 & 1) + 0x7fff;
+
+    return (nearest & ~nan) | ((bits | 0x400000) & nan);
+}
+
+INLINE vec bf16_even(uvec pairs)
+{
+    return (vec)(pairs << 16);
+}
+
+INLINE vec bf16_odd(uvec pairs)
+{
+    return (vec)(pairs & 0xffff0000u);
+}
+
+#if LANES == 4
+#define EVEN_OF_TWO 0, 2, 4, 6
+#define ODD_OF_TWO 1, 3, 5, 7
+#elif LANES == 8
+#define EVEN_OF_TWO 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_OF_TWO 1, 3, 5, 7, 9, 11, 13, 15
+#else
+#define EVEN_OF_TWO 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_OF_TWO 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#endif
+
+#ifdef __AVX512BF16__
+
+/* Pairs of lane l of `even` and lane l of `odd`. */
+INLINE uvec bf16_pairs(vec even, vec odd)
+{
+    static const uint16_t order[32] = { 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+        24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31 };
+
+    return (uvec)_mm512_permutexvar_epi16(
+        _mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+}
+
+/* Neighbours become pairs: 2 LANES numbers in a row, `low` first. */
+INLINE uvec bf16_row(vec low, vec high)
+{
+    return (uvec)_mm512_cvtne2ps_pbh(high, low);
+}
+
+/* s + a(odd) b(odd), then + a(even) b(even), each rounded: VDPBF16PS as Intel defines it. */
+INLINE vec vdot_bf16(vec s, uvec a, uvec b)
+{
+    return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b);
+}
+
+#else
+
+INLINE uvec bf16_pairs(vec even, vec odd)
+{
+    return bf16_round(even) >> 16 | (bf16_round(odd) & 0xffff0000u);
+}
+
+INLINE uvec bf16_row(vec low, vec high)
+{
+    return bf16_pairs(__builtin_shufflevector(low, high, EVEN_OF_TWO),
+        __builtin_shufflevector(low, high, ODD_OF_TWO));
+}
+
+/* A product of two bfloat16 is exact: fused or not, the bits are the same. */
+INLINE vec vdot_bf16(vec s, uvec a, uvec b)
+{
+    s = vfma(bf16_odd(a), bf16_odd(b), s);
+    return vfma(bf16_even(a), bf16_even(b), s);
+}
+
+#endif
 
 /* exp(x), error below 1.5 ulp; x above 88.37 counts as 88.37, below -87.33 gives 0. NaN stays.
  * x = n ln2 + r, |r| <= ln2 / 2; polynomial of Cephes' expf. */
