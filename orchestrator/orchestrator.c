@@ -17,6 +17,8 @@ int orchestrator_open(struct orchestrator **out, const char *home, struct now no
     if (rc == OK)
         rc = store_open(&o->store, home, true, e);
     if (rc == OK)
+        rc = sweeper_new(&o->sweeper, o->store, e);
+    if (rc == OK)
         rc = sched_new(&o->sched, journal_epoch(o->journal), e);
     if (rc == OK)
         rc = fleet_new(&o->fleet, e);
@@ -41,11 +43,13 @@ void orchestrator_close(struct orchestrator *o)
     runs_free(o);
     fleet_free(o->fleet);
     sched_free(o->sched);
+    sweeper_free(o->sweeper);
     store_close(o->store);
     journal_close(o->journal);
     outbox_free(&o->outbox);
     free(o->queue);
     free(o->actions);
+    id_set_free(&o->left);
     free(o);
 }
 
@@ -92,7 +96,11 @@ int orchestrator_tick(struct orchestrator *o, struct now now, struct err *e)
 
 int orchestrator_commit(struct orchestrator *o, struct err *e)
 {
-    return journal_commit(o->journal, o->now.ms, e);
+    int rc = journal_commit(o->journal, o->now.ms, e);
+
+    if (rc == OK && !journal_waits(o->journal))
+        chains_sweep(o);
+    return rc;
 }
 
 struct outbox *orchestrator_outbox(struct orchestrator *o)

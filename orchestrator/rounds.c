@@ -109,8 +109,18 @@ static int bind(struct job_book *b, struct err *e)
     return rc;
 }
 
+/* The slot's new artifact takes the place of another one, which may have been a link. */
+static int next_slot(struct orchestrator *o, struct job_book *b, const char *name,
+    const Output *output, struct err *e)
+{
+    const Output *before = find(b->record->slots, b->record->n_slots, name);
+    int rc = before ? chain_moves(o, before, e) : OK;
+
+    return rc == OK ? round_slot(b, name, output, e) : rc;
+}
+
 /* The finished round's answers become slots, in the order of its places. */
-static int fold(struct job_book *b, struct err *e)
+static int fold(struct orchestrator *o, struct job_book *b, struct err *e)
 {
     struct round *r = &b->round;
     struct buf name = { 0 };
@@ -119,12 +129,12 @@ static int fold(struct job_book *b, struct err *e)
     for (size_t i = 0; i < r->n && rc == OK; i++) {
         assert(r->answers[i]);
         for (size_t k = 0; k < r->answers[i]->n_outputs && rc == OK; k++) {
-            const Output *o = r->answers[i]->outputs[k];
+            const Output *out = r->answers[i]->outputs[k];
             name.n = 0;
-            if (buf_printf(&name, "%s%s%s", r->names[i], *r->names[i] ? "." : "", o->name) != OK)
+            if (buf_printf(&name, "%s%s%s", r->names[i], *r->names[i] ? "." : "", out->name) != OK)
                 rc = err_set(e, E_NOMEM, "out of memory");
             else
-                rc = round_slot(b, name.p, o, e);
+                rc = next_slot(o, b, name.p, out, e);
         }
     }
     buf_free(&name);
@@ -291,6 +301,8 @@ static int unfold_done(
     r->has_cached = true;
     r->cached = r->tasks_run == 0 && r->tasks_cached > 0;
     if (rc == OK)
+        rc = chain_ends(o, b, e);
+    if (rc == OK)
         rc = finish(o, b, e);
     return rc == OK ? remember(o, b, e) : rc;
 }
@@ -313,7 +325,7 @@ int round_unfold(struct orchestrator *o, struct job_book *b, struct err *e)
     struct unfolding u = { 0 };
     struct err why = ERR_INIT;
     bool known = false;
-    int rc = fold(b, e);
+    int rc = fold(o, b, e);
 
     if (rc != OK)
         return rc;

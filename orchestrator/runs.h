@@ -4,7 +4,9 @@
 #include "orchestrator/fleet.h"
 #include "orchestrator/journal.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/sweeper.h"
 #include "pipelines/plan.h"
+#include "proto/id_set.h"
 #include "store/store.h"
 
 /* The books about unfinished runs, and what each of the scheduler's actions means: the shell
@@ -76,6 +78,8 @@ struct orchestrator {
     struct session *from; /* who sent it */
     struct now now;
     int64_t swept_ms;
+    struct sweeper *sweeper;
+    struct id_set left; /* links that chains have left behind in this turn */
     bool stop;
 };
 
@@ -102,6 +106,11 @@ int round_answer(struct orchestrator *o, struct job_book *b, const struct waiter
     const struct task *t, const TaskAnswer *a, struct err *e);
 int round_slot(struct job_book *b, const char *name, const Output *output, struct err *e);
 void round_clear(struct round *r);
+
+/* ---- chains.c: what a chain has left behind ---- */
+int chain_moves(struct orchestrator *o, const Output *left, struct err *e);
+int chain_ends(struct orchestrator *o, const struct job_book *b, struct err *e); /* it is done */
+void chains_sweep(struct orchestrator *o); /* after the commit */
 
 /* ---- progress.c: what people see of a job while it runs ---- */
 int progress_take(struct orchestrator *o, struct job_book *b, const struct task *t,

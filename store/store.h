@@ -58,4 +58,30 @@ int store_manifest_put(struct store *s, const Manifest *m, struct id *out, struc
 int store_verify(
     struct store *s, void (*bad)(void *ctx, const char *what), void *ctx, struct err *e);
 
+/* ---- taking away ----
+ *
+ * A manifest goes first, its chunks after it: a crash leaves chunks that no artifact has, and
+ * store_collect takes those. A writer that found such a chunk there and counted on it gets
+ * E_MISSING when it commits its artifact, and writes it again. */
+struct swept {
+    uint64_t artifacts, chunks, bytes; /* bytes: of the chunks */
+};
+
+/* Takes these artifacts away (one that is not there is passed over) and the chunks that only they
+ * had. Adds to *out. */
+int store_drop(struct store *s, const struct id *ids, size_t n, struct swept *out, struct err *e);
+
+/* Takes away every artifact that keep() does not want, and every chunk that no artifact has; dry:
+ * only counts them. For a store that nobody writes to meanwhile. Adds to *out. */
+int store_collect(struct store *s, bool (*keep)(void *ctx, const struct id *artifact), void *ctx,
+    bool dry, struct swept *out, struct err *e);
+
+/* Calls each() for every artifact, in the order of their ids; stops at the first error. */
+int store_each(struct store *s,
+    int (*each)(void *ctx, const struct id *id, const Manifest *m, struct err *e), void *ctx,
+    struct err *e);
+
+/* Bytes on the disk: the environment's file, and how many of them are free to be used again. */
+int store_size(struct store *s, uint64_t *file, uint64_t *free_bytes, struct err *e);
+
 #endif

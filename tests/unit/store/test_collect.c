@@ -1,0 +1,143 @@
+#include "tests/unit/store/home.h"
+
+#define PART CHUNK_SIZE
+
+/* Chunks by number: equal numbers, equal bytes. */
+static struct id made_of(struct store *s, const uint32_t *chunks, size_t n)
+{
+    uint8_t *p = malloc(n * PART);
+    struct id id;
+
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++)
+        bytes_fill(p + i * PART, PART, chunks[i]);
+    id = artifact_of(s, ARTIFACT_KIND__TOKENS, p, n * PART);
+    free(p);
+    return id;
+}
+
+static void assert_readable(struct store *s, const struct id *id, const uint32_t *chunks, size_t n)
+{
+    struct err e = ERR_INIT;
+    struct artifact_reader *r = NULL;
+    uint8_t *got = malloc(PART), *want = malloc(PART);
+
+    assert_ok(artifact_open(&r, s, id, 0, &e), e);
+    for (size_t i = 0; i < n; i++) {
+        assert_ok(artifact_read(r, i * PART, got, PART, &e), e);
+        bytes_fill(want, PART, chunks[i]);
+        assert_memory_equal(got, want, PART);
+    }
+    artifact_close(r);
+    free(got);
+    free(want);
+}
+
+static void a_dropped_artifact_leaves_what_others_share(void **state)
+{
+    struct err e = ERR_INIT;
+    struct store *s = store_in(*state);
+    struct swept swept = { 0 };
+    struct id first = made_of(s, (uint32_t[]){ 1, 2, 3 }, 3);
+    struct id second = made_of(s, (uint32_t[]){ 2, 4 }, 2);
+    struct id none = { { 7 } };
+
+    assert_ok(store_drop(s, (struct id[]){ first, none }, 2, &swept, &e), e);
+    assert_int_equal(swept.artifacts, 1);
+    assert_int_equal(swept.chunks, 2); /* 2 is the second one's as well */
+    assert_int_equal(swept.bytes, 2 * PART);
+    assert_false(store_has(s, &first));
+    assert_readable(s, &second, (uint32_t[]){ 2, 4 }, 2);
+    assert_intact(s);
+    store_close(s);
+}
+
+static bool keep_listed(void *ctx, const struct id *artifact)
+{
+    return id_equal(ctx, artifact);
+}
+
+static void collecting_keeps_what_is_wanted_and_takes_orphans(void **state)
+{
+    struct err e = ERR_INIT;
+    struct store *s = store_in(*state);
+    struct swept dry = { 0 }, swept = { 0 }, again = { 0 };
+    struct id kept = made_of(s, (uint32_t[]){ 1, 2 }, 2), orphan;
+    uint8_t odd[100] = { 5 };
+
+    made_of(s, (uint32_t[]){ 2, 3 }, 2);
+    made_of(s, (uint32_t[]){ 3, 4 }, 2);
+    assert_ok(store_chunk_put(s, odd, sizeof odd, &orphan, &e), e);
+    assert_ok(store_collect(s, keep_listed, &kept, true, &dry, &e), e);
+    assert_int_equal(dry.artifacts, 2);
+    assert_int_equal(dry.chunks, 3);
+    assert_int_equal(dry.bytes, 2 * PART + sizeof odd);
+    assert_ok(store_collect(s, keep_listed, &kept, false, &swept, &e), e);
+    assert_memory_equal(&swept, &dry, sizeof dry);
+    assert_readable(s, &kept, (uint32_t[]){ 1, 2 }, 2);
+    assert_ok(store_collect(s, keep_listed, &kept, false, &again, &e), e);
+    assert_int_equal(again.artifacts + again.chunks + again.bytes, 0);
+    assert_intact(s);
+    store_close(s);
+}
+
+/* What goes makes room for what comes: the file does not grow with the length of a chain. */
+static void a_chain_whose_past_is_dropped_stays_bounded(void **state)
+{
+    struct err e = ERR_INIT;
+    struct store *s = store_in(*state);
+    struct swept swept = { 0 };
+    uint64_t early = 0, late, unused;
+    struct id before;
+
+    for (uint32_t i = 0; i < 40; i++) {
+        struct id id = made_of(s, (uint32_t[]){ 3 * i, 3 * i + 1, 3 * i + 2 }, 3);
+        if (i > 0)
+            assert_ok(store_drop(s, &before, 1, &swept, &e), e);
+        before = id;
+        if (i == 9)
+            assert_ok(store_size(s, &early, &unused, &e), e);
+    }
+    assert_ok(store_size(s, &late, &unused, &e), e);
+    assert_int_equal(swept.artifacts, 39);
+    assert_true(late <= early + 2 * PART);
+    assert_true(unused < late);
+    assert_intact(s);
+    store_close(s);
+}
+
+/* A chunk that a writer found there, and that went before its manifest came. */
+static void a_writer_that_counted_on_a_chunk_is_told(void **state)
+{
+    struct err e = ERR_INIT;
+    struct store *s = store_in(*state);
+    struct swept swept = { 0 };
+    struct id old = made_of(s, (uint32_t[]){ 1 }, 1), id;
+    uint8_t *p = malloc(PART);
+    Manifest m = MANIFEST__INIT, *copy = NULL;
+
+    bytes_fill(p, PART, 1);
+    assert_ok(store_chunk_put(s, p, PART, &id, &e), e);
+    assert_ok(store_manifest(&copy, s, &old, &e), e);
+    m.has_kind = m.has_size = true;
+    m.kind = ARTIFACT_KIND__EXAMPLES;
+    m.size = PART;
+    m.n_chunks = 1;
+    m.chunks = copy->chunks;
+    assert_ok(store_drop(s, &old, 1, &swept, &e), e);
+    assert_int_equal(store_manifest_put(s, &m, &id, &e), E_MISSING);
+    message_free(copy);
+    free(p);
+    store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        home_test(a_dropped_artifact_leaves_what_others_share),
+        home_test(collecting_keeps_what_is_wanted_and_takes_orphans),
+        home_test(a_chain_whose_past_is_dropped_stays_bounded),
+        home_test(a_writer_that_counted_on_a_chunk_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
