@@ -7,7 +7,6 @@ bool is_link(ArtifactKind k)
     return k == ARTIFACT_KIND__TRAINING_STATE || k == ARTIFACT_KIND__EXPERIENCE;
 }
 
-
 static int add(struct id_set *s, Output *const *outputs, size_t n, bool links, struct err *e)
 {
     struct id id;
@@ -87,8 +86,8 @@ int roots_collect(struct id_set *out, struct state_txn *t, struct err *e)
 
     for (size_t i = 0; i < sizeof holders / sizeof *holders && rc == OK; i++) {
         struct visit v = { out, &holders[i] };
-        rc = state_each(t, holders[i].table, (struct state_key){ .n = 0 }, false, holders[i].type,
-            each, &v, e);
+        rc = state_each(
+            t, holders[i].table, (struct state_key){ .n = 0 }, false, holders[i].type, each, &v, e);
     }
     id_set_sort(out);
     return rc;

@@ -32,7 +32,7 @@ static void *work(void *arg)
     struct sweeper *w = arg;
 
     pthread_mutex_lock(&w->lock);
-    while (!w->stop) {
+    while (!w->stop || w->waiting.n > 0) {
         struct id_set taken = w->waiting;
         if (taken.n == 0) {
             pthread_cond_wait(&w->called, &w->lock);

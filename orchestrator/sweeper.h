@@ -5,11 +5,11 @@
 
 /* Takes superseded artifacts out of the store in a thread of its own: the store's writer lock is
  * the workers' too, and the orchestrator's loop never waits for it. What it has not come to when
- * the orchestrator ends is left to `jielong store gc`. */
+ * the orchestrator is killed is left to `jielong store gc`. */
 struct sweeper;
 
 int sweeper_new(struct sweeper **out, struct store *s, struct err *e); /* borrows s */
-void sweeper_free(struct sweeper *w); /* after what it is doing; NULL is fine */
+void sweeper_free(struct sweeper *w); /* after all it was given; NULL is fine */
 /* Copies. When memory is short the artifact stays in the store. */
 void sweeper_take(struct sweeper *w, const struct id *artifact);
 

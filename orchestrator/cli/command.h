@@ -59,6 +59,8 @@ int report_command(struct command_line *l);
 int cancel_command(struct command_line *l);
 int generate_command(struct command_line *l);
 int selftest_command(struct command_line *l);
+int artifacts_command(struct command_line *l);
+int store_command(struct command_line *l);
 int orchestrator_command(struct command_line *l);
 int worker_command(struct command_line *l);
 

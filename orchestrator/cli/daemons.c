@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "orchestrator/cli/command.h"
+#include "orchestrator/cli/named.h"
 #include "orchestrator/daemon.h"
 #include "orchestrator/status.h"
 #include "proto/log.h"
@@ -112,25 +113,15 @@ int worker_command(struct command_line *l)
 
 static int find_checkpoint(const char *home, const char *what, char hex[ID_HEX], struct err *e)
 {
-    struct state *s = NULL;
-    struct state_txn *t = NULL;
     Output *o = NULL;
     struct id id;
-    int rc = state_open(&s, home, false, e);
+    int rc = named_output(&o, home, what, e);
 
-    if (rc == E_MISSING)
-        return err_set(e, E_MISSING, "nothing has run in %s yet", home);
-    if (rc == OK)
-        rc = state_begin(&t, s, false, e);
-    if (rc == OK)
-        rc = status_artifact(&o, t, what, "checkpoint", e);
     if (rc == OK && o->kind != ARTIFACT_KIND__CHECKPOINT)
         rc = err_set(e, E_MISSING, "%s is no model", what);
     if (rc == OK && id_from_span(&id, o->id.data, o->id.len))
         id_hex(hex, &id);
     message_free(o);
-    state_abort(t);
-    state_close(s);
     return rc;
 }
 

@@ -28,6 +28,18 @@ const struct command commands[] = {
     { "generate", "[RUN/]STAGE", "let a trained model answer", NULL, generate_command },
     { "selftest", "", "check on this machine that the learning gives its known answers", NULL,
         selftest_command },
+    { "artifacts", "[list|show|get] …", "what runs have made: list it, look at it, copy it out",
+        "list [RUN[/JOB]]   every output of a run, with its kind, size and id\n"
+        "show WHAT          one of them\n"
+        "get WHAT FILE      its bytes; - is standard output\n\n"
+        "WHAT is [RUN/]STAGE[.OUTPUT], an id, or the first 8 digits of one.",
+        artifacts_command },
+    { "store", "[size|verify|gc]", "how large the store is; check it; take away what nobody needs",
+        "size    what is in it\n"
+        "verify  hash everything again\n"
+        "gc      take away what no run, result or unfinished job reaches. While an orchestrator\n"
+        "        works it does so by itself: a long training job's store stays bounded.",
+        store_command },
     { "orchestrator", "", "the daemon that decides", NULL, orchestrator_command },
     { "worker", "", "a daemon that computes", NULL, worker_command },
 };

@@ -126,6 +126,19 @@ void show_tries(char out[SHOW_PART], const JobStatus *j)
         snprintf(out, SHOW_PART, "%u", j->attempts);
 }
 
+void show_size(char out[SHOW_PART], uint64_t bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    double x = (double)bytes;
+    size_t unit = 0;
+
+    while (x >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+        x /= 1024;
+        unit++;
+    }
+    snprintf(out, SHOW_PART, unit ? "%.1f %s" : "%.0f %s", x, units[unit]);
+}
+
 /* ---- one line for a job ---- */
 
 static int add_part(struct buf *out, const char *before, const char *part)

@@ -20,6 +20,7 @@ void show_progress(char out[SHOW_PART], const JobStatus *j); /* 412/800 51%, 800
 void show_rate(char out[SHOW_PART], const JobStatus *j);     /* 41.2k tok/s */
 void show_left(char out[SHOW_PART], const JobStatus *j);     /* ~27m, or (4m12s): it took so long */
 void show_tries(char out[SHOW_PART], const JobStatus *j);    /* 1, 2/3 */
+void show_size(char out[SHOW_PART], uint64_t bytes);         /* 12 B, 3.4 MiB */
 
 /* A job that has settled, for the terminal's history: "09:16:31 ✓ base  4m12s  loss 1.94". */
 int show_verdict(struct buf *out, const JobStatus *j, int64_t now_unix_ms, bool color);

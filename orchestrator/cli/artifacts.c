@@ -1,0 +1,184 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orchestrator/cli/command.h"
+#include "orchestrator/cli/named.h"
+#include "orchestrator/cli/show.h"
+#include "orchestrator/cli/view.h"
+
+/* `jielong artifacts list | show | get`: what runs have made, by name or by id. */
+
+#define PIECE (1u << 20)
+
+struct asking {
+    const struct command_line *l;
+    struct store *store;
+    struct buf text;
+};
+
+static int list_output(struct asking *a, const JobStatus *j, const OutputStatus *o, bool first)
+{
+    struct err none = ERR_INIT;
+    Manifest *m = NULL;
+    char hex[ID_HEX] = "", size[SHOW_PART] = "-", name[128];
+    const char *kind = "gone";
+    struct id id;
+
+    if (id_from_span(&id, o->id.data, o->id.len))
+        id_hex(hex, &id);
+    if (store_manifest(&m, a->store, &id, &none) == OK) {
+        kind = enum_word(&artifact_kind__descriptor, m->kind);
+        show_size(size, m->size);
+    }
+    snprintf(name, sizeof name, "%s.%s", j->name, o->name);
+    int rc = a->l->json ? buf_printf(&a->text,
+                              "%s{\"job\": \"%s\", \"output\": \"%s\", \"kind\": \"%s\", "
+                              "\"bytes\": %llu, \"id\": \"%s\"}",
+                              first ? "" : ", ", j->name, o->name, kind,
+                              m ? (unsigned long long)m->size : 0ULL, hex)
+                        : buf_printf(&a->text, "%-26s  %-16s  %9s  %s\n", name, kind, size, hex);
+    message_free(m);
+    return rc;
+}
+
+static int list(struct asking *a, const char *what, struct err *e)
+{
+    struct target t = { 0 };
+    struct view *v = NULL;
+    bool first = true;
+    int rc = view_open(&v, a->l->home, NULL, e);
+
+    if (rc == OK)
+        rc = view_target(&t, v, what, e);
+    if (rc == OK)
+        rc = a->l->json ? buf_printf(&a->text, "{\"schema\": 1, \"artifacts\": [")
+                        : buf_printf(&a->text, "%-26s  %-16s  %9s  %s\n", "JOB.OUTPUT", "KIND",
+                              "SIZE", "ID");
+    for (size_t i = 0; rc == OK && i < t.run->n_jobs; i++) {
+        const JobStatus *j = t.run->jobs[i];
+        for (size_t k = 0; k < j->n_outputs && rc == OK && (!t.job || t.job == j); k++) {
+            rc = list_output(a, j, j->outputs[k], first);
+            first = false;
+        }
+    }
+    if (rc == OK && a->l->json)
+        rc = buf_printf(&a->text, "]}\n");
+    message_free(t.run);
+    view_close(v);
+    return rc;
+}
+
+static int show(struct asking *a, const char *what, struct err *e)
+{
+    Manifest *m = NULL;
+    char hex[ID_HEX], size[SHOW_PART];
+    struct id id;
+    int rc = named_artifact(&id, a->store, a->l->home, what, e);
+
+    if (rc == OK)
+        rc = store_manifest(&m, a->store, &id, e);
+    if (rc != OK)
+        return rc;
+    id_hex(hex, &id);
+    show_size(size, m->size);
+    const char *kind = enum_word(&artifact_kind__descriptor, m->kind);
+    rc = a->l->json ? buf_printf(&a->text,
+                          "{\"schema\": 1, \"id\": \"%s\", \"kind\": \"%s\", \"bytes\": %llu, "
+                          "\"chunks\": %zu, \"facts\": {",
+                          hex, kind, (unsigned long long)m->size, m->n_chunks)
+                    : buf_printf(&a->text,
+                          "id      %s\nkind    %s\nsize    %s (%llu bytes)\n"
+                          "chunks  %zu\n",
+                          hex, kind, size, (unsigned long long)m->size, m->n_chunks);
+    for (size_t i = 0; i < m->n_facts && rc == OK; i++)
+        rc = buf_printf(&a->text, a->l->json ? "%s\"%s\": %lld" : "%s%s: %lld\n",
+            a->l->json ? (i ? ", " : "") : "fact    ", m->facts[i]->name,
+            (long long)m->facts[i]->value);
+    if (rc == OK && a->l->json)
+        rc = buf_printf(&a->text, "}}\n");
+    message_free(m);
+    return rc;
+}
+
+static int write_all(int fd, const char *p, size_t n, const char *path, struct err *e)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return err_errno(e, "%s", path);
+        p += done;
+        n -= (size_t)done;
+    }
+    return OK;
+}
+
+static int copy(struct store *s, const struct id *id, int fd, const char *path, struct err *e)
+{
+    static char piece[PIECE];
+    struct artifact_reader *r = NULL;
+    int rc = artifact_open(&r, s, id, 0, e);
+    uint64_t size = rc == OK ? artifact_manifest(r)->size : 0;
+
+    for (uint64_t at = 0; at < size && rc == OK; at += PIECE) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        rc = artifact_read(r, at, piece, n, e);
+        if (rc == OK)
+            rc = write_all(fd, piece, n, path, e);
+    }
+    artifact_close(r);
+    return rc;
+}
+
+/* Nothing that is there is written over. */
+static int get(struct asking *a, const char *what, const char *path, struct err *e)
+{
+    struct id id;
+    int rc = named_artifact(&id, a->store, a->l->home, what, e);
+    bool to_stdout = strcmp(path, "-") == 0;
+
+    if (rc != OK)
+        return rc;
+    int fd = to_stdout ? STDOUT_FILENO : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_errno(e, "%s", path);
+    rc = copy(a->store, &id, fd, path, e);
+    if (!to_stdout && close(fd) != 0 && rc == OK)
+        rc = err_errno(e, "%s", path);
+    if (rc != OK && !to_stdout)
+        unlink(path);
+    return rc;
+}
+
+int artifacts_command(struct command_line *l)
+{
+    struct asking a = { .l = l };
+    struct err e = ERR_INIT;
+    const char *verb;
+    int rc;
+
+    if (!command_begin(l, NULL, 0, 0, 3))
+        return l->exit_code;
+    verb = l->n > 0 ? l->args[0] : "list";
+    bool lists = strcmp(verb, "list") == 0 && l->n <= 2, gets = strcmp(verb, "get") == 0;
+    if (!lists && !(gets && l->n == 3) && !(strcmp(verb, "show") == 0 && l->n == 2))
+        return command_usage(l, "list [RUN[/JOB]], show WHAT, or get WHAT FILE");
+    rc = store_open(&a.store, l->home, false, &e);
+    if (rc == E_MISSING)
+        rc = err_set(&e, E_MISSING, "nothing has run in %s yet", l->home);
+    if (rc == OK)
+        rc = lists  ? list(&a, l->n > 1 ? l->args[1] : "", &e)
+             : gets ? get(&a, l->args[1], l->args[2], &e)
+                    : show(&a, l->args[1], &e);
+    store_close(a.store);
+    if (rc == E_NOMEM && e.code == OK)
+        err_set(&e, E_NOMEM, "out of memory");
+    if (rc == OK && a.text.n > 0)
+        fputs(a.text.p, stdout);
+    buf_free(&a.text);
+    return rc == OK ? EXIT_DONE : complain(&e);
+}
