@@ -86,6 +86,7 @@ static const struct range ranges[] = {
     ANY(eps, 0, 1, OPEN_MIN, "it keeps a division from being by 0"),
     ANY(weight_decay, 0, 10, CLOSED, NULL),
     ANY(grad_clip, 0, 1e6, CLOSED, "0 turns it off"),
+    ANY(dropout, 0, 0.9, CLOSED, "it is the share that is dropped"),
     ANY(held_out, 0, 1, OPEN_MAX, "at 1 nothing would be left to learn from"),
     ANY(encode_shards, 1, 256, CLOSED, shards),
     ANY(checkpoint_every, 1, 1e9, CLOSED, "in steps"),

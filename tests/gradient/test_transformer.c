@@ -42,15 +42,20 @@ static const struct variant {
     ModelConfig__Family family;
     uint32_t kv_heads;
     bool tied, qkv_bias, scalar;
+    double dropout;
+    unsigned mode; /* of the workspace, beside training */
 } variants[] = {
-    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false },
-    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false },
-    { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true,
-        false },
-    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true },
-    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false },
-    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false },
-    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true },
+    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false, 0, 0 },
+    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false, 0, 0 },
+    { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true, false,
+        0, 0 },
+    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true, 0, 0 },
+    { "llama, dropout", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0.2, 0 },
+    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0, 0 },
+    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false, 0, 0 },
+    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true, 0, 0 },
+    { "gpt2, dropout, checkpointing", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0.4,
+        WORKSPACE_CHECKPOINTING },
 };
 
 /* ---- the reference ---- */
@@ -58,6 +63,8 @@ static const struct variant {
 struct reference {
     const struct model *m;
     const double *params;
+    const struct dropout *dropout;
+    size_t first; /* token of the sequence, in the batch */
     bool llama;
     size_t kv;
 };
@@ -139,7 +146,21 @@ static void activate(const struct reference *r, double *y, const double *x)
     }
 }
 
-static void feed_forward(const struct reference *r, int layer, double *x)
+/* What becomes of number i of what token t's layer adds; site 0: attention, 1: feed-forward. */
+static double dropped(const struct reference *r, int layer, int site, size_t t, int i)
+{
+    const struct dropout *d = r->dropout;
+    uint32_t words[4];
+
+    if (d == NULL)
+        return 1;
+    uint64_t token = d->first + r->first + t;
+    uint64_t item = ((token * LAYERS + (uint64_t)layer) * 2 + (uint64_t)site) * (WIDTH / 4);
+    rng_words(words, d->seed, RNG_DROPOUT, d->step, item + (uint64_t)(i / 4));
+    return words[i % 4] * 0x1p-32 < d->rate ? 0 : 1 / (1 - d->rate);
+}
+
+static void feed_forward(const struct reference *r, int layer, double *x, size_t t)
 {
     double h[WIDTH], up[2 * HIDDEN], act[HIDDEN], y[WIDTH];
 
@@ -151,7 +172,7 @@ static void feed_forward(const struct reference *r, int layer, double *x)
     linear(y, act, weight(r, layer, "feed_forward.w_down"), weight(r, layer, "feed_forward.b_down"),
         HIDDEN, WIDTH);
     for (int i = 0; i < WIDTH; i++)
-        x[i] += y[i];
+        x[i] += dropped(r, layer, 1, t, i) * y[i];
 }
 
 static void attention(const struct reference *r, int layer, double (*x)[WIDTH], size_t n)
@@ -173,7 +194,7 @@ static void attention(const struct reference *r, int layer, double (*x)[WIDTH], 
         linear(
             y, h, weight(r, layer, "attention.wo"), weight(r, layer, "attention.bo"), WIDTH, WIDTH);
         for (int i = 0; i < WIDTH; i++)
-            x[t][i] += y[i];
+            x[t][i] += dropped(r, layer, 0, t, i) * y[i];
     }
 }
 
@@ -210,7 +231,7 @@ static void sequence(
     for (int layer = 0; layer < LAYERS; layer++) {
         attention(r, layer, x, n);
         for (size_t t = 0; t < n; t++)
-            feed_forward(r, layer, x[t]);
+            feed_forward(r, layer, x[t], t);
     }
     for (size_t t = 0; t < n; t++) {
         normalise(h, x[t], weight(r, -1, "final_norm.weight"), weight(r, -1, "final_norm.bias"),
@@ -226,6 +247,7 @@ struct fixture {
     struct model *m;
     struct workspace *w;
     struct batch batch;
+    struct dropout dropout;
     double *params;
     float *grad;
     int32_t tokens[TOKENS], target[TOKENS];
@@ -236,13 +258,16 @@ static double reference_loss(const struct fixture *f, double out[TOKENS])
 {
     struct reference r = { .m = f->m,
         .params = f->params,
+        .dropout = f->batch.dropout,
         .llama = f->m->config.family == MODEL_CONFIG__FAMILY__LLAMA,
         .kv = (size_t)f->m->config.kv_heads * HEAD };
     double loss = 0;
 
-    for (int s = 0; s < SEQUENCES; s++)
+    for (int s = 0; s < SEQUENCES; s++) {
+        r.first = starts[s];
         sequence(&r, out + starts[s], f->tokens + starts[s], f->target + starts[s],
             starts[s + 1] - starts[s]);
+    }
     for (int i = 0; i < TOKENS; i++)
         loss += (double)f->g[i] * out[i];
     return loss;
@@ -281,7 +306,8 @@ static void set_up(struct fixture *f, const struct variant *v)
     memset(f, 0, sizeof *f);
     assert_int_equal(engine_init(&f->engine, NULL, 2, &e), OK);
     make_model(f, v);
-    assert_int_equal(workspace_new(&f->w, &f->m->config, TOKENS, true, &e), OK);
+    assert_int_equal(
+        workspace_new(&f->w, &f->m->config, TOKENS, WORKSPACE_TRAINING | v->mode, &e), OK);
     f->params = calloc(f->m->n_params, sizeof *f->params);
     f->grad = calloc(f->m->n_params, sizeof *f->grad);
     assert_non_null(f->params);
@@ -295,9 +321,12 @@ static void set_up(struct fixture *f, const struct variant *v)
         f->target[i] = i % 5 == 3 ? -1 : (int32_t)(words[1] % VOCAB);
     }
     rng_normal(f->g, TOKENS, SEED, RNG_NOISE, 0);
-    f->batch = (struct batch){
-        .n_sequences = SEQUENCES, .n_tokens = TOKENS, .start = starts, .tokens = f->tokens
-    };
+    f->dropout = (struct dropout){ .rate = v->dropout, .seed = SEED, .step = 3, .first = 1000 };
+    f->batch = (struct batch){ .n_sequences = SEQUENCES,
+        .n_tokens = TOKENS,
+        .start = starts,
+        .tokens = f->tokens,
+        .dropout = v->dropout > 0 ? &f->dropout : NULL };
 }
 
 static void tear_down(struct fixture *f)

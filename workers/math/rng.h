@@ -13,6 +13,7 @@ enum rng_purpose {
     RNG_NOISE,    /* rubric's noise */
     RNG_PTX,      /* pretraining rows mixed in */
     RNG_PROMPT,   /* prompts of an iteration */
+    RNG_DROPOUT,  /* step = optimiser step, item: workers/model/dropout.c */
 };
 
 void philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);

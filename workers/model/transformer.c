@@ -18,6 +18,7 @@ void pass_begin(struct pass *p, struct workspace *w, const struct engine *en, co
         .m = m,
         .f = family_of(&m->config),
         .n = n,
+        .dropout = w->batch->dropout,
         .tile_rows = rows < ROW_TILE ? ROW_TILE : rows,
         .eps = (float)m->config.norm_eps };
     p->tiles = (n + p->tile_rows - 1) / p->tile_rows;
@@ -29,12 +30,13 @@ void pass_layer(struct pass *p, size_t layer)
 {
     struct workspace *w = p->w;
     const struct shape *s = &w->s;
-    size_t rows = w->training ? gemm_rows(w->max_tokens) : 0, before = layer * rows;
+    size_t rows = w->training ? gemm_rows(w->max_tokens) : 0, input = layer * rows;
+    size_t before = w->checkpointing ? 0 : input;
 
     layout_weights(p->weight, &p->layout, p->m->params, layer);
     p->layer = layer;
-    p->x = w->x + before * s->width;
-    p->next = w->x + (before + rows) * s->width;
+    p->x = w->x + input * s->width;
+    p->next = w->x + (input + rows) * s->width;
     p->mid = w->training ? w->mid + before * s->width : w->x;
     p->qkv = w->qkv + before * s->qkv;
     p->lse = w->lse + before * s->heads;
@@ -71,11 +73,13 @@ static void embed_tile(void *ctx, size_t tile)
     }
 }
 
-/* y = x + bias: what the next product is added to */
+/* y = x + bias: what the next product is added to, unless it is dropped out first */
 static void carry(const struct pass *p, float *y, const float *x, enum slot bias, size_t n)
 {
     size_t c = p->w->s.width;
 
+    if (p->dropout != NULL)
+        return;
     if (y != x)
         memcpy(y, x, n * c * sizeof *y);
     pass_bias(p, y, bias, n, c);
@@ -132,7 +136,8 @@ static void feed_forward_norm_tile(void *ctx, size_t tile)
 
     p->f->norm(p->k, w->h + first * c, w->mean + first, w->rstd + first, p->mid + first * c,
         p->weight[FFN_NORM_W], p->weight[FFN_NORM_B], n, c, p->eps);
-    carry(p, p->next + first * c, p->mid + first * c, B_DOWN, n);
+    if (!p->again)
+        carry(p, p->next + first * c, p->mid + first * c, B_DOWN, n);
 }
 
 static void activation_tile(void *ctx, size_t tile)
@@ -156,8 +161,47 @@ static void final_norm_tile(void *ctx, size_t tile)
         p->next + first * c, p->weight[FINAL_NORM_W], p->weight[FINAL_NORM_B], n, c, p->eps);
 }
 
-/* mid = x + WO attention(norm(x)); next = mid + W_DOWN activation(W_UP norm(mid)) */
-static void layer_forward(struct pass *p)
+/* y = x + dropout(h + bias) */
+static void drop_and_add(const struct pass *p, size_t tile, enum dropout_site site, float *y,
+    const float *x, enum slot bias)
+{
+    size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
+    float *h = p->w->h + first * c;
+
+    pass_bias(p, h, bias, n, c);
+    dropout_rows(p, site, h, h, first, n);
+    memcpy(y + first * c, x + first * c, n * c * sizeof *y);
+    p->k->add(y + first * c, h, n * c);
+}
+
+static void drop_attention_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+
+    drop_and_add(p, tile, DROP_ATTENTION, p->mid, p->x, BO);
+}
+
+static void drop_feed_forward_tile(void *ctx, size_t tile)
+{
+    const struct pass *p = ctx;
+
+    drop_and_add(p, tile, DROP_FEED_FORWARD, p->next, p->mid, B_DOWN);
+}
+
+/* y, which was carried, += x[n,i] w^T; with dropout by way of h */
+static void add_product(struct pass *p, float *y, const float *x, enum slot weight, size_t i,
+    void (*drop)(void *ctx, size_t tile))
+{
+    struct workspace *w = p->w;
+    bool dropped = p->dropout != NULL;
+
+    gemm_nt(p->pool, dropped ? w->h : y, x, p->weight[weight], p->n, i, w->s.width, !dropped);
+    if (dropped)
+        pool_run(p->pool, p->tiles, drop, p);
+}
+
+/* mid = x + WO attention(norm(x)), and act = activation(W_UP norm(mid)) */
+static void layer_upwards(struct pass *p)
 {
     struct workspace *w = p->w;
     const struct shape *s = &w->s;
@@ -167,12 +211,24 @@ static void layer_forward(struct pass *p)
     gemm_nt(p->pool, p->qkv, w->h, p->weight[WQKV], p->n, s->width, s->qkv, 0);
     pool_run(p->pool, p->tiles, rotate_tile, p);
     pool_run(p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_tile, p);
-    gemm_nt(p->pool, p->mid, p->att, p->weight[WO], p->n, s->width, s->width, 1);
+    add_product(p, p->mid, p->att, WO, s->width, drop_attention_tile);
 
     pool_run(p->pool, p->tiles, feed_forward_norm_tile, p);
     gemm_nt(p->pool, p->up, w->h, p->weight[W_UP], p->n, s->width, s->up, 0);
     pool_run(p->pool, p->tiles, activation_tile, p);
-    gemm_nt(p->pool, p->next, w->act, p->weight[W_DOWN], p->n, s->hidden, s->width, 1);
+}
+
+/* next = mid + W_DOWN act */
+static void layer_forward(struct pass *p)
+{
+    layer_upwards(p);
+    add_product(p, p->next, p->w->act, W_DOWN, p->w->s.hidden, drop_feed_forward_tile);
+}
+
+void transformer_layer_again(struct pass *p)
+{
+    p->again = true;
+    layer_upwards(p);
 }
 
 static void check_fit(const struct workspace *w, const struct model *m, const struct batch *b)
@@ -182,6 +238,7 @@ static void check_fit(const struct workspace *w, const struct model *m, const st
     assert(memcmp(&s, &w->s, sizeof s) == 0);
     assert(w->scalar_head ? m->config.scalar_head : true);
     assert(b->n_sequences > 0 && b->n_tokens <= w->max_tokens);
+    assert(b->dropout == NULL || w->training);
     assert(b->start[0] == 0 && b->start[b->n_sequences] == b->n_tokens);
     for (size_t i = 0; i < b->n_tokens; i++)
         assert(b->tokens[i] >= 0 && (size_t)b->tokens[i] < s.vocab);

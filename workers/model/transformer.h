@@ -3,21 +3,40 @@
 
 #include "workers/model/model.h"
 
+/* Residual dropout (Srivastava et al. 2014; Radford et al. 2018, sec. 4.1): of what a layer adds
+ * to the residual stream each number is 0 with chance `rate`, else 1 / (1 - rate) times as large.
+ * Which ones depends on (seed, step, number of the token in its step) alone. */
+struct dropout {
+    double rate; /* 0 <= rate < 1 */
+    uint64_t seed;
+    uint32_t step;
+    uint64_t first; /* number of the batch's first token in its step */
+};
+
 /* Sequences laid end to end: no padding anywhere. Positions count from 0 in each sequence and
  * attention never crosses into another. Borrows. */
 struct batch {
     size_t n_sequences, n_tokens;
-    const uint32_t *start; /* n_sequences + 1 offsets */
-    const int32_t *tokens; /* n_tokens */
+    const uint32_t *start;         /* n_sequences + 1 offsets */
+    const int32_t *tokens;         /* n_tokens */
+    const struct dropout *dropout; /* NULL: none; a workspace for training */
 };
 
-/* Room for the activations of up to max_tokens tokens in any number of sequences; with gradients
- * when `training`. Made for a model with an LM head it serves one with a scalar head and the same
- * body as well. All memory is taken here; nothing below allocates. */
+/* What a workspace is for: the sum of these, or 0: forward alone. */
+enum workspace_mode {
+    WORKSPACE_TRAINING = 1, /* with gradients */
+    /* With TRAINING: of each layer only its input is kept, and the backward pass computes the rest
+     * again (Chen et al. 2016, "Training deep nets with sublinear memory cost"): the same bits. */
+    WORKSPACE_CHECKPOINTING = 2,
+};
+
+/* Room for the activations of up to max_tokens tokens in any number of sequences. Made for a
+ * model with an LM head it serves one with a scalar head and the same body as well. All memory is
+ * taken here, and touched once; nothing below allocates. */
 struct workspace;
-size_t workspace_bytes(const ModelConfig *c, size_t max_tokens, bool training);
+size_t workspace_bytes(const ModelConfig *c, size_t max_tokens, unsigned mode);
 int workspace_new(
-    struct workspace **out, const ModelConfig *c, size_t max_tokens, bool training, struct err *e);
+    struct workspace **out, const ModelConfig *c, size_t max_tokens, unsigned mode, struct err *e);
 void workspace_free(struct workspace *w);
 
 /* Runs the body; afterwards the heads below may be asked. INVARIANT: what is computed for a

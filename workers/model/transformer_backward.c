@@ -4,8 +4,9 @@
 #include <string.h>
 
 /* Mirrors transformer.c, last step first. Norms and activations are computed again rather than
- * kept. Products with weights are gemm_nn, gradients of matrices gemm_tn; gradients of vectors
- * are summed for each row tile by itself and then added in the order of the tiles. */
+ * kept; when checkpointing, so is all of a layer but the last, of which it is still there. Products
+ * with weights are gemm_nn, gradients of matrices gemm_tn; gradients of vectors are summed for each
+ * row tile by itself and then added in the order of the tiles. */
 
 static float *partial_of(const struct pass *p, size_t tile)
 {
@@ -84,6 +85,22 @@ static void final_norm_backward_tile(void *ctx, size_t tile)
     norm_partial(p, tile, p->next, p->w->final_mean, p->w->final_rstd, FINAL_NORM_W);
 }
 
+/* The gradient of what a layer adds: that of the sum, dropped out as it was. */
+static float *added_gradient(const struct pass *p)
+{
+    return p->dropout != NULL ? p->w->dh : p->w->dx;
+}
+
+static void added_gradient_tile(
+    const struct pass *p, size_t tile, enum dropout_site site, enum slot bias)
+{
+    size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
+
+    if (p->dropout != NULL)
+        dropout_rows(p, site, p->w->dh + first * c, p->w->dx + first * c, first, n);
+    bias_partial(p, tile, bias, added_gradient(p) + first * c, n, c);
+}
+
 /* act again, for the gradient of W_DOWN; dx is that of next */
 static void activation_again_tile(void *ctx, size_t tile)
 {
@@ -92,8 +109,9 @@ static void activation_again_tile(void *ctx, size_t tile)
     size_t first, n = pass_rows(p, tile, &first);
 
     partial_clear(p, tile);
-    bias_partial(p, tile, B_DOWN, p->w->dx + first * s->width, n, s->width);
-    p->f->activation(p->k, p->w->act + first * s->hidden, p->up + first * s->up, n, s->hidden);
+    added_gradient_tile(p, tile, DROP_FEED_FORWARD, B_DOWN);
+    if (!p->w->checkpointing)
+        p->f->activation(p->k, p->w->act + first * s->hidden, p->up + first * s->up, n, s->hidden);
 }
 
 static void activation_backward_tile(void *ctx, size_t tile)
@@ -121,7 +139,7 @@ static void feed_forward_norm_backward_tile(void *ctx, size_t tile)
 
     partial_clear(p, tile);
     norm_partial(p, tile, p->mid, w->mean, w->rstd, FFN_NORM_W);
-    bias_partial(p, tile, BO, w->dx + first * s->width, n, s->width);
+    added_gradient_tile(p, tile, DROP_ATTENTION, BO);
     memset(w->dqkv + first * s->qkv, 0, n * s->qkv * sizeof(float));
 }
 
@@ -179,8 +197,8 @@ static void feed_forward_backward(struct pass *p)
 
     pool_run(p->pool, p->tiles, activation_again_tile, p);
     bias_reduce(p, B_DOWN, s->width);
-    gemm_tn(p->pool, grad_of(p, W_DOWN), w->dx, w->act, p->n, s->width, s->hidden);
-    gemm_nn(p->pool, w->dact, w->dx, p->weight[W_DOWN], p->n, s->width, s->hidden, 0);
+    gemm_tn(p->pool, grad_of(p, W_DOWN), added_gradient(p), w->act, p->n, s->width, s->hidden);
+    gemm_nn(p->pool, w->dact, added_gradient(p), p->weight[W_DOWN], p->n, s->width, s->hidden, 0);
     pool_run(p->pool, p->tiles, activation_backward_tile, p);
     bias_reduce(p, B_UP, s->up);
     gemm_tn(p->pool, grad_of(p, W_UP), w->dup, w->h, p->n, s->up, s->width);
@@ -196,8 +214,8 @@ static void attention_backward(struct pass *p)
     const struct shape *s = &w->s;
     size_t pairs = w->batch->n_sequences * s->kv_heads;
 
-    gemm_tn(p->pool, grad_of(p, WO), w->dx, p->att, p->n, s->width, s->width);
-    gemm_nn(p->pool, w->datt, w->dx, p->weight[WO], p->n, s->width, s->width, 0);
+    gemm_tn(p->pool, grad_of(p, WO), added_gradient(p), p->att, p->n, s->width, s->width);
+    gemm_nn(p->pool, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->width, 0);
     pool_run(
         p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_backward_tile, p);
     pool_run(p->pool, p->tiles, rotate_back_tile, p);
@@ -235,6 +253,8 @@ void transformer_backward_body(struct pass *p)
     norm_reduce(p, FINAL_NORM_W, FINAL_NORM_B);
     for (size_t layer = p->w->s.layers; layer-- > 0;) {
         pass_layer(p, layer);
+        if (p->w->checkpointing && layer + 1 < p->w->s.layers)
+            transformer_layer_again(p);
         feed_forward_backward(p);
         attention_backward(p);
     }

@@ -81,7 +81,7 @@ void rope_table(float *table, size_t context, size_t head, double theta);
 
 /* ---- workspace.c ---- */
 
-#define HEAD_CHUNK 480      /* rows of logits at once; a multiple of GEMM_ROWS */
+#define HEAD_CHUNK 528      /* rows of logits at once; a multiple of GEMM_ROWS */
 #define ROW_TILE 64         /* rows of a tile, at least */
 #define ROW_TILES 32        /* tiles, at most: each has partial sums of its own */
 #define ATTENTION_TILES 128 /* at most; each has a scratch of its own */
@@ -91,11 +91,11 @@ struct workspace {
     struct arena arena;
     struct shape s;
     size_t max_tokens;
-    bool training, scalar_head;
+    bool training, checkpointing, scalar_head;
     const struct batch *batch; /* of the last forward */
 
-    /* Kept for every layer when training, one layer after another; else all layers work in one
-     * place, and mid is x. */
+    /* Kept for every layer when training, one layer after another (when checkpointing, x alone);
+     * else all layers work in one place, and mid is x. */
     float *x;   /* [n, width]: what enters the layer; one more than there are layers */
     float *mid; /* [n, width]: x + attention; the next x = mid + feed-forward */
     float *qkv; /* [n, qkv]: after RoPE */
@@ -103,7 +103,7 @@ struct workspace {
     float *att; /* [n, width]: what attention gives to WO */
     float *up;  /* [n, up]: what enters the activation */
 
-    float *h, *act;                         /* [n, width]: normed; [n, hidden] */
+    float *h, *act;                         /* [n, width]: normed, or dropped out; [n, hidden] */
     float *mean, *rstd;                     /* [n], of h */
     float *final, *final_mean, *final_rstd; /* [n, width]: the body's result, normed */
     float *rope;                            /* [context, head] */
@@ -114,7 +114,7 @@ struct workspace {
     float *chunk_h, *logits, *chunk_log_prob, *chunk_entropy, *chunk_g;
     int32_t *chunk_target, *chunk_row;
 
-    /* Gradients, named after what they are the gradient of */
+    /* Gradients, named after what they are the gradient of; dh also: dx, dropped out */
     float *dx, *dh, *dqkv, *datt, *dup, *dact, *chunk_dh;
     float *partial; /* [ROW_TILES, partial_size]: sums of weight vectors' gradients */
 };
@@ -136,7 +136,9 @@ struct pass {
     size_t n; /* tokens */
     size_t tiles, tile_rows;
     float eps;
-    float *grad; /* backward only */
+    const struct dropout *dropout; /* NULL: none */
+    bool again;                    /* a layer's forward pass is done for the second time */
+    float *grad;                   /* backward only */
     /* Of the current layer, and of the whole model; NULL: this model has none. */
     const float *weight[SLOTS];
     size_t layer;
@@ -152,6 +154,18 @@ void pass_layer(struct pass *p, size_t layer);
 size_t pass_rows(const struct pass *p, size_t tile, size_t *first);
 /* x[n,o] += the slot's bias, if there is one */
 void pass_bias(const struct pass *p, float *x, enum slot bias, size_t n, size_t o);
+
+/* What the current layer's forward pass left behind, once more, of its kept input: all but what
+ * it adds to mid. */
+void transformer_layer_again(struct pass *p);
+
+/* ---- dropout.c ---- */
+
+enum dropout_site { DROP_ATTENTION, DROP_FEED_FORWARD, DROPOUT_SITES };
+
+/* y[n, width] = x, dropped out, of the rows from `first` of the batch; y may be x. */
+void dropout_rows(
+    const struct pass *p, enum dropout_site site, float *y, const float *x, size_t first, size_t n);
 
 /* ---- transformer_backward.c ---- */
 

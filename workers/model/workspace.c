@@ -28,8 +28,9 @@ enum extent {
 #define GRAD 1u /* training */
 #define LM 2u   /* the model has an LM head */
 
-/* How often: once, or for each layer when training. */
-enum copies { ONCE, LAYERS, LAYERS_AND_ONE };
+/* How often: once, or when training for each layer; INPUTS also when checkpointing, and for what
+ * leaves the last layer. */
+enum copies { ONCE, LAYERS, INPUTS };
 
 #define AT(field) offsetof(struct workspace, field)
 
@@ -39,7 +40,7 @@ static const struct buffer {
     enum copies copies;
     unsigned needs;
 } buffers[] = {
-    { AT(x), TOKENS, WIDTH, LAYERS_AND_ONE, 0 },
+    { AT(x), TOKENS, WIDTH, INPUTS, 0 },
     { AT(mid), TOKENS, WIDTH, LAYERS, GRAD },
     { AT(qkv), TOKENS, QKV, LAYERS, 0 },
     { AT(lse), TOKENS, HEADS, LAYERS, 0 },
@@ -111,8 +112,9 @@ static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_to
 
 /* Floats of the buffer; 0 where it is not needed. */
 static size_t count(
-    const struct buffer *b, const size_t extent[EXTENTS], const ModelConfig *c, bool training)
+    const struct buffer *b, const size_t extent[EXTENTS], const ModelConfig *c, unsigned mode)
 {
+    bool training = (mode & WORKSPACE_TRAINING) != 0;
     unsigned has = (training ? GRAD : 0) | (c->scalar_head ? 0 : LM);
     size_t n = extent[b->rows] * extent[b->cols];
 
@@ -122,36 +124,36 @@ static size_t count(
     case ONCE:
         break;
     case LAYERS:
-        return training ? n * c->layers : n;
-    case LAYERS_AND_ONE:
+        return training && !(mode & WORKSPACE_CHECKPOINTING) ? n * c->layers : n;
+    case INPUTS:
         return training ? n * (c->layers + 1) : n;
     }
     return n;
 }
 
-static size_t arena_bytes(const ModelConfig *c, size_t max_tokens, bool training)
+static size_t arena_bytes(const ModelConfig *c, size_t max_tokens, unsigned mode)
 {
     const struct shape s = shape_of(c);
     size_t extent[EXTENTS], bytes = 0;
 
     measure(extent, &s, max_tokens);
     for (size_t i = 0; i < BUFFERS; i++)
-        bytes += arena_size(count(&buffers[i], extent, c, training));
+        bytes += arena_size(count(&buffers[i], extent, c, mode));
     return bytes;
 }
 
-size_t workspace_bytes(const ModelConfig *c, size_t max_tokens, bool training)
+size_t workspace_bytes(const ModelConfig *c, size_t max_tokens, unsigned mode)
 {
-    return sizeof(struct workspace) + arena_bytes(c, max_tokens, training);
+    return sizeof(struct workspace) + arena_bytes(c, max_tokens, mode);
 }
 
-static void lay_out(struct workspace *w, const ModelConfig *c)
+static void lay_out(struct workspace *w, const ModelConfig *c, unsigned mode)
 {
     size_t extent[EXTENTS];
 
     measure(extent, &w->s, w->max_tokens);
     for (size_t i = 0; i < BUFFERS; i++) {
-        size_t n = count(&buffers[i], extent, c, w->training);
+        size_t n = count(&buffers[i], extent, c, mode);
         float *p = n > 0 ? arena_floats(&w->arena, n) : NULL;
         memcpy((char *)w + buffers[i].field, &p, sizeof p);
     }
@@ -159,24 +161,25 @@ static void lay_out(struct workspace *w, const ModelConfig *c)
 }
 
 int workspace_new(
-    struct workspace **out, const ModelConfig *c, size_t max_tokens, bool training, struct err *e)
+    struct workspace **out, const ModelConfig *c, size_t max_tokens, unsigned mode, struct err *e)
 {
     struct workspace *w = calloc(1, sizeof *w);
     int rc;
 
-    assert(max_tokens > 0);
+    assert(max_tokens > 0 && mode != WORKSPACE_CHECKPOINTING);
     if (w == NULL)
         return err_set(e, E_NOMEM, "no memory for a workspace");
-    rc = arena_init(&w->arena, arena_bytes(c, max_tokens, training), e);
+    rc = arena_init(&w->arena, arena_bytes(c, max_tokens, mode), e);
     if (rc != OK) {
         free(w);
         return err_wrap(e, "activations of %zu tokens", max_tokens);
     }
     w->s = shape_of(c);
     w->max_tokens = max_tokens;
-    w->training = training;
+    w->training = (mode & WORKSPACE_TRAINING) != 0;
+    w->checkpointing = (mode & WORKSPACE_CHECKPOINTING) != 0;
     w->scalar_head = c->scalar_head;
-    lay_out(w, c);
+    lay_out(w, c, mode);
     if (family_of(c)->rotary)
         rope_table(w->rope, w->s.context, w->s.head, c->rope_theta);
     *out = w;

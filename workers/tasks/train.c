@@ -92,22 +92,29 @@ static int scratch_init(struct trainer *t, struct err *e)
     return OK;
 }
 
+static unsigned workspace_mode(const TrainTask *k)
+{
+    return WORKSPACE_TRAINING | (k->activation_checkpointing ? WORKSPACE_CHECKPOINTING : 0);
+}
+
 static int workspaces_init(struct trainer *t, size_t largest_unit, struct err *e)
 {
     size_t want = micro_room(&t->rows, MICRO_TOKENS), mix = micro_room(&t->mix, MICRO_TOKENS);
+    unsigned mode = workspace_mode(t->task);
     int rc = OK;
 
     want = want > mix ? want : mix;
     want = want > largest_unit ? want : largest_unit;
-    if (t->policy.workspace && t->micro_tokens >= want)
+    if (t->policy.workspace && t->micro_tokens >= want && t->mode == mode)
         return OK;
     workspace_free(t->policy.workspace);
     workspace_free(t->value.workspace);
     t->policy.workspace = t->value.workspace = NULL;
     t->micro_tokens = want;
-    rc = workspace_new(&t->policy.workspace, &t->policy.model->config, want, true, e);
+    t->mode = mode;
+    rc = workspace_new(&t->policy.workspace, &t->policy.model->config, want, mode, e);
     if (rc == OK && t->objective->has_value)
-        rc = workspace_new(&t->value.workspace, &t->value.model->config, want, true, e);
+        rc = workspace_new(&t->value.workspace, &t->value.model->config, want, mode, e);
     return rc;
 }
 
@@ -120,6 +127,20 @@ static size_t largest_unit(const struct rows *r)
         most = n > most ? n : most;
     }
     return most;
+}
+
+/* Tokens of a step are numbered: those of rows from 0, those of mix from here. */
+#define MIX_FIRST ((uint64_t)1 << 40)
+
+static void micro_dropout(struct trainer *t, struct batch *b, uint64_t first)
+{
+    if (!(t->task->dropout > 0))
+        return;
+    t->dropout = (struct dropout){ .rate = t->task->dropout,
+        .seed = t->seed,
+        .step = (uint32_t)t->counters.step,
+        .first = first };
+    b->dropout = &t->dropout;
 }
 
 /* Gradient of the whole step, micro-batch by micro-batch; the losses are weighted by the step's
@@ -139,10 +160,12 @@ static int step_gradient(struct trainer *t, struct err *e)
     for (size_t u = 0; u < t->rows.n_units && rc == OK;) {
         size_t sequence0 = t->rows.unit[u];
         u = rows_micro(&t->rows, u, budget, t->starts, &b, &token0);
+        micro_dropout(t, &b, token0);
         rc = t->objective->loss(t, &b, token0, sequence0, e);
     }
     for (size_t u = 0; u < t->mix.n_units && rc == OK;) {
         u = rows_micro(&t->mix, u, MICRO_TOKENS, t->starts, &b, &token0);
+        micro_dropout(t, &b, MIX_FIRST + token0);
         rc = trainer_lm_loss(t, &b, t->mix.target + token0, t->mix.weight + token0, e);
     }
     return rc;
@@ -222,8 +245,14 @@ static int trainer_begin(
     bool warm = t != NULL;
     int rc = OK;
 
-    if (!t && !(t = calloc(1, sizeof *t)))
-        return err_set(e, E_NOMEM, "no memory for a trainer");
+    if (spec->train->precision != PRECISION__FP32)
+        rc = err_set(e, E_INPUT, "this build trains in fp32 only");
+    if (rc == OK && !t && !(t = calloc(1, sizeof *t)))
+        rc = err_set(e, E_NOMEM, "no memory for a trainer");
+    if (rc != OK) {
+        trainer_free(t);
+        return rc;
+    }
     t->c = c;
     t->task = spec->train;
     t->seed = spec->seed;

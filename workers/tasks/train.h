@@ -58,6 +58,8 @@ struct trainer {
     int32_t *target;  /* scratch, in tokens of the largest micro-batch */
     float *log_prob, *g, *entropy;
     size_t micro_tokens;       /* of the largest micro-batch: what the workspaces hold */
+    unsigned mode;             /* of the workspaces */
+    struct dropout dropout;    /* of the micro-batch */
     struct token_stream *text; /* LM's rows, or what is mixed in; NULL: none */
     size_t mix_windows;        /* added to each step */
     float mix_weight;          /* of all of them together */

@@ -188,7 +188,7 @@ static void next_log_probs(float out[VOCAB], const struct model *m, const int32_
     struct err e = ERR_INIT;
     struct workspace *w = NULL;
     const uint32_t start[2] = { 0, (uint32_t)n };
-    const struct batch b = { 1, n, start, tokens };
+    const struct batch b = { 1, n, start, tokens, NULL };
     double sum = 0;
 
     assert_int_equal(workspace_new(&w, &m->config, n, false, &e), OK);

@@ -193,6 +193,45 @@ static void the_model_is_the_same_with_one_two_and_three_threads(void **state)
     chain_cold(&w->c, 2);
 }
 
+/* The variants of one training whose bits must not depend on how it runs. */
+static struct id pretrain_variant(
+    struct world *w, double dropout, bool checkpointing, uint32_t segment, uint32_t accumulation)
+{
+    TrainTask k;
+    ModelConfig m = small_model();
+
+    train_task(&k, TRAIN_TASK__OBJECTIVE__LM, segment);
+    k.has_steps = k.has_dropout = k.has_activation_checkpointing = 1;
+    k.steps = 12;
+    k.model = &m;
+    k.dropout = dropout;
+    k.activation_checkpointing = checkpointing;
+    k.gradient_accumulation = accumulation;
+    return train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
+}
+
+static void activation_checkpointing_changes_no_bit(void **state)
+{
+    struct world *w = *state;
+
+    same_id(pretrain_variant(w, 0, true, 12, 1), pretrain_variant(w, 0, false, 12, 1));
+    same_id(pretrain_variant(w, .2, true, 5, 1), pretrain_variant(w, .2, false, 12, 1));
+}
+
+static void dropout_is_the_same_with_any_threads_and_segments(void **state)
+{
+    struct world *w = *state;
+    struct id one = pretrain_variant(w, .2, false, 12, 1);
+    struct id plain = pretrain_variant(w, 0, false, 12, 1);
+
+    assert_memory_not_equal(one.b, plain.b, sizeof one.b);
+    for (int threads = 1; threads <= 3; threads++) {
+        chain_cold(&w->c, threads);
+        same_id(pretrain_variant(w, .2, false, (uint32_t)(threads + 4), 1), one);
+    }
+    chain_cold(&w->c, 2);
+}
+
 static void training_lowers_the_loss_but_not_below_what_the_text_allows(void **state)
 {
     struct world *w = *state;
@@ -446,6 +485,8 @@ int main(void)
         cmocka_unit_test(the_model_is_the_same_whatever_the_segments),
         cmocka_unit_test(the_model_is_the_same_warm_or_cold),
         cmocka_unit_test(the_model_is_the_same_with_one_two_and_three_threads),
+        cmocka_unit_test(activation_checkpointing_changes_no_bit),
+        cmocka_unit_test(dropout_is_the_same_with_any_threads_and_segments),
         cmocka_unit_test(training_lowers_the_loss_but_not_below_what_the_text_allows),
         cmocka_unit_test(a_deterministic_answer_is_learnt_to_the_end),
         cmocka_unit_test(a_reward_model_learns_a_clear_preference),

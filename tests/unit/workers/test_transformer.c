@@ -154,7 +154,7 @@ static void set_up(struct fixture *f, const struct variant *v)
         f->target[i] = words[1] % 4 == 0 ? -1 : (int32_t)(words[1] % VOCAB);
     }
     rng_normal(f->g, n, SEED, RNG_NOISE, 0);
-    f->batch = (struct batch){ SEQUENCES, n, f->start, f->tokens };
+    f->batch = (struct batch){ SEQUENCES, n, f->start, f->tokens, NULL };
     make_model(&f->m, v);
 }
 
@@ -212,7 +212,7 @@ static void check_alone(
     struct result r;
     size_t from = f->start[sequence], n = f->start[sequence + 1] - from;
     const uint32_t start[2] = { 0, (uint32_t)n };
-    const struct batch b = { 1, n, start, f->tokens + from };
+    const struct batch b = { 1, n, start, f->tokens + from, NULL };
 
     assert_int_equal(workspace_new(&w, &f->m->config, n, false, &e), OK);
     compute(&r, f, w, en, &b, f->target + from, NULL);
@@ -296,6 +296,36 @@ static void the_backward_pass_gives_the_bits_of_the_forward_pass(void **state)
         release(&again);
         release(&r);
         workspace_free(w);
+        tear_down(&f);
+    }
+    engine_free(&en);
+}
+
+static void checkpointing_gives_the_same_bits(void **state)
+{
+    (void)state;
+    const unsigned modes[2] = { WORKSPACE_TRAINING, WORKSPACE_TRAINING | WORKSPACE_CHECKPOINTING };
+    const struct dropout dropout = { .rate = 0.1, .seed = SEED };
+    struct err e = ERR_INIT;
+    struct engine en;
+
+    assert_int_equal(engine_init(&en, NULL, 2, &e), OK);
+    for (size_t v = 0; v < 2 * VARIANTS; v++) {
+        struct fixture f;
+        struct result r[2];
+        set_up(&f, &variants[v / 2]);
+        f.batch.dropout = v % 2 == 0 ? NULL : &dropout;
+        for (int i = 0; i < 2; i++) {
+            struct workspace *w = NULL;
+            assert_int_equal(workspace_new(&w, &f.m->config, f.batch.n_tokens, modes[i], &e), OK);
+            compute(&r[i], &f, w, &en, &f.batch, f.target, f.g);
+            workspace_free(w);
+        }
+        same_bits(r[1].log_prob, r[0].log_prob, f.batch.n_tokens, "log-probability");
+        same_bits(r[1].value, r[0].value, f.batch.n_tokens, "value");
+        same_bits(r[1].grad, r[0].grad, f.m->n_params, "gradient");
+        release(&r[0]);
+        release(&r[1]);
         tear_down(&f);
     }
     engine_free(&en);
@@ -404,6 +434,8 @@ static void a_workspace_for_inference_needs_far_less(void **state)
     assert_int_equal(model_config_check(&c, &e), OK);
     assert_true(workspace_bytes(&c, 4096, true) > 5 * workspace_bytes(&c, 4096, false));
     assert_true(workspace_bytes(&c, 4096, true) > workspace_bytes(&c, 2048, true));
+    assert_true(workspace_bytes(&c, 4096, WORKSPACE_TRAINING | WORKSPACE_CHECKPOINTING) <
+                workspace_bytes(&c, 4096, WORKSPACE_TRAINING) / 3);
     c.scalar_head = 1; /* no logits */
     size_t scalar = workspace_bytes(&c, 4096, false);
     c.scalar_head = 0;
@@ -416,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_sequence_has_the_same_bits_alone_and_in_any_batch),
         cmocka_unit_test(every_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(the_backward_pass_gives_the_bits_of_the_forward_pass),
+        cmocka_unit_test(checkpointing_gives_the_same_bits),
         cmocka_unit_test(a_position_without_a_target_contributes_nothing),
         cmocka_unit_test(a_model_of_zeros_finds_all_tokens_alike),
         cmocka_unit_test(a_training_step_allocates_nothing),
