@@ -147,6 +147,8 @@ static int on_job(struct orchestrator *o, const struct action *a, struct err *e)
         rc = field_text(&r->why, NULL, e);
     r->state = a->job->state;
     r->attempts = a->job->attempts;
+    r->has_paused = a->job->paused;
+    r->paused = a->job->paused;
     if (a->job->state != JOB_BLOCKED && a->job->state != JOB_CANCELLED && !r->has_started_ms) {
         r->has_started_ms = true;
         r->started_ms = o->now.unix_ms;

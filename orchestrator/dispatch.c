@@ -31,7 +31,7 @@ static struct why lacks(const struct worker *w, const struct task *t)
 
 static bool has_room(const struct worker *w, const struct task *t)
 {
-    if (w->state != SESSION_LIVE || w->held >= w->credit)
+    if (w->state != SESSION_LIVE || w->draining || w->held >= w->credit)
         return false;
     return w->held == 0 || (t->brief && w->held_long == 0);
 }
@@ -39,6 +39,14 @@ static bool has_room(const struct worker *w, const struct task *t)
 bool worker_can_take(const struct worker *w, const struct task *t)
 {
     return has_room(w, t) && lacks(w, t).what == WHY_NOT;
+}
+
+bool task_is_paused(const struct task *t)
+{
+    for (size_t i = 0; i < t->n_waiters; i++)
+        if (!t->waiters[i].job->paused)
+            return false;
+    return true;
 }
 
 /* Not where it failed; then where its job's state may be warm; then the emptiest; then the oldest.
@@ -59,11 +67,11 @@ void dispatch(struct sched *s, int64_t now)
     uint32_t room = 0;
 
     for (const struct worker *w = s->workers; w; w = w->next)
-        if (w->state == SESSION_LIVE && w->held < w->credit)
+        if (w->state == SESSION_LIVE && !w->draining && w->held < w->credit)
             room += w->credit - w->held;
     for (struct task *t = s->tasks; t && room > 0; t = t->next) {
         struct worker *best = NULL;
-        if (t->state != TASK_READY)
+        if (t->state != TASK_READY || task_is_paused(t))
             continue;
         for (struct worker *w = s->workers; w; w = w->next)
             if (worker_can_take(w, t) && (!best || better(w, best, t)))
@@ -90,10 +98,13 @@ static struct why why_task(const struct sched *s, const struct task *t)
         struct why l = lacks(w, t);
         if (w->state == SESSION_NEW)
             continue;
-        if (l.what == WHY_NOT)
+        if (l.what == WHY_NOT && !w->draining)
             return (struct why){ .what = WHY_BUSY };
+        if (l.what == WHY_NOT)
+            l.what = WHY_DRAINING;
         /* The nearest miss says most: memory is looked at last, and the largest counts. */
-        if (why.what == WHY_NO_WORKER || (l.what == WHY_MEMORY && why.what == WHY_TAG) ||
+        if (why.what == WHY_NO_WORKER || l.what == WHY_DRAINING ||
+            (l.what == WHY_MEMORY && why.what == WHY_TAG) ||
             (l.what == WHY_MEMORY && l.most > why.most))
             why = l;
     }
@@ -104,6 +115,8 @@ struct why sched_why(const struct sched *s, const struct job *job)
 {
     const struct task *ready = NULL, *backing_off = NULL;
 
+    if (job->paused)
+        return (struct why){ .what = WHY_PAUSED };
     for (const struct task *t = s->tasks; t && job->open > 0; t = t->next)
         for (size_t i = 0; i < t->n_waiters; i++) {
             if (t->waiters[i].job != job)
@@ -133,7 +146,7 @@ static void check_task(const struct sched *s, const struct task *t)
     assert((t->state == TASK_LEASED) == (t->holder != NULL)); /* (1) */
     for (const struct worker *w = s->workers; w; w = w->next) {
         waits += w == t->holder;
-        if (t->state == TASK_READY && s->ticked_ms >= s->reunion_ms)
+        if (t->state == TASK_READY && !task_is_paused(t) && s->ticked_ms >= s->reunion_ms)
             assert(!worker_can_take(w, t)); /* (7) */
     }
     assert(!t->holder || waits == 1); /* (2) */

@@ -229,7 +229,7 @@ int fleet_join(struct session **out, struct fleet *f, struct sched *s, const str
     const Hello *h, int64_t now, struct err *e)
 {
     struct session *new = calloc(1, sizeof *new), **at = &f->first;
-    struct worker_spec spec = { .memory = h->memory, .credit = 1 };
+    struct worker_spec spec = { .memory = h->memory, .credit = 1, .draining = h->draining };
     int rc = new ? fill(new, f, p, h, e) : err_set(e, E_NOMEM, "out of memory");
 
     if (rc == OK)
@@ -269,6 +269,8 @@ static const char *state_word(const struct worker *w)
         [SESSION_SUSPECT] = "suspect",
         [SESSION_LOST] = "lost",
     };
+    if (w->draining && w->state == SESSION_LIVE)
+        return "draining";
     return w->held > 0 && w->state == SESSION_LIVE ? "busy" : words[w->state];
 }
 

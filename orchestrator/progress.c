@@ -119,6 +119,13 @@ static void why_text(char out[256], const struct orchestrator *o, const struct j
             "no worker has enough memory: it needs %.1f GiB, the largest has %.1f GiB",
             (double)b->job->memory / gib, (double)w.most / gib);
         break;
+    case WHY_PAUSED:
+        snprintf(out, 256, "paused: `jielong resume %s/%s` lets it go on", b->run->record->name,
+            b->plan->name);
+        break;
+    case WHY_DRAINING:
+        snprintf(out, 256, "every worker that could take it is draining");
+        break;
     case WHY_BUSY:
         snprintf(out, 256, "every worker that could take it is busy");
         break;
@@ -141,7 +148,7 @@ static int sweep_job(struct orchestrator *o, struct job_book *b, struct err *e)
     else if (state == JOB_WAITING_FOR_PEOPLE)
         snprintf(text, sizeof text, "%llu of %u rankings are in", (unsigned long long)b->next_label,
             b->wanted);
-    else if (state == JOB_READY || state == JOB_RUNNING)
+    else if (state == JOB_READY || state == JOB_RUNNING || b->job->paused)
         why_text(text, o, b);
     if (strcmp(text, b->record->why ? b->record->why : "")) {
         rc = field_text(&b->record->why, *text ? text : NULL, e);

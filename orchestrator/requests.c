@@ -252,25 +252,73 @@ static struct run_book *named_run(const struct orchestrator *o, const char *name
     return r;
 }
 
-int request_cancel(
-    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+static const enum event_kind control_events[] = {
+    [CONTROL__VERB__CANCEL] = EV_CANCEL,
+    [CONTROL__VERB__PAUSE] = EV_PAUSE,
+    [CONTROL__VERB__RESUME] = EV_RESUME,
+    [CONTROL__VERB__DRAIN] = EV_DRAIN,
+};
+
+/* What the request is about; NULL with *out filled in, else why there is nothing to do. */
+static const char *control_event(struct event *out, const struct orchestrator *o, const Control *c)
 {
-    const Cancel *c = m->cancel;
     struct run_book *r = named_run(o, c->run);
     struct job_book *b = r && c->job && *c->job ? run_job(r, c->job) : NULL;
-    struct event ev = { .kind = EV_CANCEL };
-    int rc;
 
     if (!r)
-        return reply_refused(o, from, m->request, EXIT_USAGE, "there is no such unfinished run", e);
+        return "there is no such unfinished run";
     if (c->job && *c->job && !b)
-        return reply_refused(o, from, m->request, EXIT_USAGE, "the run has no such job", e);
+        return "the run has no such job";
     if (b && job_is_over(b->job->state))
-        return reply_refused(o, from, m->request, EXIT_USAGE, "that job is over already", e);
-    ev.run = r->run;
-    ev.job = b ? b->job : NULL;
-    rc = runs_event(o, &ev, e);
-    return rc == OK ? reply_done(o, from, m->request, e) : rc;
+        return "that job is over already";
+    out->run = r->run;
+    out->job = b ? b->job : NULL;
+    return NULL;
+}
+
+static int drain(struct orchestrator *o, const char *name, const char **why, struct err *e)
+{
+    struct session *s = fleet_first(o->fleet);
+    struct event ev = { .kind = EV_DRAIN };
+    Drain *m;
+
+    while (s && (!name || strcmp(s->name, name)))
+        s = s->next;
+    if (!s) {
+        *why = "there is no such worker";
+        return OK;
+    }
+    ev.worker = s->worker;
+    outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: draining", s->name, s->host);
+    m = malloc(sizeof *m);
+    if (!m)
+        return err_set(e, E_NOMEM, "out of memory");
+    drain__init(m);
+    int rc = outbox_put(&o->outbox, &s->peer, 0, ENVELOPE__KIND_DRAIN, m, e);
+    return rc == OK ? runs_event(o, &ev, e) : rc;
+}
+
+int request_control(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    const Control *c = m->control;
+    struct event ev = { .kind = EV_TICK };
+    const char *why = NULL;
+    int rc = OK;
+
+    if (c->verb == CONTROL__VERB__DRAIN) {
+        rc = drain(o, c->worker, &why, e);
+    } else {
+        why = control_event(&ev, o, c);
+        ev.kind = control_events[c->verb];
+        rc = why ? OK : runs_event(o, &ev, e);
+    }
+    if (rc == OK && !why && ev.kind != EV_TICK)
+        rc = progress_sweep(o, e); /* what waits says why at once */
+    if (rc != OK)
+        return rc;
+    return why ? reply_refused(o, from, m->request, EXIT_USAGE, why, e)
+               : reply_done(o, from, m->request, e);
 }
 
 int request_labels(

@@ -92,6 +92,7 @@ static int spec_fill(
         .state = b->record->state < JOB_STATES ? (enum job_state)b->record->state : JOB_BLOCKED,
         .round = b->record->round,
         .attempts = b->record->attempts,
+        .paused = b->record->paused,
     };
     out->labels.items = calloc(n ? n : 1, sizeof *out->labels.items);
     if (!out->labels.items)

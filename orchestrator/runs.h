@@ -135,7 +135,7 @@ typedef int receiver(
     struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e);
 receiver report_hello, report_heartbeat, report_progress, report_log_lines, report_result,
     report_goodbye;
-receiver request_submit, request_status, request_logs, request_cancel, request_workers,
+receiver request_submit, request_status, request_logs, request_control, request_workers,
     request_labels, request_shutdown;
 
 #endif

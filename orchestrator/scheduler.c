@@ -127,6 +127,7 @@ static int job_init(
     j->state = spec->state;
     j->round = spec->round;
     j->attempts = spec->attempts;
+    j->paused = spec->paused;
     j->blame = -1;
     if (spec->n_after > 0) {
         j->after = malloc(spec->n_after * sizeof *j->after);
@@ -202,6 +203,7 @@ int sched_add_worker(struct worker **out, struct sched *s, const struct worker_s
     w->serial = ++s->last_serial;
     w->memory = spec->memory;
     w->credit = spec->credit;
+    w->draining = spec->draining;
     w->heard_ms = now;
     w->inventory = 1;
     while (*at)
@@ -521,6 +523,9 @@ static void (*const on_event[])(struct sched *, const struct event *, int64_t) =
     [EV_LABELLED] = on_labelled,
     [EV_BROKEN] = on_broken,
     [EV_CANCEL] = on_cancel,
+    [EV_PAUSE] = on_pause,
+    [EV_RESUME] = on_resume,
+    [EV_DRAIN] = on_drain,
     [EV_HEARD] = on_heard,
     [EV_RUNNING] = on_running,
     [EV_INVENTORY] = on_inventory,

@@ -17,7 +17,7 @@
  * (6) A failed attempt counts only by its exact (task, attempt, epoch); an answer counts for the
  *     task, whoever gives it, once.
  * (7) Between steps no task is ready while a session that may take it has room, but for the
- *     time after a restart.
+ *     time after a restart, and for tasks that only paused jobs wait for.
  *
  * All times are milliseconds of a monotonic clock. */
 enum {
@@ -67,6 +67,7 @@ struct job {
     uint32_t open;        /* places of the round that wait for an answer */
     uint32_t places;      /* places of the round that had to wait */
     bool unfolding;       /* asked for, not yet answered */
+    bool paused;          /* nothing new of it is given */
     bool told;            /* its ACT_JOB is among this step's actions */
     uint32_t attempts;    /* the most that one of its tasks has needed */
     uint64_t last_worker; /* session that had its last task without siblings: may be warm */
@@ -110,6 +111,7 @@ struct worker {
     struct tags tags;
     uint32_t credit; /* leases that it may hold at once */
     uint32_t held, held_long;
+    bool draining; /* gets nothing new */
     uint64_t inventory; /* counts its inventories */
     struct worker *next;
 };
@@ -124,6 +126,9 @@ struct event {
         EV_LABELLED,  /* job: people have answered; the next round may be unfolded */
         EV_BROKEN,    /* job: cannot be unfolded */
         EV_CANCEL,    /* job, or run when job is NULL */
+        EV_PAUSE,     /* job, or run when job is NULL */
+        EV_RESUME,    /* job, or run when job is NULL */
+        EV_DRAIN,     /* worker */
         EV_HEARD,     /* worker: any message */
         EV_RUNNING,   /* worker reports that it runs ref */
         EV_INVENTORY, /* worker: that was all it runs; only now is it given work */
@@ -181,6 +186,7 @@ struct job_spec {
     struct tags labels;   /* copied */
     enum job_state state; /* JOB_BLOCKED, or as it was before a restart */
     uint32_t round, attempts;
+    bool paused;
 };
 /* Does nothing until EV_START. Jobs are in topological order. */
 int sched_add_run(struct run **out, struct sched *s, uint64_t number, const struct job_spec *jobs,
@@ -202,6 +208,7 @@ struct worker_spec {
     uint64_t memory;
     struct tags tags; /* copied */
     uint32_t credit;
+    bool draining;
 };
 /* Gets nothing before its first EV_INVENTORY. */
 int sched_add_worker(struct worker **out, struct sched *s, const struct worker_spec *spec,
@@ -219,7 +226,9 @@ struct why {
         WHY_NO_WORKER, /* there is none */
         WHY_TAG,       /* none has the label or class `tag` */
         WHY_MEMORY,    /* the largest that has the labels has `most` bytes */
+        WHY_PAUSED,    /* by request */
         WHY_BUSY,      /* all that could are busy */
+        WHY_DRAINING,  /* all that could are leaving */
         WHY_BACKOFF    /* an attempt failed by `cause` */
     } what;
     uint32_t tag;

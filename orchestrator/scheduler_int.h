@@ -46,5 +46,11 @@ void task_free(struct task *t);
 /* dispatch.c */
 void dispatch(struct sched *s, int64_t now);
 bool worker_can_take(const struct worker *w, const struct task *t);
+bool task_is_paused(const struct task *t);
+
+/* control.c: what people ask for */
+void on_pause(struct sched *s, const struct event *ev, int64_t now);
+void on_resume(struct sched *s, const struct event *ev, int64_t now);
+void on_drain(struct sched *s, const struct event *ev, int64_t now);
 
 #endif

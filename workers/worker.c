@@ -90,6 +90,7 @@ static void say_hello(struct worker *w)
     h.n_numeric_classes = classes;
     h.store = (ProtobufCBinaryData){ sizeof w->store.b, w->store.b };
     h.engine = ENGINE_VERSION;
+    h.has_draining = h.draining = w->draining;
     h.running = running;
     h.n_running = inventory(w, running);
     h.finished = w->finished;

@@ -46,6 +46,9 @@ void sim_lose_artifact(struct sim *s, const char *job, const char *output);
 void sim_kill_orchestrator(
     struct sim *s, int64_t down_ms);             /* between a turn's decisions and its commit */
 void sim_cancel(struct sim *s, const char *job); /* NULL: the run */
+void sim_pause(struct sim *s, const char *job);
+void sim_resume(struct sim *s, const char *job);
+void sim_drain(struct sim *s, const char *worker);
 void sim_submit_again(struct sim *s);
 void sim_label(struct sim *s, const char *job, int rankings);
 

@@ -197,16 +197,39 @@ static void ask(struct sim *s, Envelope *m)
     sim_plan(s, h);
 }
 
-void sim_cancel(struct sim *s, const char *job)
+static void control(struct sim *s, Control__Verb verb, const char *job, const char *worker)
 {
     Envelope m = ENVELOPE__INIT;
-    Cancel c = CANCEL__INIT;
+    Control c = CONTROL__INIT;
 
+    c.has_verb = true;
+    c.verb = verb;
     c.run = "tiny-1";
     c.job = (char *)job;
-    m.kind_case = ENVELOPE__KIND_CANCEL;
-    m.cancel = &c;
+    c.worker = (char *)worker;
+    m.kind_case = ENVELOPE__KIND_CONTROL;
+    m.control = &c;
     ask(s, &m);
+}
+
+void sim_cancel(struct sim *s, const char *job)
+{
+    control(s, CONTROL__VERB__CANCEL, job, NULL);
+}
+
+void sim_pause(struct sim *s, const char *job)
+{
+    control(s, CONTROL__VERB__PAUSE, job, NULL);
+}
+
+void sim_resume(struct sim *s, const char *job)
+{
+    control(s, CONTROL__VERB__RESUME, job, NULL);
+}
+
+void sim_drain(struct sim *s, const char *worker)
+{
+    control(s, CONTROL__VERB__DRAIN, NULL, worker);
 }
 
 void sim_submit_again(struct sim *s)

@@ -322,7 +322,8 @@ void worker_hears(struct sim *s, struct fake_worker *w, const Envelope *m)
     else if (m->kind_case == ENVELOPE__KIND_RESULT_ACK)
         acknowledged(w, m->result_ack);
     else
-        assert(m->kind_case == ENVELOPE__KIND_HEARTBEAT_ACK);
+        assert(m->kind_case == ENVELOPE__KIND_HEARTBEAT_ACK ||
+               m->kind_case == ENVELOPE__KIND_DRAIN); /* it stays, and gets nothing */
 }
 
 /* ---- babble ---- */

@@ -299,6 +299,57 @@ TEST(cancelled_job_takes_along_only_what_needs_it)
     sim_end(s);
 }
 
+TEST(paused_job_begins_nothing_new_until_it_is_resumed)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 43 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "base", MINUTE));
+    sim_pause(s, "base");
+    sim_run(s, 30 * SECOND);
+    int begun = sim_executions(s, "base");
+    check_says(sim_why(s, "base"), "paused: `jielong resume tiny-1/base`");
+    sim_kill_orchestrator(s, 300); /* it stays so */
+    sim_run(s, MINUTE);
+    assert_int_equal(sim_executions(s, "base"), begun);
+    CHECK_STATE(s, "report", JOB_BLOCKED);
+    sim_resume(s, "base");
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    sim_end(s);
+}
+
+TEST(paused_run_goes_on_where_it_was)
+{
+    char *want = undisturbed();
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 47 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "sft", 10 * MINUTE));
+    sim_pause(s, NULL);
+    sim_run(s, MINUTE);
+    assert_false(sim_run_until_done(s, MINUTE));
+    sim_resume(s, NULL);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_results(s), want);
+    free(want);
+    sim_end(s);
+}
+
+TEST(draining_worker_finishes_what_it_has_and_gets_nothing_new)
+{
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 53 });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "base", MINUTE));
+    int begun = sim_executions(s, "base");
+    sim_drain(s, "w1");
+    sim_run(s, MINUTE);
+    assert_int_equal(sim_executions(s, "base"), begun);
+    check_text(sim_why(s, "base"), "every worker that could take it is draining");
+    sim_end(s);
+}
+
 /* ---- many histories ---- */
 
 static struct sim_opts history(uint64_t seed)
@@ -385,6 +436,9 @@ int main(void)
         cmocka_unit_test(two_runs_at_once_share_their_tasks),
         cmocka_unit_test(cancelled_run_ends_and_its_attempts_stop),
         cmocka_unit_test(cancelled_job_takes_along_only_what_needs_it),
+        cmocka_unit_test(paused_job_begins_nothing_new_until_it_is_resumed),
+        cmocka_unit_test(paused_run_goes_on_where_it_was),
+        cmocka_unit_test(draining_worker_finishes_what_it_has_and_gets_nothing_new),
         cmocka_unit_test(results_are_the_same_whatever_happens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

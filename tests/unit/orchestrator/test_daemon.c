@@ -157,12 +157,14 @@ static void cancelled_run_that_never_had_a_worker_is_over(void **at)
 {
     struct scene *c = *at;
     struct err e = ERR_INIT;
-    Cancel q = CANCEL__INIT;
+    Control q = CONTROL__INIT;
     Envelope *reply = NULL;
 
     submit(c, "small-1");
+    q.has_verb = true;
+    q.verb = CONTROL__VERB__CANCEL;
     q.run = "small-1";
-    assert_int_equal(ask(c, ENVELOPE__KIND_CANCEL, &q, &reply, &e), OK);
+    assert_int_equal(ask(c, ENVELOPE__KIND_CONTROL, &q, &reply, &e), OK);
     assert_int_equal(reply->kind_case, ENVELOPE__KIND_DONE);
     message_free(reply);
     check_state(c, "small-1", "cancelled");
@@ -173,13 +175,15 @@ static void request_that_is_wrong_is_refused_in_words(void **at)
     struct scene *c = *at;
     struct err e = ERR_INIT;
     StatusRequest q = STATUS_REQUEST__INIT;
-    Cancel cancel = CANCEL__INIT;
+    Control cancel = CONTROL__INIT;
     Envelope *reply = NULL;
 
     assert_int_equal(ask(c, ENVELOPE__KIND_STATUS_REQUEST, &q, &reply, &e), E_MISSING);
     assert_string_equal(e.msg, "there are no runs yet");
+    cancel.has_verb = true;
+    cancel.verb = CONTROL__VERB__CANCEL;
     cancel.run = "none";
-    assert_int_equal(ask(c, ENVELOPE__KIND_CANCEL, &cancel, &reply, &e), E_MISSING);
+    assert_int_equal(ask(c, ENVELOPE__KIND_CONTROL, &cancel, &reply, &e), E_MISSING);
     c->submit->pipeline->stages[1]->pretrain->steps = 0;
     assert_int_equal(ask(c, ENVELOPE__KIND_SUBMIT, c->submit, &reply, &e), E_INPUT);
     assert_null(reply);
