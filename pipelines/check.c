@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pipelines/fields.h"
 #include "pipelines/ranges.h"
 #include "proto/diag.h"
 #include "proto/utf8.h"
@@ -194,19 +195,56 @@ static void check_rank(const struct drafts *d, const struct draft *one)
         tell(d, one, site_key(by, "file"), NULL, "'file' is empty");
 }
 
-static void check_ppo(const struct drafts *d, const struct draft *one)
+/* A number that the kind may have under this name; `otherwise` when it has not. */
+static uint32_t number(const struct draft *one, const char *field, uint32_t otherwise)
 {
-    const PpoStage *p = one->copy->ppo;
+    const ProtobufCMessage *m = stage_config(one->copy);
+    const ProtobufCFieldDescriptor *f = field_named(m, field);
+    double value = otherwise;
 
-    if (p->minibatch_size > p->batch_size)
-        tell(d, one, at_key(one, "minibatch_size"), NULL,
-            "'minibatch_size' %u is more than 'batch_size' %u", p->minibatch_size, p->batch_size);
-    if (p->rollout_shards > p->batch_size)
+    if (f)
+        field_number(&value, m, f);
+    return (uint32_t)value;
+}
+
+static void check_groups(const struct drafts *d, const struct draft *one)
+{
+    uint32_t batch = number(one, "batch_size", 0), group = number(one, "group_size", 1);
+    uint32_t shards = number(one, "rollout_shards", 0);
+
+    if (group == 0)
+        return; /* told by its range */
+    if (batch % group != 0)
+        tell(d, one, at_key(one, "group_size"), NULL,
+            "'batch_size' %u is no multiple of 'group_size' %u", batch, group);
+    else if (shards > batch / group)
         tell(d, one, at_key(one, "rollout_shards"), NULL,
-            "'rollout_shards' %u is more than 'batch_size' %u", p->rollout_shards, p->batch_size);
-    if (p->adaptive_kl && p->kl_coef == 0)
+            "'rollout_shards' %u is more than 'batch_size' %u%s", shards, batch / group,
+            group > 1 ? " / 'group_size'" : "");
+}
+
+/* ppo, rloo, grpo */
+static void check_practice(const struct drafts *d, const struct draft *one)
+{
+    const PpoStage *p = one->kind->number == STAGE__KIND_PPO ? one->copy->ppo : NULL;
+    uint32_t batch = number(one, "batch_size", 0), mini = number(one, "minibatch_size", 0);
+    size_t teachers;
+    bool single;
+    char *const *teacher = port_names(
+        &teachers, &single, stage_config(one->copy), port_named(one->kind, "reward_model"));
+    struct site reward = at_key(one, "reward_model");
+
+    if (mini > batch)
+        tell(d, one, at_key(one, "minibatch_size"), NULL,
+            "'minibatch_size' %u is more than 'batch_size' %u", mini, batch);
+    check_groups(d, one);
+    if (p && p->adaptive_kl && p->kl_coef == 0)
         tell(d, one, at_key(one, "adaptive_kl"), "it multiplies kl_coef",
             "'adaptive_kl' needs a 'kl_coef' above 0 to start from");
+    reward.of_key = true;
+    if ((teachers == 0 || !teacher[0][0]) && !stage_rubric(one->copy))
+        tell(d, one, reward, "name a stage of kind reward_model, or a rubric file",
+            "there is no reward: neither 'reward_model' nor 'rubric' is given");
 }
 
 static void check_evaluate(const struct drafts *d, const struct draft *one)
@@ -233,7 +271,7 @@ static void check_rubric(const struct drafts *d, const struct draft *one)
         const NamedRubric *r = d->submit->rubrics[i];
         if (!r->path || !r->rubric || strcmp(r->path, path) != 0)
             continue;
-        ranges_check(&found, at, &r->rubric->base);
+        rubric_check(&found, at, r->rubric);
         for (size_t k = 0; k < found.n; k++)
             tell(d, one, at, found.items[k].help, "rubric '%s': %s", path, found.items[k].what);
         mistakes_free(&found);
@@ -249,7 +287,9 @@ static const struct {
     { STAGE__KIND_TOKENIZER, check_tokenizer },
     { STAGE__KIND_PRETRAIN, check_pretrain },
     { STAGE__KIND_RANK, check_rank },
-    { STAGE__KIND_PPO, check_ppo },
+    { STAGE__KIND_PPO, check_practice },
+    { STAGE__KIND_RLOO, check_practice },
+    { STAGE__KIND_GRPO, check_practice },
     { STAGE__KIND_EVALUATE, check_evaluate },
 };
 
@@ -335,13 +375,14 @@ static void agree_rank(const struct drafts *d, const struct draft *one)
             "'%s' has one answer to each prompt: there is nothing to rank", sample->name);
 }
 
-static void agree_ppo(const struct drafts *d, const struct draft *one)
+static void agree_practice(const struct drafts *d, const struct draft *one)
 {
-    const struct draft *teacher = source_of(d, one, "reward_model");
+    static const char *const ports[] = { "reward_model", "reference" };
 
-    check_context(d, one, one->init, one->copy->ppo->max_new_tokens);
-    if (one->init && teacher)
-        check_tokenizers(d, one, "reward_model", one->init, teacher);
+    check_context(d, one, one->init, number(one, "max_new_tokens", 0));
+    for (size_t i = 0; i < sizeof ports / sizeof *ports && one->init; i++)
+        if (source_of(d, one, ports[i]))
+            check_tokenizers(d, one, ports[i], one->init, source_of(d, one, ports[i]));
 }
 
 static void agree_evaluate(const struct drafts *d, const struct draft *one)
@@ -370,7 +411,9 @@ static const struct {
 } agreements[] = {
     { STAGE__KIND_SAMPLE, agree_sample },
     { STAGE__KIND_RANK, agree_rank },
-    { STAGE__KIND_PPO, agree_ppo },
+    { STAGE__KIND_PPO, agree_practice },
+    { STAGE__KIND_RLOO, agree_practice },
+    { STAGE__KIND_GRPO, agree_practice },
     { STAGE__KIND_EVALUATE, agree_evaluate },
 };
 

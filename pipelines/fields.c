@@ -78,6 +78,16 @@ ProtobufCMessage *field_message(const ProtobufCMessage *m, const ProtobufCFieldD
     return *(ProtobufCMessage *const *)value_of(m, f);
 }
 
+ProtobufCMessage *const *field_messages(
+    size_t *n, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    *n = 0;
+    if (f->type != PROTOBUF_C_TYPE_MESSAGE || f->label != PROTOBUF_C_LABEL_REPEATED)
+        return NULL;
+    *n = *(const size_t *)quantifier_of(m, f);
+    return *(ProtobufCMessage *const *const *)value_of(m, f);
+}
+
 char *const *field_strings(size_t *n, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     *n = 0;

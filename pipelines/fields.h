@@ -13,6 +13,10 @@ bool field_number(double *out, const ProtobufCMessage *m, const ProtobufCFieldDe
 /* The message that the field holds; NULL: it holds none, or is no single message. */
 ProtobufCMessage *field_message(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
 
+/* The messages of a repeated field; *n counts them, 0 of any other field. Borrows. */
+ProtobufCMessage *const *field_messages(
+    size_t *n, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
+
 /* The texts of a string field; *n counts them, 0 when absent. Borrows. */
 char *const *field_strings(size_t *n, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
 

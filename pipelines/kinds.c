@@ -23,8 +23,27 @@ static bool mixes_text(const Stage *s)
 
 static bool has_ptx(const Stage *s)
 {
-    return s->ppo->ptx_coef > 0;
+    const ProtobufCMessage *m = stage_config(s);
+    double coef = 0;
+
+    return field_number(&coef, m, field_named(m, "ptx_coef")) && coef > 0;
 }
+
+/* Practice against a reward: the same ports, another estimator. */
+#define PRACTICE \
+    .rubric = { "rubric", NULL },                                                                 \
+    .ports = {                                                                                    \
+        { .name = "init", .field = "init_from", .takes = CONTENT_MODEL },                         \
+        { .name = "tokenizer", .takes = CONTENT_TOKENIZER },                                      \
+        { .name = "reward_model", .field = "reward_model", .takes = CONTENT_REWARD_MODEL,         \
+            .optional = true },                                                                   \
+        { .name = "reference", .field = "reference", .takes = CONTENT_MODEL, .optional = true },  \
+        { .name = "prompts", .field = "prompts", .takes = CONTENT_FILES },                        \
+        { .name = "text", .field = "pretrain_text", .takes = CONTENT_FILES, .optional = true,     \
+            .inherits = true, .used = has_ptx },                                                  \
+    },                                                                                            \
+    .outputs = { { "checkpoint", CONTENT_MODEL }, { "tokenizer", CONTENT_TOKENIZER } },           \
+    .numeric = true
 
 /* The order of ports is the order of a job's bindings, and so of what its key is made of. */
 static const struct kind kinds[] = {
@@ -86,19 +105,9 @@ static const struct kind kinds[] = {
         .outputs = { { "checkpoint", CONTENT_REWARD_MODEL }, { "tokenizer", CONTENT_TOKENIZER } },
         .numeric = true,
     },
-    {
-        .name = "ppo", .number = STAGE__KIND_PPO, .unfold = unfold_ppo,
-        .ports = {
-            { .name = "init", .field = "init_from", .takes = CONTENT_MODEL },
-            { .name = "tokenizer", .takes = CONTENT_TOKENIZER },
-            { .name = "reward_model", .field = "reward_model", .takes = CONTENT_REWARD_MODEL },
-            { .name = "prompts", .field = "prompts", .takes = CONTENT_FILES },
-            { .name = "text", .field = "pretrain_text", .takes = CONTENT_FILES, .optional = true,
-                .inherits = true, .used = has_ptx },
-        },
-        .outputs = { { "checkpoint", CONTENT_MODEL }, { "tokenizer", CONTENT_TOKENIZER } },
-        .numeric = true,
-    },
+    { .name = "ppo", .number = STAGE__KIND_PPO, .unfold = unfold_rl, PRACTICE },
+    { .name = "rloo", .number = STAGE__KIND_RLOO, .unfold = unfold_rl, PRACTICE },
+    { .name = "grpo", .number = STAGE__KIND_GRPO, .unfold = unfold_rl, PRACTICE },
     {
         .name = "evaluate", .number = STAGE__KIND_EVALUATE, .unfold = unfold_evaluate,
         .rubric = { "rubric", NULL },
@@ -115,6 +124,8 @@ static const struct kind kinds[] = {
         .numeric = true,
     },
 };
+
+#undef PRACTICE
 
 const char *content_words(enum content c)
 {

@@ -16,7 +16,7 @@ struct site site_of(enum site_list list, uint32_t index, const char *key)
 
 struct site site_key(struct site at, const char *key)
 {
-    for (size_t i = 0; i < SITE_KEYS; i++) {
+    for (size_t i = 0; i < SITE_KEYS && at.item < 0; i++) {
         if (!at.keys[i]) {
             at.keys[i] = key;
             break;

@@ -48,7 +48,7 @@ void mistakes_free(struct mistakes *m);
 const char *refusal_what(char *msg, const char *path, const char *value, const char **help);
 
 struct site site_of(enum site_list list, uint32_t index, const char *key);
-/* The same place, one key further down, or at an item. */
+/* The same place, one key further down (at an item: the item), or at an item. */
 struct site site_key(struct site at, const char *key);
 struct site site_item(struct site at, size_t item);
 

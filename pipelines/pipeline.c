@@ -277,6 +277,7 @@ static int parse_rubric(struct loading *l, const struct rubric_file *file)
     struct yaml *y = NULL;
     Rubric *r = NULL;
     int line, column, width;
+    size_t before = diags_count(l->d), told;
     int rc = diags_file(l->d, file->path, file->text, file->n);
 
     if (rc == OK)
@@ -285,11 +286,14 @@ static int parse_rubric(struct loading *l, const struct rubric_file *file)
         rc = yaml_message((ProtobufCMessage **)&r, &rubric__descriptor, yaml_root(y), l->d);
     if (rc == OK) {
         message_fill_defaults(&r->base);
-        ranges_check(&found, site_of(SITE_PIPELINE, 0, NULL), &r->base);
+        rubric_check(&found, site_of(SITE_PIPELINE, 0, NULL), r);
         message_free(file->into->rubric);
         file->into->rubric = r;
     }
+    told = diags_count(l->d) - before;
     for (size_t i = 0; i < found.n; i++) {
+        if (told > 0 && found.items[i].reader)
+            continue; /* by the reader */
         site_place(&found.items[i].at, yaml_root(y), NULL, &line, &column, &width);
         diags_add(l->d, line, column, width, found.items[i].help, "%s", found.items[i].what);
     }

@@ -14,6 +14,9 @@
     {                                                    \
         &type##__descriptor, #field, min, max, ends, why \
     }
+#define PRACTICE(field, min, max, ends, why)                                               \
+    OF(ppo_stage, field, min, max, ends, why), OF(rloo_stage, field, min, max, ends, why), \
+        OF(grpo_stage, field, min, max, ends, why)
 
 static const char room[] = "0 would leave nothing to do";
 static const char shards[] = "each shard is a task of its own";
@@ -36,26 +39,26 @@ static const struct range ranges[] = {
         "256 bytes and the special tokens come first"),
     OF(sft_stage, pretrain_mix, 0, 1, OPEN_MAX, "it is the share of the loss that text has"),
     OF(people, target, 0, 1e8, CLOSED, NULL),
-    OF(ppo_stage, iterations, 1, 1e6, CLOSED, room),
-    OF(ppo_stage, batch_size, 1, 1048576, CLOSED, room),
-    OF(ppo_stage, minibatch_size, 1, 1048576, CLOSED, room),
-    OF(ppo_stage, rollout_shards, 1, 256, CLOSED, shards),
-    OF(ppo_stage, temperature, 0, 10, OPEN_MIN, "practice without chance explores nothing"),
-    OF(ppo_stage, kl_coef, 0, 1000, CLOSED, "below 0 it would reward leaving the reference"),
-    OF(ppo_stage, kl_target, 0, 1e6, OPEN_MIN, "in nats"),
-    OF(ppo_stage, kl_horizon, 1, 1e12, CLOSED, "in episodes"),
-    OF(ppo_stage, clip_ratio, 0, 1, OPEN_MIN | OPEN_MAX,
-        "the probability ratio stays within 1 ± it"),
-    OF(ppo_stage, value_clip, 0, 1e6, OPEN_MIN, "values move by at most so much"),
-    OF(ppo_stage, discount, 0, 1, OPEN_MIN, NULL),
-    OF(ppo_stage, gae_lambda, 0, 1, CLOSED, "0 trusts the values alone, 1 the returns alone"),
-    OF(ppo_stage, missing_end_score, -1e6, 1e6, CLOSED, NULL),
-    OF(ppo_stage, ptx_coef, 0, 1e6, CLOSED, "0 turns it off"),
-    OF(ppo_stage, ptx_examples, 0, 1024, OPEN_MIN, "ptx_coef: 0 turns it off"),
-    OF(ppo_stage, value_learning_rate, 0, 10, OPEN_MIN, NULL),
-    OF(ppo_stage, warmup_iterations, 0, 1e6, CLOSED, NULL),
-    OF(ppo_stage, warmup_start, 0, 1, CLOSED, "it is a share of the learning rate"),
-    OF(ppo_stage, ema_decay, 0, 1, OPEN_MAX, "0 turns it off; at 1 the average would never move"),
+    PRACTICE(batch_size, 1, 1048576, CLOSED, room),
+    PRACTICE(temperature, 0, 10, OPEN_MIN, "practice without chance explores nothing"),
+    ANY(iterations, 1, 1e6, CLOSED, room),
+    ANY(minibatch_size, 1, 1048576, CLOSED, room),
+    ANY(rollout_shards, 1, 256, CLOSED, shards),
+    ANY(group_size, 2, 1024, CLOSED, "an answer is compared with others to its prompt"),
+    ANY(kl_coef, 0, 1000, CLOSED, "below 0 it would reward leaving the reference"),
+    ANY(kl_target, 0, 1e6, OPEN_MIN, "in nats"),
+    ANY(kl_horizon, 1, 1e12, CLOSED, "in episodes"),
+    ANY(clip_ratio, 0, 1, OPEN_MIN | OPEN_MAX, "the probability ratio stays within 1 ± it"),
+    ANY(value_clip, 0, 1e6, OPEN_MIN, "values move by at most so much"),
+    ANY(discount, 0, 1, OPEN_MIN, NULL),
+    ANY(gae_lambda, 0, 1, CLOSED, "0 trusts the values alone, 1 the returns alone"),
+    ANY(missing_end_score, -1e6, 1e6, CLOSED, NULL),
+    ANY(ptx_coef, 0, 1e6, CLOSED, "0 turns it off"),
+    ANY(ptx_examples, 0, 1024, OPEN_MIN, "ptx_coef: 0 turns it off"),
+    ANY(value_learning_rate, 0, 10, OPEN_MIN, NULL),
+    ANY(warmup_iterations, 0, 1e6, CLOSED, NULL),
+    ANY(warmup_start, 0, 1, CLOSED, "it is a share of the learning rate"),
+    ANY(ema_decay, 0, 1, OPEN_MAX, "0 turns it off; at 1 the average would never move"),
     OF(evaluate_stage, side_by_side, 0, 10000, CLOSED, NULL),
 
     /* rubrics: weights may count against */
@@ -67,6 +70,7 @@ static const struct range ranges[] = {
     OF(rubric, max_chars, 1, 1e6, CLOSED, NULL),
     OF(rubric, max_chars_en, 1, 1e6, CLOSED, NULL),
     OF(rubric, noise, 0, 1, CLOSED, "it is a probability"),
+    OF(rule, score, -1000, 1000, CLOSED, NULL),
 
     /* every stage */
     OF(stage, retries, 0, 1000, CLOSED, NULL),
@@ -104,6 +108,7 @@ static const struct range ranges[] = {
 
 #undef ANY
 #undef OF
+#undef PRACTICE
 
 const struct range *range_of(const ProtobufCMessageDescriptor *type, const char *field)
 {
@@ -147,8 +152,12 @@ void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *
         struct mistake *one = NULL;
         const struct range *r;
         double value;
+        size_t n;
+        ProtobufCMessage *const *items = field_messages(&n, m, f);
         if (inner)
             ranges_check(out, here, inner);
+        for (size_t k = 0; k < n; k++)
+            ranges_check(out, site_item(here, k), items[k]);
         if (!field_number(&value, m, f))
             continue;
         r = range_of(m->descriptor, f->name);
@@ -156,5 +165,15 @@ void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *
             one = tell(out, &here, r, value);
         if (one && f->label == PROTOBUF_C_LABEL_REQUIRED && value == 0)
             one->reader = READER_TELLS_MISSING | READER_TELLS_WRONG;
+    }
+}
+
+void rubric_check(struct mistakes *out, struct site at, const Rubric *r)
+{
+    ranges_check(out, at, &r->base);
+    for (size_t i = 0; i < r->n_rules; i++) {
+        struct site here = site_item(site_key(at, "rules"), i);
+        if (!r->rules[i]->contains[0])
+            mistake_empty(out, &here, "contains");
     }
 }

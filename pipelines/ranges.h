@@ -23,4 +23,7 @@ bool range_holds(const struct range *r, double value); /* false for NaN */
 /* Checks every number of m and of the messages in it. `at` is m's own place. */
 void ranges_check(struct mistakes *out, struct site at, const ProtobufCMessage *m);
 
+/* A whole rubric: its numbers, and that its rules say something. */
+void rubric_check(struct mistakes *out, struct site at, const Rubric *r);
+
 #endif

@@ -165,6 +165,13 @@ int round_bound(struct round *r, TaskSpec *task, const char *input, const char *
     return rc;
 }
 
+int round_rubric(struct round *r, Rubric **out)
+{
+    if (!r->job->rubric)
+        return OK;
+    return message_copy((ProtobufCMessage **)out, &r->job->rubric->base, r->e);
+}
+
 int round_config(struct round *r, ProtobufCMessage **out)
 {
     ProtobufCMessage *copy = NULL;

@@ -20,7 +20,7 @@ int unfold_sft(struct round *r);
 int unfold_sample(struct round *r);
 int unfold_rank(struct round *r);
 int unfold_reward_model(struct round *r);
-int unfold_ppo(struct round *r);
+int unfold_rl(struct round *r);
 int unfold_evaluate(struct round *r);
 
 /* ---- spec.c: tasks ---- */
@@ -38,6 +38,9 @@ int round_input(struct round *r, TaskSpec *task, const char *input, const char *
 int round_bound(struct round *r, TaskSpec *task, const char *input, const char *port);
 /* Adds the i-th of them. */
 int round_bound_at(struct round *r, TaskSpec *task, const char *input, const char *port, size_t i);
+
+/* Adds the rubric that the stage names, if any. */
+int round_rubric(struct round *r, Rubric **out);
 
 /* The stage's configuration without names; freed by message_free. */
 int round_config(struct round *r, ProtobufCMessage **out);

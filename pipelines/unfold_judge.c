@@ -48,13 +48,6 @@ int unfold_sample(struct round *r)
     return rc;
 }
 
-static int copy_rubric(struct round *r, Rubric **out)
-{
-    if (!r->job->rubric)
-        return OK;
-    return message_copy((ProtobufCMessage **)out, &r->job->rubric->base, r->e);
-}
-
 static int ask_people(struct round *r)
 {
     uint32_t target = r->job->stage->rank->by->people->target;
@@ -81,7 +74,7 @@ int unfold_rank(struct round *r)
         return ask_people(r);
     rc = round_task(r, &t, TASK_SPEC__KIND_RANK, "%s", "");
     if (rc == OK)
-        rc = copy_rubric(r, &t->rank->rubric);
+        rc = round_rubric(r, &t->rank->rubric);
     if (rc == OK)
         rc = round_bound(r, t, "answers", "answers");
     return rc == OK ? round_bound(r, t, "rankings", "rankings") : rc;
@@ -102,7 +95,7 @@ static int score(struct round *r, uint32_t model, uint32_t shard)
     t->score->shard = shard;
     rc = round_config(r, (ProtobufCMessage **)&t->score->evaluate);
     if (rc == OK)
-        rc = copy_rubric(r, &t->score->rubric);
+        rc = round_rubric(r, &t->score->rubric);
     if (rc == OK)
         rc = round_bound_at(r, t, "model", "model", model);
     for (size_t i = 0; i < sizeof ports / sizeof *ports && rc == OK; i++)

@@ -121,7 +121,11 @@ const struct rule wire_rules[] = {
     UP_TO(generate_task, answers_per_prompt, 0, DIM),
     UP_TO(generate_task, max_new_tokens, 0, DIM),
     UP_TO(generate_task, shards, 1, DIM),
-    NEED(rollout_task, ppo),
+    NEED(rollout_task, rl),
+    UP_TO(rl_config, batch_size, 1, DIM),
+    UP_TO(rl_config, minibatch_size, 1, DIM),
+    UP_TO(rl_config, max_new_tokens, 1, DIM),
+    UP_TO(rl_config, group_size, 1, 1024),
     UP_TO(rollout_task, shards, 1, DIM),
     NEED(score_task, evaluate),
     UP_TO(score_task, shards, 1, DIM),
@@ -192,6 +196,17 @@ static int check_rollout(const ProtobufCMessage *m, struct err *e)
     return check_shard(t->shard, t->shards, e);
 }
 
+/* Practice has its configuration. */
+static int check_train(const ProtobufCMessage *m, struct err *e)
+{
+    const TrainTask *t = (const TrainTask *)m;
+    bool practice = t->objective == TRAIN_TASK__OBJECTIVE__PPO ||
+                    t->objective == TRAIN_TASK__OBJECTIVE__RLOO ||
+                    t->objective == TRAIN_TASK__OBJECTIVE__GRPO;
+
+    return practice && !t->rl ? err_set(e, E_PROTOCOL, "practice without 'rl'") : OK;
+}
+
 static int check_score(const ProtobufCMessage *m, struct err *e)
 {
     const ScoreTask *t = (const ScoreTask *)m;
@@ -224,6 +239,7 @@ const struct relation wire_relations[] = {
     { &encode_task__descriptor, check_encode },
     { &generate_task__descriptor, check_generate },
     { &rollout_task__descriptor, check_rollout },
+    { &train_task__descriptor, check_train },
     { &score_task__descriptor, check_score },
     { &ranking__descriptor, check_ranking },
 };

@@ -71,8 +71,8 @@ static Output *add(TaskAnswer *a, const struct id *spec, const char *name, Artif
 
 static int64_t total_of(const TrainTask *t)
 {
-    if (t->objective == TRAIN_TASK__OBJECTIVE__PPO)
-        return t->ppo->iterations;
+    if (t->rl)
+        return t->rl->iterations;
     return t->steps > 0 ? t->steps : 5 * (int64_t)t->epochs;
 }
 
@@ -83,7 +83,7 @@ static void train(TaskAnswer *a, const TaskSpec *spec, const struct id *id)
     int64_t step = task_inputs(spec, "state", &state, 1) == 1 ? step_of(&state) : 0;
     Output *o;
 
-    if (spec->train->objective == TRAIN_TASK__OBJECTIVE__PPO)
+    if (spec->train->rl)
         segment = 1;
     step = segment > 0 && step + segment < total ? step + segment : total;
     o = step < total ? add(a, id, "state", ARTIFACT_KIND__TRAINING_STATE)

@@ -28,6 +28,8 @@ struct model {
     float *params;
     struct id tokenizer;
     double reward_bias, reward_scale; /* scalar heads: score = (raw - bias) x scale */
+    CurvePoint **curve; /* borrowed; model_save writes it, model_load does not read it */
+    size_t n_curve;
 };
 
 /* Checks and resolves a configuration (heads divide width, even head size, …). vocab_size must be

@@ -105,6 +105,8 @@ static void describe(CheckpointHeader *h, struct described *d, const struct mode
     }
     h->tensors = d->info;
     h->n_tensors = m->n_tensors;
+    h->curve = m->curve;
+    h->n_curve = m->n_curve;
     h->has_tokenizer = 1;
     h->tokenizer.data = (uint8_t *)(uintptr_t)m->tokenizer.b;
     h->tokenizer.len = sizeof m->tokenizer.b;

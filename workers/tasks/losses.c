@@ -43,13 +43,69 @@ double ranking_loss(
     return *pairs ? loss / (double)*pairs : 0;
 }
 
+double kl_estimate(enum kl_estimator k, double d)
+{
+    switch (k) {
+    case KL_K1:
+        return d;
+    case KL_ABS_K1:
+        return fabs(d);
+    case KL_K2:
+        return .5 * d * d;
+    case KL_K3:
+        return elementary_exp(-d) - 1 + d;
+    case KL_ESTIMATORS:
+        break;
+    }
+    assert(!"an estimator of KL");
+    return 0;
+}
+
+double kl_loss(double *grad, double log_prob, double ref_log_prob)
+{
+    double d = log_prob - ref_log_prob;
+
+    *grad = 1 - elementary_exp(-d);
+    return kl_estimate(KL_K3, d);
+}
+
 void kl_rewards(float *reward, const float *log_prob, const float *ref_log_prob, size_t n,
-    double kl_coef, double score)
+    double kl_coef, enum kl_estimator k, double score)
 {
     for (size_t t = 0; t < n; t++)
-        reward[t] = (float)(-kl_coef * ((double)log_prob[t] - ref_log_prob[t]));
+        reward[t] = (float)(-kl_coef * kl_estimate(k, (double)log_prob[t] - ref_log_prob[t]));
     if (n > 0)
         reward[n - 1] = (float)(reward[n - 1] + score);
+}
+
+static double mean_of(const double *x, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum / (double)n;
+}
+
+/* r_i less the mean of the others = (r_i - mean of all) n / (n - 1). */
+void leave_one_out(double *advantage, const double *reward, size_t n)
+{
+    double mean = mean_of(reward, n), scale = (double)n / (double)(n - 1);
+
+    assert(n >= 2);
+    for (size_t i = 0; i < n; i++)
+        advantage[i] = (reward[i] - mean) * scale;
+}
+
+void group_normalise(double *advantage, const double *reward, size_t n, bool scale)
+{
+    double mean = mean_of(reward, n), square = 0;
+
+    for (size_t i = 0; i < n; i++)
+        square += (reward[i] - mean) * (reward[i] - mean);
+    double unit = scale ? 1 / (sqrt(square / (double)n) + 1e-4) : 1;
+    for (size_t i = 0; i < n; i++)
+        advantage[i] = (reward[i] - mean) * unit;
 }
 
 void gae(float *advantage, float *returns, const float *reward, const float *value, size_t n,

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The mathematics of ranking and PPO on plain arrays. Pure; sums in double, in index order. */
+/* The mathematics of ranking and practice on plain arrays. Pure; sums in double, in index order. */
 
 #define RANKING_MAX 64 /* answers to one prompt */
 
@@ -16,10 +16,27 @@
 double ranking_loss(
     float *grad, const float *score, const uint32_t *tier, size_t k, size_t *pairs, size_t *right);
 
-/* Per-token rewards of an episode of n answer tokens: -kl_coef (log_prob - ref_log_prob) of the
- * sampled token (k1, signed), and `score` added at the last one (Ouyang et al. 2022, eq. 2). */
+/* Estimators of KL(pi, ref) from one sample of pi, by its d = log pi - log ref (Schulman,
+ * "Approximating KL divergence", 2020): d; |d|, which estimates nothing; d^2 / 2; e^-d - 1 + d. In
+ * a reward only k1 has the gradient of KL. */
+enum kl_estimator { KL_K1, KL_ABS_K1, KL_K2, KL_K3, KL_ESTIMATORS };
+double kl_estimate(enum kl_estimator k, double d);
+
+/* k3 in the loss (Shao et al. 2024, eq. 4). *grad = d k3 / d log pi. */
+double kl_loss(double *grad, double log_prob, double ref_log_prob);
+
+/* Per-token rewards of an episode of n answer tokens: -kl_coef KL of the sampled token, by k1
+ * unless a test wants it wrong, and `score` added at the last one (Ouyang et al. 2022, eq. 2). */
 void kl_rewards(float *reward, const float *log_prob, const float *ref_log_prob, size_t n,
-    double kl_coef, double score);
+    double kl_coef, enum kl_estimator k, double score);
+
+/* What each of n answers to one prompt is better than the mean of the others (Ahmadian et al. 2024,
+ * RLOO). n >= 2; advantage may be reward. */
+void leave_one_out(double *advantage, const double *reward, size_t n);
+
+/* (r - mean) / (deviation + 1e-4), biased deviation (Shao et al. 2024, sec. 4.1.2; eps as TRL's);
+ * without scale r - mean. advantage may be reward. */
+void group_normalise(double *advantage, const double *reward, size_t n, bool scale);
 
 /* Generalised advantage estimation (Schulman et al. 2016, eq. 16) of one episode; the value after
  * the last token is 0. return[t] = advantage[t] + value[t]. */
@@ -32,7 +49,7 @@ void whiten(float *x, size_t n, bool keep_mean);
 /* beta <- beta (1 + clip(kl / target - 1, -.2, .2) n / horizon). Ziegler et al. 2019, sec. 2.2. */
 double adaptive_kl(double beta, double kl, double target, double n, double horizon);
 
-/* One token of the clipped policy objective (Schulman et al. 2017, eq. 7), as a loss:
+/* One action of the clipped policy objective (Schulman et al. 2017, eq. 7), as a loss:
  * max(-A ratio, -A clip(ratio, 1 - eps, 1 + eps)). *grad = dloss/dlog_prob. */
 double ppo_policy_loss(double *grad, double log_prob, double old_log_prob, double advantage,
     double clip_ratio, bool *clipped);

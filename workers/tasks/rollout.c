@@ -6,17 +6,25 @@
 #include "store/records.h"
 #include "workers/math/rng.h"
 #include "workers/tasks/prompt_set.h"
+#include "workers/tasks/rubric.h"
+#include "workers/tasks/sampled.h"
 #include "workers/tasks/scorer.h"
 #include "workers/tasks/warm.h"
 
 /* One shard of an iteration's batch: sample answers, then score them with the very forward pass
- * that training uses, so that the update finds a ratio of exactly 1. */
+ * that training uses, so that the update finds a ratio of exactly 1.
+ *
+ * INVARIANT: in iteration 0 the policy is the reference, if that is the same artifact: every
+ * log-probability equals the reference's, so KL is exactly 0. */
 
 struct rollout {
     const struct task_context *c;
     const TaskSpec *spec;
-    const PpoStage *p;
-    const struct model *policy, *reference, *value, *reward;
+    const RlConfig *p;
+    const struct model *policy, *reference;
+    const struct model *value, *reward; /* NULL: no critic; the rubric is the reward */
+    struct model *fresh;                /* a critic's first */
+    bool begins;                        /* the policy is the reference's very artifact */
     const struct tokenizer *tokenizer;
     struct prompt_set prompts;
     size_t n;         /* episodes of this shard */
@@ -26,44 +34,90 @@ struct rollout {
     int32_t *tokens;           /* n x max_new */
     float *log_probs, *scores; /* log_probs: room for all three rows */
     float **rows[3];
+    float *gold, *repetition; /* gold: the rubric's */
 };
+
+/* The critic: of the state; in iteration 0 the reward model, or the policy with a fresh head, as
+ * the update will have it. */
+static int open_critic(struct rollout *r, const struct id *state, struct err *e)
+{
+    if (state)
+        return warm_model(&r->value, r->c, state, "value.", e);
+    r->value = r->reward;
+    if (r->value)
+        return OK;
+    int rc = model_with_scalar_head(&r->fresh, r->policy, r->spec->seed, e);
+    r->value = r->fresh;
+    return rc;
+}
+
+static int open_reward(struct rollout *r, struct err *e)
+{
+    struct id id;
+
+    if (task_inputs(r->spec, "reward_model", &id, 1) != 1)
+        return r->spec->rollout->rubric
+                   ? OK
+                   : err_set(e, E_PROTOCOL, "a rollout needs a reward model or a rubric");
+    int rc = warm_model(&r->reward, r->c, &id, "", e);
+    if (rc == OK && !id_equal(&r->policy->tokenizer, &r->reward->tokenizer))
+        rc = err_set(e, E_INPUT, "the policy and the reward model have different tokenizers");
+    return rc;
+}
 
 static int open_models(struct rollout *r, struct err *e)
 {
     const TaskSpec *spec = r->spec;
-    struct id state, init, reference, reward, prompts;
+    struct id state, init, reference, prompts;
     bool later = task_inputs(spec, "state", &state, 1) == 1;
 
     if ((!later && task_inputs(spec, "init", &init, 1) != 1) ||
         task_inputs(spec, "reference", &reference, 1) != 1 ||
-        task_inputs(spec, "reward_model", &reward, 1) != 1 ||
         task_inputs(spec, "prompts", &prompts, 1) != 1)
-        return err_set(
-            e, E_PROTOCOL, "a rollout needs init or state, reference, reward_model, prompts");
+        return err_set(e, E_PROTOCOL, "a rollout needs init or state, reference, prompts");
+    r->begins = !later && id_equal(&init, &reference);
     int rc = warm_model(&r->policy, r->c, later ? &state : &init, later ? "policy." : "", e);
     if (rc == OK)
         rc = warm_model(&r->reference, r->c, &reference, "", e);
     if (rc == OK)
-        rc = warm_model(&r->reward, r->c, &reward, "", e);
-    if (rc == OK)
-        rc = warm_model(&r->value, r->c, later ? &state : &reward, later ? "value." : "", e);
+        rc = open_reward(r, e);
+    if (rc == OK && spec->rollout->critic)
+        rc = open_critic(r, later ? &state : NULL, e);
     if (rc == OK)
         rc = warm_tokenizer(&r->tokenizer, r->c, &r->policy->tokenizer, e);
-    if (rc == OK && !id_equal(&r->policy->tokenizer, &r->reward->tokenizer))
-        rc = err_set(e, E_INPUT, "the policy and the reward model have different tokenizers");
+    if (rc == OK && !id_equal(&r->policy->tokenizer, &r->reference->tokenizer))
+        rc = err_set(e, E_INPUT, "the policy and its reference have different tokenizers");
     if (rc == OK)
         rc = prompt_set_load(&r->prompts, r->c, &prompts, r->policy, r->p->max_new_tokens, 0, e);
     return rc;
 }
 
-/* Which prompts this shard's episodes are about: a walk through one shuffle after the other. */
+/* Groups of the batch in this shard: those shard, shard + shards, … */
+static size_t shard_groups(const struct rollout *r)
+{
+    const RolloutTask *k = r->spec->rollout;
+    size_t groups = r->p->batch_size / r->p->group_size;
+
+    return groups > k->shard ? (groups - k->shard + k->shards - 1) / k->shards : 0;
+}
+
+/* Place in the batch of this shard's episode i. */
+static uint64_t item_of(const struct rollout *r, size_t i)
+{
+    const RolloutTask *k = r->spec->rollout;
+    uint64_t group = k->shard + (uint64_t)(i / r->p->group_size) * k->shards;
+
+    return group * r->p->group_size + i % r->p->group_size;
+}
+
+/* Which prompts this shard's groups are about: a walk through one shuffle after the other. */
 static int choose_prompts(struct rollout *r, struct err *e)
 {
     const RolloutTask *k = r->spec->rollout;
     uint32_t *order = malloc(r->prompts.n * sizeof *order);
     uint64_t pass = UINT64_MAX;
 
-    r->n = (r->p->batch_size + k->shards - 1 - k->shard) / k->shards;
+    r->n = shard_groups(r) * r->p->group_size;
     r->prompt = calloc(r->n + 1, sizeof *r->prompt);
     r->g = calloc(r->n + 1, sizeof *r->g);
     r->s = calloc(r->n + 1, sizeof *r->s);
@@ -73,8 +127,8 @@ static int choose_prompts(struct rollout *r, struct err *e)
         return err_set(e, E_NOMEM, "no memory for %zu episodes", r->n);
     }
     for (size_t i = 0; i < r->n; i++) {
-        uint64_t item = k->shard + (uint64_t)i * k->shards;
-        uint64_t at = (uint64_t)k->iteration * r->p->batch_size + item;
+        uint64_t item = item_of(r, i), groups = r->p->batch_size / r->p->group_size;
+        uint64_t at = k->iteration * groups + item / r->p->group_size;
         if (pass != at / r->prompts.n) {
             pass = at / r->prompts.n;
             rng_permutation(
@@ -102,16 +156,19 @@ static int report_done(void *ctx, size_t done)
     return r->c->progress ? r->c->progress(r->c->ctx, &p) : 0;
 }
 
-static int score(struct rollout *r, struct err *e)
+static int score_room(struct rollout *r, struct err *e)
 {
     size_t room = r->p->max_new_tokens;
     float *all = calloc(3 * r->n + 1, room * sizeof *all);
 
     r->log_probs = all;
     r->scores = calloc(r->n + 1, sizeof *r->scores);
+    r->gold = calloc(r->n + 1, sizeof *r->gold);
+    r->repetition = calloc(r->n + 1, sizeof *r->repetition);
     for (int k = 0; k < 3; k++)
         r->rows[k] = calloc(r->n + 1, sizeof *r->rows[k]);
-    if (!all || !r->scores || !r->rows[0] || !r->rows[1] || !r->rows[2])
+    if (!all || !r->scores || !r->gold || !r->repetition || !r->rows[0] || !r->rows[1] ||
+        !r->rows[2])
         return err_set(e, E_NOMEM, "no memory to score %zu episodes", r->n);
     for (size_t i = 0; i < r->n; i++) {
         const struct generation *g = &r->g[i];
@@ -119,14 +176,56 @@ static int score(struct rollout *r, struct err *e)
         for (size_t k = 0; k < 3; k++)
             r->rows[k][i] = all + (k * r->n + i) * room;
     }
-    int rc = score_log_probs(r->rows[0], r->c, r->policy, r->s, r->n, r->p->temperature, e);
+    return OK;
+}
+
+/* What the text itself says. */
+static int judge(struct rollout *r, struct err *e)
+{
+    const Rubric *rubric = r->spec->rollout->rubric;
+
+    for (size_t i = 0; i < r->n; i++) {
+        const struct generation *g = &r->g[i];
+        const Prompt *prompt = r->prompts.prompts[r->prompt[i]];
+        char *text = text_of(r->tokenizer, g->tokens, g->n_tokens, e);
+        if (!text)
+            return E_NOMEM;
+        r->repetition[i] = (float)repetition(text);
+        if (rubric)
+            r->gold[i] = (float)rubric_judge(rubric, prompt, text, g->ended).gold;
+        free(text);
+    }
+    return OK;
+}
+
+static int check_begin(const struct rollout *r, struct err *e)
+{
+    for (size_t i = 0; i < r->n && r->begins; i++)
+        for (size_t k = 0; k < r->s[i].n_answer; k++)
+            if (r->rows[0][i][k] != r->rows[1][i][k])
+                return err_set(e, E_INVARIANT,
+                    "iteration %u: the policy differs from the reference "
+                    "(episode %llu, token %zu: %.9g, %.9g): KL must be exactly 0",
+                    r->spec->rollout->iteration, (unsigned long long)item_of(r, i), k,
+                    (double)r->rows[0][i][k], (double)r->rows[1][i][k]);
+    return OK;
+}
+
+static int score(struct rollout *r, struct err *e)
+{
+    int rc = score_room(r, e);
+
+    if (rc == OK)
+        rc = score_log_probs(r->rows[0], r->c, r->policy, r->s, r->n, r->p->temperature, e);
     if (rc == OK)
         rc = score_log_probs(r->rows[1], r->c, r->reference, r->s, r->n, r->p->temperature, e);
     if (rc == OK)
+        rc = check_begin(r, e);
+    if (rc == OK && r->value)
         rc = score_values(r->rows[2], r->c, r->value, r->s, r->n, e);
-    if (rc == OK)
+    if (rc == OK && r->reward)
         rc = score_rewards(r->scores, r->c, r->reward, r->s, r->n, e);
-    return rc;
+    return rc == OK ? judge(r, e) : rc;
 }
 
 static int write_episodes(struct rollout *r, struct answer *out, struct err *e)
@@ -142,13 +241,18 @@ static int write_episodes(struct rollout *r, struct answer *out, struct err *e)
         x.prompt = (uint32_t *)g->prompt;
         x.n_prompt = g->n_prompt;
         x.answer = (uint32_t *)g->tokens;
-        x.n_answer = x.n_log_probs = x.n_ref_log_probs = x.n_values = g->n_tokens;
+        x.n_answer = x.n_log_probs = x.n_ref_log_probs = g->n_tokens;
+        x.n_values = r->value ? g->n_tokens : 0;
         x.log_probs = r->rows[0][i];
         x.ref_log_probs = r->rows[1][i];
         x.values = r->rows[2][i];
-        x.has_score = x.has_ended = true;
-        x.score = r->scores[i];
+        x.has_score = x.has_ended = x.has_item = x.has_repetition = true;
+        x.score = r->reward ? r->scores[i] : r->gold[i];
         x.ended = g->ended;
+        x.item = (uint32_t)item_of(r, i);
+        x.has_gold = r->reward && r->spec->rollout->rubric;
+        x.gold = x.has_gold ? r->gold[i] : 0;
+        x.repetition = r->repetition[i];
         rc = records_add(w, &x.base, e);
     }
     if (rc == OK) {
@@ -168,6 +272,9 @@ static void rollout_free(struct rollout *r)
     free(r->tokens);
     free(r->log_probs);
     free(r->scores);
+    free(r->gold);
+    free(r->repetition);
+    model_free(r->fresh);
     for (int k = 0; k < 3; k++)
         free(r->rows[k]);
 }
@@ -175,7 +282,7 @@ static void rollout_free(struct rollout *r)
 int rollout_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
-    struct rollout r = { .c = c, .spec = spec, .p = spec->rollout->ppo };
+    struct rollout r = { .c = c, .spec = spec, .p = spec->rollout->rl };
     int rc = open_models(&r, e);
 
     if (rc == OK)

@@ -13,7 +13,7 @@ int rows_init(struct rows *r, size_t units, size_t sequences, size_t tokens, str
     r->target = calloc(tokens + 1, sizeof *r->target);
     r->weight = calloc(tokens + 1, sizeof *r->weight);
     bool ok = r->unit && r->start && r->tier && r->tokens && r->target && r->weight;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < ROW_COLUMNS; i++) {
         r->column[i] = calloc(tokens + 1, sizeof(float));
         ok = ok && r->column[i];
     }
@@ -31,7 +31,7 @@ void rows_free(struct rows *r)
     free(r->tokens);
     free(r->target);
     free(r->weight);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < ROW_COLUMNS; i++)
         free(r->column[i]);
     *r = (struct rows){ 0 };
 }

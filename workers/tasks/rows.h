@@ -3,6 +3,15 @@
 
 #include "workers/model/transformer.h"
 
+enum row_column {
+    ROW_OLD_LOG_PROB,
+    ROW_REF_LOG_PROB,
+    ROW_ADVANTAGE,
+    ROW_RETURN,
+    ROW_OLD_VALUE,
+    ROW_COLUMNS
+};
+
 /* The sequences of one optimiser step, laid end to end, with what the loss needs to know of each
  * token. Sequences are grouped in units (an example, all answers to one prompt) that are never
  * torn apart when a step is cut into micro-batches. */
@@ -13,12 +22,10 @@ struct rows {
     uint32_t *start; /* first token of each sequence; n_sequences + 1 */
     uint32_t *tier;  /* of each sequence: its rank (RANKING) */
     int32_t *tokens;
-    int32_t *target;  /* token asked at this position; -1: none */
-    float *weight;    /* of the target in the loss */
-    float *column[4]; /* PPO, at each target: old log prob, advantage, return, old value */
+    int32_t *target;            /* token asked at this position; -1: none */
+    float *weight;              /* of the target in the loss */
+    float *column[ROW_COLUMNS]; /* practice, at each target */
 };
-
-enum { ROW_OLD_LOG_PROB, ROW_ADVANTAGE, ROW_RETURN, ROW_OLD_VALUE };
 
 int rows_init(struct rows *r, size_t units, size_t sequences, size_t tokens, struct err *e);
 void rows_free(struct rows *r);

@@ -66,6 +66,34 @@ static bool in_language(const char *lang, const char *text)
     return strcmp(lang, "zh") == 0 ? zh > 0 && 3 * zh >= en : en > 0 && en > 3 * zh;
 }
 
+/* Times that it stands in the text, apart from each other. */
+static size_t occurrences(const char *text, const char *part)
+{
+    size_t n = 0, size = strlen(part);
+
+    while (size > 0 && (text = strstr(text, part))) {
+        text += size;
+        n++;
+    }
+    return n;
+}
+
+static double rules_score(const Rubric *r, const char *text)
+{
+    double score = 0;
+
+    for (size_t i = 0; i < r->n_rules; i++) {
+        size_t n = occurrences(text, r->rules[i]->contains);
+        score += r->rules[i]->score * (double)(r->rules[i]->each ? n : n > 0);
+    }
+    return score;
+}
+
+bool rubric_applies(const Rubric *r, const Prompt *p)
+{
+    return r->n_rules > 0 || p->n_accepted > 0;
+}
+
 struct judgement rubric_judge(const Rubric *r, const Prompt *p, const char *text, bool ended)
 {
     bool english = p->lang && strcmp(p->lang, "en") == 0;
@@ -78,7 +106,7 @@ struct judgement rubric_judge(const Rubric *r, const Prompt *p, const char *text
     j.ends = ended;
     j.brief = !blank(text) && utf8_count(text, strlen(text)) <= limit;
     j.gold = r->right * j.right + r->answers * j.answers + r->language * j.language +
-             r->ends * j.ends + r->short_ * j.brief;
+             r->ends * j.ends + r->short_ * j.brief + rules_score(r, text);
     return j;
 }
 

@@ -108,7 +108,7 @@ static int write_scored(struct scoring *x, const struct prompt_set *set, const s
         s.answer = a->answers[i];
         s.length = (uint32_t)a->g[i].n_tokens;
         s.repetition = repetition(s.answer->text);
-        if (x->k->rubric && s.prompt->n_accepted > 0) {
+        if (x->k->rubric && rubric_applies(x->k->rubric, s.prompt)) {
             struct judgement j =
                 rubric_judge(x->k->rubric, s.prompt, s.answer->text, s.answer->ended);
             s.has_gold = s.has_right = s.has_answers = true;

@@ -15,6 +15,8 @@ static const struct objective *const objectives[] = {
     [TRAIN_TASK__OBJECTIVE__ANSWERS] = &objective_answers,
     [TRAIN_TASK__OBJECTIVE__RANKING] = &objective_ranking,
     [TRAIN_TASK__OBJECTIVE__PPO] = &objective_ppo,
+    [TRAIN_TASK__OBJECTIVE__RLOO] = &objective_rloo,
+    [TRAIN_TASK__OBJECTIVE__GRPO] = &objective_grpo,
 };
 
 double rate_by_step(const struct trainer *t, double peak)
@@ -218,12 +220,12 @@ static int train_loop(struct trainer *t, struct err *e)
         if (rc == OK)
             rc = network_update(t, &t->policy, t->task->learning_rate, e);
         if (rc == OK && t->objective->has_value)
-            rc = network_update(t, &t->value, t->task->ppo->value_learning_rate, e);
+            rc = network_update(t, &t->value, t->task->rl->value_learning_rate, e);
         if (rc != OK)
             break;
-        if (t->objective->averaged)
+        if (t->averages)
             t->c->engine->k->lerp(t->average, t->policy.model->params,
-                (float)t->task->ppo->ema_decay, t->policy.model->n_params);
+                (float)t->task->rl->ema_decay, t->policy.model->n_params);
         t->counters.step++;
         t->counters.tokens += t->rows.n_tokens + t->mix.n_tokens;
         t->tally.tokens += (double)(t->rows.n_tokens + t->mix.n_tokens);
@@ -257,6 +259,7 @@ static int trainer_begin(
     t->task = spec->train;
     t->seed = spec->seed;
     t->objective = objectives[spec->train->objective];
+    t->averages = t->objective->averaged && t->task->rl->ema_decay > 0;
     t->tally = (struct tally){ 0 };
     if (!warm)
         rc = goes_on ? trainer_load(t, &state, e) : trainer_init(t, spec, e);

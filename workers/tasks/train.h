@@ -14,6 +14,7 @@
  *     open ─► [ batch ─► loss (forward + backward) ─► step ]* ─► state | checkpoint
  */
 struct trainer;
+struct estimator; /* experience.h */
 
 struct objective {
     const char *name;
@@ -29,15 +30,17 @@ struct objective {
     /* Learning rate of this step, of a peak. */
     double (*rate)(const struct trainer *t, double peak);
     bool eps_outside; /* of AdamW's bias correction */
-    bool averaged;    /* keeps an exponential moving average and exports it */
+    bool averaged;    /* keeps an exponential moving average, if the task has one, and exports it */
     bool has_value;   /* trains a value network beside the policy */
+    const struct estimator *estimator; /* of advantages, in practice; or NULL */
 };
 
 /* Sums over the steps that a report is about. */
 struct tally {
     double loss, weight; /* loss x weight, weight */
     double value_loss, kl, score, reward, entropy, clipped, value_clipped, approx_kl, tokens;
-    double pairs, right, episodes, ended, length, repetition;
+    double predicted, actions; /* answers' tokens; what is clipped: tokens or answers */
+    double pairs, right, episodes, ended, length, repetition, gold, golds;
     uint64_t steps;
 };
 
@@ -46,11 +49,14 @@ struct trainer {
     const TrainTask *task;
     uint64_t seed;
     const struct objective *objective;
+    bool averages; /* an average is kept */
     struct network policy, value;
     float *average; /* of the policy's weights; laid out like them */
     struct id tokenizer;
     int32_t end_of_text;
     TrainingCounters counters;
+    CurvePoint *curve; /* what practice has come to, iteration by iteration */
+    size_t n_curve;
     /* for this segment: */
     uint64_t stop;
     struct rows rows, mix;
@@ -69,7 +75,8 @@ struct trainer {
     double bytes_per_token; /* 0: not known */
 };
 
-extern const struct objective objective_lm, objective_answers, objective_ranking, objective_ppo;
+extern const struct objective objective_lm, objective_answers, objective_ranking, objective_ppo,
+    objective_rloo, objective_grpo;
 
 /* rate of the supervised objectives: warm-up from 0 over warmup_steps, then the schedule. */
 double rate_by_step(const struct trainer *t, double peak);
@@ -87,6 +94,8 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* fir
 int trainer_load(struct trainer *t, const struct id *state, struct err *e);
 int trainer_save_state(struct trainer *t, struct answer *out, struct err *e);
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e);
-void trainer_free(struct trainer *t); /* networks and average */
+/* Adds a point to the curve; it goes with every state and the checkpoint. */
+int trainer_draw(struct trainer *t, const CurvePoint *p, struct err *e);
+void trainer_free(struct trainer *t); /* what is kept from segment to segment */
 
 #endif

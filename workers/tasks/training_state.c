@@ -110,6 +110,16 @@ static int policy_model(struct model **out, struct trainer *t, const TaskSpec *s
     return rc;
 }
 
+/* The reward model, or without one the policy's body with a fresh head: as rollouts have it. */
+static int value_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
+{
+    struct id id;
+
+    if (task_inputs(spec, "reward_model", &id, 1) == 1)
+        return load_input(out, t, spec, "reward_model", e);
+    return model_with_scalar_head(out, t->policy.model, t->seed, e);
+}
+
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
 {
     struct model *m = NULL;
@@ -119,19 +129,18 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
         rc = network_init(&t->policy, m, e);
     if (rc == OK)
         t->tokenizer = t->policy.model->tokenizer;
-    if (rc == OK && t->objective->has_value) {
-        rc = load_input(&m, t, spec, "reward_model", e);
-        if (rc == OK)
-            rc = network_init(&t->value, m, e);
-    }
-    if (rc == OK && t->objective->averaged)
+    if (rc == OK && t->objective->has_value)
+        rc = value_model(&m, t, spec, e);
+    if (rc == OK && t->objective->has_value)
+        rc = network_init(&t->value, m, e);
+    if (rc == OK && t->averages)
         rc = average_init(t, e);
     if (rc == OK)
         rc = tokenizer_facts(t, e);
     training_counters__init(&t->counters);
     t->counters.has_step = t->counters.has_total = t->counters.has_iteration = true;
     t->counters.has_tokens = t->counters.has_episodes = t->counters.has_kl_coef = true;
-    t->counters.kl_coef = t->task->ppo ? t->task->ppo->kl_coef : 0;
+    t->counters.kl_coef = t->task->rl ? t->task->rl->kl_coef : 0;
     return rc;
 }
 
@@ -182,10 +191,12 @@ int trainer_load(struct trainer *t, const struct id *state, struct err *e)
         t->policy.model->tokenizer = t->tokenizer;
     if (rc == OK && t->objective->has_value)
         rc = network_new(&t->value, h->value_model.data, h->value_model.len, e);
-    if (rc == OK && t->objective->averaged)
+    if (rc == OK && t->averages)
         rc = average_init(t, e);
     if (rc == OK)
         rc = parts_read(t, r, e);
+    for (size_t i = 0; i < h->n_curve && rc == OK; i++)
+        rc = trainer_draw(t, h->curve[i], e);
     if (rc == OK) {
         t->counters = *h->counters;
         rc = tokenizer_facts(t, e);
@@ -194,8 +205,32 @@ int trainer_load(struct trainer *t, const struct id *state, struct err *e)
     return rc == OK ? OK : err_wrap(e, "training state");
 }
 
+int trainer_draw(struct trainer *t, const CurvePoint *p, struct err *e)
+{
+    CurvePoint *more = realloc(t->curve, (t->n_curve + 1) * sizeof *more);
+
+    if (!more)
+        return err_set(e, E_NOMEM, "no memory for a curve of %zu points", t->n_curve);
+    t->curve = more;
+    more[t->n_curve] = *p;
+    more[t->n_curve].base.unknown_fields = NULL;
+    more[t->n_curve++].base.n_unknown_fields = 0;
+    return OK;
+}
+
+/* As a header has it; freed by free(). NULL: no memory. */
+static CurvePoint **curve_pointers(const struct trainer *t)
+{
+    CurvePoint **p = calloc(t->n_curve + 1, sizeof(*p));
+
+    for (size_t i = 0; p && i < t->n_curve; i++)
+        p[i] = &t->curve[i];
+    return p;
+}
+
 struct header {
     CheckpointHeader h;
+    CurvePoint **curve;
     TensorInfo *infos;
     TensorInfo **pointers;
     uint64_t (*shapes)[2];
@@ -209,6 +244,7 @@ static void header_free(struct header *h)
     free(h->pointers);
     free(h->shapes);
     free(h->names);
+    free(h->curve);
     buf_free(&h->model);
     buf_free(&h->value_model);
 }
@@ -253,7 +289,8 @@ static int header_make(struct header *h, struct trainer *t, struct err *e)
     h->pointers = calloc(n, sizeof *h->pointers);
     h->shapes = calloc(n, sizeof *h->shapes);
     h->names = calloc(n, sizeof *h->names);
-    if (rc != OK || !h->infos || !h->pointers || !h->shapes || !h->names)
+    h->curve = curve_pointers(t);
+    if (rc != OK || !h->curve || !h->infos || !h->pointers || !h->shapes || !h->names)
         return err_set(e, E_NOMEM, "no memory for a checkpoint's header");
     checkpoint_header__init(&h->h);
     h->h.has_model = h->h.has_tokenizer = true;
@@ -264,6 +301,8 @@ static int header_make(struct header *h, struct trainer *t, struct err *e)
     h->h.counters = &t->counters;
     h->h.tensors = h->pointers;
     h->h.n_tensors = n;
+    h->h.curve = h->curve;
+    h->h.n_curve = t->n_curve;
     header_tensors(h, t);
     return OK;
 }
@@ -305,11 +344,17 @@ int trainer_save_state(struct trainer *t, struct answer *out, struct err *e)
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e)
 {
     struct model m = *t->policy.model;
+    CurvePoint **curve = curve_pointers(t);
     Output *o = NULL;
+    int rc = curve ? OK : err_set(e, E_NOMEM, "no memory for a curve");
 
     if (t->average)
         m.params = t->average;
-    int rc = model_save(&o, &m, t->c->store, "checkpoint", e);
+    m.curve = curve;
+    m.n_curve = t->n_curve;
+    if (rc == OK)
+        rc = model_save(&o, &m, t->c->store, "checkpoint", e);
+    free(curve);
     return rc == OK ? answer_output(out, o, e) : err_wrap(e, "saving the checkpoint");
 }
 
@@ -320,5 +365,6 @@ void trainer_free(struct trainer *t)
     network_free(&t->policy);
     network_free(&t->value);
     free(t->average);
+    free(t->curve);
     free(t);
 }

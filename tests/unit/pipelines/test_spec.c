@@ -181,7 +181,7 @@ static void ppo_counts_iterations_and_keeps_its_own_fields(void **state)
     assert_int_equal(r.u.n_tasks, 2);
     assert_int_equal(r.u.tasks[1]->rollout->shard, 1);
     assert_int_equal(r.u.tasks[1]->rollout->iteration, 0);
-    assert_true(r.u.tasks[1]->rollout->ppo->kl_coef == 0.02);
+    assert_true(r.u.tasks[1]->rollout->rl->kl_coef == 0.02);
     put(&r.w, "experience.0.experience", "x", ARTIFACT_KIND__EXPERIENCE);
     put(&r.w, "experience.1.experience", "x", ARTIFACT_KIND__EXPERIENCE);
     put(&r.w, "tokens.0.tokens", "t", ARTIFACT_KIND__TOKENS);
@@ -195,12 +195,52 @@ static void ppo_counts_iterations_and_keeps_its_own_fields(void **state)
     assert_false(k->has_epochs);
     assert_true(k->eps == 1e-5);
     assert_int_equal(k->schedule, SCHEDULE__CONSTANT);
-    assert_int_equal(k->ppo->epochs, 1);
-    assert_int_equal(k->ppo->batch_size, 512);
+    assert_int_equal(k->rl->epochs, 1);
+    assert_int_equal(k->rl->batch_size, 512);
     put(&r.w, "state", "s", ARTIFACT_KIND__TRAINING_STATE);
     at_round(&r, 5);
     assert_int_equal(r.u.tasks[0]->rollout->iteration, 2);
     end(&r);
+}
+
+static void every_kind_of_practice_is_one_configuration_with_its_own_defaults(void **state)
+{
+    static const struct {
+        const char *kind;
+        TrainTask__Objective objective;
+        uint32_t group;
+        double kl_coef, ema_decay;
+        bool critic;
+    } kinds[] = {
+        { "ppo", TRAIN_TASK__OBJECTIVE__PPO, 1, .02, .992, true },
+        { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 4, .03, 0, false },
+        { "grpo", TRAIN_TASK__OBJECTIVE__GRPO, 8, .04, 0, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct round_of r;
+        char yaml[8192];
+        snprintf(yaml, sizeof yaml,
+            SFT "  chat: {kind: %s, init_from: sft, rubric: data/rubric.yaml, prompts: prompts,"
+                " ptx_coef: 0, score_unended: true, rollout_shards: 1}\n",
+            kinds[i].kind);
+        begin(&r, yaml, "chat");
+        at_round(&r, 0);
+        const RolloutTask *k = r.u.tasks[0]->rollout;
+        assert_true(k->rubric->noise == 0.05);
+        assert_int_equal(k->critic, kinds[i].critic);
+        assert_int_equal(k->rl->group_size, kinds[i].group);
+        assert_true(k->rl->kl_coef == kinds[i].kl_coef);
+        assert_true(k->rl->score_unended);
+        assert_int_equal(k->rl->kl_in_reward, RL_CONFIG__KL_IN_REWARD__K1);
+        put(&r.w, "experience.0.experience", "x", ARTIFACT_KIND__EXPERIENCE);
+        at_round(&r, 1);
+        assert_int_equal(r.u.tasks[0]->train->objective, kinds[i].objective);
+        assert_true(r.u.tasks[0]->train->rl->ema_decay == kinds[i].ema_decay);
+        assert_true(r.u.tasks[0]->train->eps == 1e-5);
+        end(&r);
+    }
 }
 
 static void an_evaluation_takes_its_rubric_along_and_names_models_in_the_report_only(void **state)
@@ -272,6 +312,7 @@ int main(void)
         cmocka_unit_test(pretraining_is_configured_by_its_stage),
         cmocka_unit_test(sft_and_the_reward_model_count_epochs),
         cmocka_unit_test(ppo_counts_iterations_and_keeps_its_own_fields),
+        cmocka_unit_test(every_kind_of_practice_is_one_configuration_with_its_own_defaults),
         cmocka_unit_test(an_evaluation_takes_its_rubric_along_and_names_models_in_the_report_only),
         cmocka_unit_test(no_task_knows_a_name_or_a_path),
     };

@@ -95,6 +95,35 @@ static const struct {
         " experience:experience.0.experience@0)\n"
         "checkpoint = checkpoint@1\n"
         "tokenizer = sft.tokenizer\n" },
+    { SFT "  chat: {kind: ppo, init_from: sft, reference: base, rubric: data/rubric.yaml,"
+          " prompts: prompts, ptx_coef: 0, rollout_shards: 1, iterations: 1}\n",
+        "chat", 1,
+        "0\nexperience.0=rollout(init:sft.checkpoint reference:base.checkpoint prompts:prompts)\n"
+        "1\ntrain(init:sft.checkpoint experience:experience.0.experience@0)\n"
+        "checkpoint = checkpoint@1\n"
+        "tokenizer = sft.tokenizer\n" },
+    { TEACHER "  chat: {kind: rloo, init_from: sft, reward_model: teacher, prompts: prompts,"
+              " rollout_shards: 1, iterations: 2}\n",
+        "chat", 2,
+        "0\nexperience.0=rollout(init:sft.checkpoint reference:sft.checkpoint"
+        " reward_model:teacher.checkpoint prompts:prompts)\n"
+        "1\ntrain(init:sft.checkpoint experience:experience.0.experience@0)\n"
+        "2\nexperience.0=rollout(state:state@1 reference:sft.checkpoint"
+        " reward_model:teacher.checkpoint prompts:prompts)\n"
+        "3\ntrain(state:state@1 experience:experience.0.experience@2)\n"
+        "checkpoint = checkpoint@3\n"
+        "tokenizer = sft.tokenizer\n" },
+    { SFT "  chat: {kind: grpo, init_from: sft, rubric: data/rubric.yaml, prompts: prompts,"
+          " ptx_coef: 1, rollout_shards: 1, iterations: 1}\n",
+        "chat", 1,
+        "0\n"
+        "tokens.0=encode(tokenizer:sft.tokenizer text:corpus)\n"
+        "tokens.1=encode(tokenizer:sft.tokenizer text:corpus)\n"
+        "1\nexperience.0=rollout(init:sft.checkpoint reference:sft.checkpoint prompts:prompts)\n"
+        "2\ntrain(init:sft.checkpoint experience:experience.0.experience@1"
+        " tokens:tokens.0.tokens@0 tokens:tokens.1.tokens@0)\n"
+        "checkpoint = checkpoint@2\n"
+        "tokenizer = sft.tokenizer\n" },
     { TEACHER "  report: {kind: evaluate, models: [base, sft], prompts: prompts, outside: prompts,"
               " reference: sft, reward_model: teacher, text: [corpus, prompts], shards: 1}\n",
         "report", 0,

@@ -116,10 +116,78 @@ static void the_kl_reward_is_signed_and_the_score_lands_on_the_last_token(void *
     (void)state;
     float lp[] = { -1, -2, -3 }, ref[] = { -1.5f, -1, -3 }, r[3];
 
-    kl_rewards(r, lp, ref, 3, .1, 2);
+    kl_rewards(r, lp, ref, 3, .1, KL_K1, 2);
     near(r[0], -.05, 1e-7);
     near(r[1], .1, 1e-7);
     near(r[2], 2, 1e-7);
+}
+
+static void estimators_of_kl_are_the_known_ones(void **state)
+{
+    (void)state;
+    near(kl_estimate(KL_K1, -.5), -.5, 0);
+    near(kl_estimate(KL_ABS_K1, -.5), .5, 0);
+    near(kl_estimate(KL_K2, -.5), .125, 1e-12);
+    near(kl_estimate(KL_K3, -.5), .148721, 1e-6); /* e^.5 - 1 - .5 */
+    near(kl_estimate(KL_K3, 0), 0, 0);
+}
+
+/* Over all outcomes of p = (.5, .3, .2) against q = (.4, .4, .2), k1 and k3 are KL(p, q) and k2 is
+ * near it; |k1| is not. */
+static void k1_and_k3_are_kl_on_average_and_its_absolute_value_is_not(void **state)
+{
+    (void)state;
+    const double p[] = { .5, .3, .2 }, q[] = { .4, .4, .2 };
+    double mean[KL_ESTIMATORS] = { 0 };
+
+    for (int k = 0; k < KL_ESTIMATORS; k++)
+        for (int i = 0; i < 3; i++)
+            mean[k] += p[i] * kl_estimate((enum kl_estimator)k, log(p[i] / q[i]));
+    near(mean[KL_K1], .025267, 1e-6);
+    near(mean[KL_K3], .025267, 1e-6);
+    near(mean[KL_K2], .024863, 1e-4);
+    near(mean[KL_ABS_K1], .197876, 1e-6);
+}
+
+static void the_kl_losss_gradient_is_its_finite_difference(void **state)
+{
+    (void)state;
+    for (double lp = -3; lp < 0; lp += .3) {
+        double g, left, right, h = 1e-5;
+        kl_loss(&g, lp, -1);
+        near(g, (kl_loss(&right, lp + h, -1) - kl_loss(&left, lp - h, -1)) / (2 * h), 1e-7);
+    }
+}
+
+static void an_answer_is_compared_with_the_mean_of_the_others(void **state)
+{
+    (void)state;
+    double a[4], r[] = { 1, 2, 3, 6 };
+
+    leave_one_out(a, r, 4);
+    near(a[0], 1 - 11. / 3, 1e-12);
+    near(a[1], 2 - 10. / 3, 1e-12);
+    near(a[2], 0, 1e-12);
+    near(a[3], 4, 1e-12);
+    leave_one_out(r, r, 2); /* in place */
+    near(r[0], -1, 1e-12);
+    near(r[1], 1, 1e-12);
+}
+
+static void a_group_is_normalised_by_its_deviation_or_only_centred(void **state)
+{
+    (void)state;
+    double a[4], r[] = { 1, 2, 3, 6 }, same[] = { 5, 5 };
+
+    group_normalise(a, r, 4, true); /* mean 3, deviation sqrt(14 / 4) */
+    near(a[0], -2 / (sqrt(3.5) + 1e-4), 1e-12);
+    near(a[3], 3 / (sqrt(3.5) + 1e-4), 1e-12);
+    group_normalise(a, r, 4, false);
+    near(a[0], -2, 1e-12);
+    near(a[3], 3, 1e-12);
+    group_normalise(same, same, 2, true);
+    near(same[0], 0, 0);
+    near(same[1], 0, 0);
 }
 
 static void the_adaptive_coefficient_moves_as_known(void **state)
@@ -206,6 +274,11 @@ int main(void)
         cmocka_unit_test(advantages_and_returns_are_the_known_ones),
         cmocka_unit_test(whitening_rewards_can_keep_their_mean),
         cmocka_unit_test(the_kl_reward_is_signed_and_the_score_lands_on_the_last_token),
+        cmocka_unit_test(estimators_of_kl_are_the_known_ones),
+        cmocka_unit_test(k1_and_k3_are_kl_on_average_and_its_absolute_value_is_not),
+        cmocka_unit_test(the_kl_losss_gradient_is_its_finite_difference),
+        cmocka_unit_test(an_answer_is_compared_with_the_mean_of_the_others),
+        cmocka_unit_test(a_group_is_normalised_by_its_deviation_or_only_centred),
         cmocka_unit_test(the_adaptive_coefficient_moves_as_known),
         cmocka_unit_test(best_of_n_kl_is_the_known_one),
         cmocka_unit_test(the_policy_losss_gradient_is_its_finite_difference),
