@@ -106,7 +106,7 @@ static int rewards(struct verdict *v, struct testbed *t, const struct known *k, 
     float reward[3];
 
     (void)t, (void)k, (void)e;
-    kl_rewards(reward, log_prob, reference, 3, .1, 2);
+    kl_rewards(reward, log_prob, reference, 3, .1, KL_K1, 2);
     verdict_at_most(v, worst_of(reward, want, 3), 1e-7);
     return OK;
 }
