@@ -1,0 +1,245 @@
+#include "tests/unit/workers/world.h"
+
+static RlConfig small_practice(TrainTask__Objective objective)
+{
+    RlConfig p = RL_CONFIG__INIT;
+
+    p.iterations = 3;
+    p.batch_size = 32;
+    p.minibatch_size = 8;
+    p.epochs = 1;
+    p.max_new_tokens = 8;
+    p.temperature = 1;
+    p.group_size = objective == TRAIN_TASK__OBJECTIVE__PPO ? 1 : 4;
+    p.kl_coef = .02;
+    p.clip_ratio = p.value_clip = .2;
+    p.value_learning_rate = 1e-5;
+    p.discount = 1;
+    p.gae_lambda = .95;
+    p.whiten_advantages = p.scale_rewards = true;
+    p.missing_end_score = -1;
+    p.schedule = SCHEDULE__CONSTANT;
+    p.warmup_iterations = 10;
+    p.warmup_start = .1;
+    p.ema_decay = objective == TRAIN_TASK__OBJECTIVE__PPO ? .992 : 0;
+    for (unsigned i = 0; i < p.base.descriptor->n_fields; i++)
+        *(protobuf_c_boolean *)((char *)&p + p.base.descriptor->fields[i].quantifier_offset) = 1;
+    return p;
+}
+
+/* Practice through the real tasks: where the reward comes from, and how it is run. */
+struct practice {
+    struct world *w;
+    TrainTask__Objective objective;
+    RlConfig rl;
+    uint32_t shards;
+    struct id init, prompts;
+    const struct id *teacher; /* NULL: none */
+    Rubric *rubric;           /* NULL: none */
+    int threads;
+    bool cold;
+    double score, gold, kl, kl0; /* of the last iteration, and KL of the first */
+};
+
+static struct id rollout(
+    struct practice *p, uint32_t iteration, uint32_t shard, const struct id *state)
+{
+    struct spec s;
+    RolloutTask k = ROLLOUT_TASK__INIT;
+
+    spec_start(&s, TASK_SPEC__KIND_ROLLOUT);
+    k.has_iteration = k.has_shard = k.has_shards = k.has_critic = 1;
+    k.iteration = iteration;
+    k.shard = shard;
+    k.shards = p->shards;
+    k.rl = &p->rl;
+    k.rubric = p->rubric;
+    k.critic = p->objective == TRAIN_TASK__OBJECTIVE__PPO;
+    s.m.rollout = &k;
+    spec_input(&s, state ? "state" : "init", state ? *state : p->init);
+    if (p->teacher)
+        spec_input(&s, "reward_model", *p->teacher);
+    spec_input(&s, "reference", p->init);
+    spec_input(&s, "prompts", p->prompts);
+    TaskAnswer *a = spec_run(&p->w->c, &s);
+    struct id id = answer_id(a, "experience");
+    message_free(a);
+    return id;
+}
+
+static TaskAnswer *update(struct practice *p, uint32_t i, const struct id *state)
+{
+    struct spec s;
+    TrainTask k;
+
+    train_task(&k, p->objective, 1);
+    k.batch_size = p->rl.minibatch_size;
+    k.has_steps = 1;
+    k.steps = p->rl.iterations;
+    k.eps = 1e-5;
+    k.weight_decay = 0;
+    k.learning_rate = 1e-3;
+    k.rl = &p->rl;
+    spec_start(&s, TASK_SPEC__KIND_TRAIN);
+    s.m.train = &k;
+    for (uint32_t n = 0; n < p->shards; n++)
+        spec_input(&s, "experience", rollout(p, i, n, state));
+    spec_input(&s, state ? "state" : "init", state ? *state : p->init);
+    if (p->teacher && !state && p->objective == TRAIN_TASK__OBJECTIVE__PPO)
+        spec_input(&s, "reward_model", *p->teacher);
+    if (p->cold)
+        chain_cold(&p->w->c, p->threads);
+    return spec_run(&p->w->c, &s);
+}
+
+static struct id practise(struct practice *p)
+{
+    struct id state;
+
+    chain_cold(&p->w->c, p->threads);
+    for (uint32_t i = 0;; i++) {
+        TaskAnswer *a = update(p, i, i ? &state : NULL);
+        p->kl = answer_metric_of(a, "objective/kl");
+        p->kl0 = i ? p->kl0 : p->kl;
+        p->score = answer_metric_of(a, "objective/scores");
+        if (p->teacher && p->rubric)
+            p->gold = answer_metric_of(a, "objective/gold");
+        bool done = answer_has(a, "checkpoint");
+        state = answer_id(a, done ? "checkpoint" : "state");
+        message_free(a);
+        if (done)
+            return state;
+    }
+}
+
+static struct practice practice(struct world *w, TrainTask__Objective objective)
+{
+    struct practice p = {
+        .w = w, .objective = objective, .rl = small_practice(objective), .shards = 2, .threads = 2
+    };
+
+    p.init = sft(w, 20, NULL);
+    p.prompts = chain_file(&w->c, "prompts.txt", "the cat\nthe dog\na bird\n", SPLIT__FILE);
+    return p;
+}
+
+static const TrainTask__Objective practices[] = { TRAIN_TASK__OBJECTIVE__PPO,
+    TRAIN_TASK__OBJECTIVE__RLOO, TRAIN_TASK__OBJECTIVE__GRPO };
+
+/* The task itself stops with E_INVARIANT when the first ratio is not 1 or KL is not 0. */
+static void practice_starts_at_kl_zero_and_ratio_one_bit_for_bit(void **state)
+{
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL);
+
+    for (size_t i = 0; i < 3; i++) {
+        struct practice p = practice(w, practices[i]);
+        p.teacher = &teacher;
+        p.rl.iterations = 1;
+        practise(&p);
+        assert_true(p.kl0 == 0);
+    }
+}
+
+static void practice_gives_the_same_bytes_warm_or_cold_with_any_threads(void **state)
+{
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL);
+
+    for (size_t i = 0; i < 3; i++) {
+        struct practice p = practice(w, practices[i]);
+        p.teacher = &teacher;
+        p.threads = 1;
+        p.cold = true;
+        struct id one = practise(&p);
+        p.threads = 2;
+        p.cold = false;
+        same_id(practise(&p), one);
+        p.threads = 3;
+        p.cold = true;
+        same_id(practise(&p), one);
+    }
+}
+
+/* Advantages are of the whole batch: how it was cut does not matter. */
+static void practice_gives_the_same_bytes_however_the_batch_was_cut(void **state)
+{
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL);
+
+    for (size_t i = 0; i < 3; i++) {
+        struct practice p = practice(w, practices[i]);
+        p.teacher = &teacher;
+        struct id two = practise(&p);
+        p.shards = 3;
+        same_id(practise(&p), two);
+    }
+}
+
+/* A reward that can be checked: answers with "s" in them. */
+static void a_rubric_alone_is_a_reward_and_is_learnt(void **state)
+{
+    struct world *w = *state;
+    Rubric rubric = RUBRIC__INIT;
+    Rule rule = RULE__INIT, *rules[] = { &rule };
+
+    rubric.right = rubric.answers = rubric.language = rubric.ends = rubric.short_ = 0;
+    rubric.has_right = rubric.has_answers = rubric.has_language = rubric.has_ends = true;
+    rubric.has_short_ = true;
+    rubric.rules = rules;
+    rubric.n_rules = 1;
+    rule.contains = "s";
+    rule.has_each = rule.each = true;
+    for (size_t i = 0; i < 3; i++) {
+        struct practice p = practice(w, practices[i]);
+        p.init = w->base;
+        p.rubric = &rubric;
+        p.rl.iterations = 1;
+        p.rl.score_unended = true;
+        practise(&p);
+        double before = p.score;
+        p.rl.iterations = 16;
+        p.rl.warmup_iterations = 0;
+        practise(&p);
+        if (p.score < before + .5)
+            fail_msg("practice %zu: %.3f, then %.3f", i, before, p.score);
+    }
+}
+
+/* What the curve of a checkpoint says is what each iteration's metrics said. */
+static void a_checkpoint_tells_the_curve_of_its_practice(void **state)
+{
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL), model;
+    struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__PPO);
+    Rubric rubric = RUBRIC__INIT;
+    struct checkpoint_reader *r;
+
+    p.teacher = &teacher;
+    p.rubric = &rubric;
+    p.cold = true;
+    model = practise(&p);
+    chain_check(&w->c, checkpoint_open(&r, w->c.store, &model, &w->c.e));
+    const CheckpointHeader *h = checkpoint_header(r);
+    assert_int_equal(h->n_curve, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(h->curve[i]->iteration, i);
+    assert_true(h->curve[0]->kl == 0);
+    assert_true(h->curve[2]->kl == p.kl);
+    assert_true(h->curve[2]->score == p.score);
+    assert_true(h->curve[2]->has_gold && h->curve[2]->gold == p.gold);
+    assert_true(h->curve[2]->length > 0);
+    checkpoint_close(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(practice_starts_at_kl_zero_and_ratio_one_bit_for_bit),
+        cmocka_unit_test(practice_gives_the_same_bytes_warm_or_cold_with_any_threads),
+        cmocka_unit_test(practice_gives_the_same_bytes_however_the_batch_was_cut),
+        cmocka_unit_test(a_rubric_alone_is_a_reward_and_is_learnt),
+        cmocka_unit_test(a_checkpoint_tells_the_curve_of_its_practice),
+    };
+    return cmocka_run_group_tests(tests, start, end);
+}
