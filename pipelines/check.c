@@ -256,6 +256,9 @@ static void check_evaluate(const struct drafts *d, const struct draft *one)
     if (v->n_reward_examples > 0 && (!v->reward_model || !v->reward_model[0]))
         tell(d, one, at, "name a stage of kind reward_model",
             "'reward_examples' needs a 'reward_model' that scores them");
+    if (v->best_of > 1 && (!v->reward_model || !v->reward_model[0]))
+        tell(d, one, at_key(one, "best_of"), "name a stage of kind reward_model",
+            "'best_of' needs a 'reward_model' that picks");
 }
 
 /* The rubric that came with the submission is there, and right. */

@@ -59,6 +59,7 @@ static const struct range ranges[] = {
     ANY(warmup_iterations, 0, 1e6, CLOSED, NULL),
     ANY(warmup_start, 0, 1, CLOSED, "it is a share of the learning rate"),
     ANY(ema_decay, 0, 1, OPEN_MAX, "0 turns it off; at 1 the average would never move"),
+    OF(evaluate_stage, best_of, 1, 1024, CLOSED, "1 turns it off"),
     OF(evaluate_stage, side_by_side, 0, 10000, CLOSED, NULL),
 
     /* rubrics: weights may count against */

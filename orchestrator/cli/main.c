@@ -23,7 +23,7 @@ const struct command commands[] = {
     { "watch", "[RUN]", "follow a run to its end", NULL, watch_command },
     { "logs", "[RUN[/JOB]]", "log lines: of the failed job, else of the running one",
         "A job of the last run can be named alone.", logs_command },
-    { "report", "[RUN[/JOB]]", "print the report of a run's evaluation", NULL, report_command },
+    { "report", "[RUN[/JOB]]", "show or save a run's report", NULL, report_command },
     { "explain", "[RUN[/JOB]]", "why a job waits, runs or has failed", NULL, explain_command },
     { "cancel", "RUN[/JOB]", "end a run, or one of its jobs", NULL, cancel_command },
     { "retry", "RUN", "submit a run that has failed or was cancelled once more",

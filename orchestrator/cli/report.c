@@ -130,21 +130,72 @@ int report_find(RunStatus *s, const char *home, struct err *e)
 
 /* ---- `jielong report` ---- */
 
+/* A form of the report: the file in the artifact, and where a copy is wanted. */
+struct form {
+    const char *file, *path;
+};
+enum { MARKDOWN, HTML, JSON, FORMS };
+
 struct printing {
-    const char *file; /* that is wanted */
-    bool found;
+    struct form *forms; /* of FORMS */
+    const char *print;  /* the file that goes to stdout; NULL: none */
+    bool printed;
 };
 
-static int print_file(void *ctx, const char *path, struct span bytes, struct err *e)
+/* Copies a form to where it is wanted, and tells what became of a file that was there. */
+static int save(const char *path, struct span bytes, struct err *e)
+{
+    bool there = access(path, F_OK) == 0, same = false;
+    char *old = NULL;
+    size_t n;
+    int rc = OK;
+
+    if (there && file_read(&old, &n, path, bytes.n, e) == OK)
+        same = n == bytes.n && memcmp(old, bytes.p, n) == 0;
+    free(old);
+    if (!same)
+        rc = file_write(path, bytes.p, bytes.n, e);
+    if (rc == OK)
+        printf("%s %s\n", same ? "unchanged" : there ? "replaced" : "wrote", path);
+    return rc;
+}
+
+static int take_file(void *ctx, const char *path, struct span bytes, struct err *e)
 {
     struct printing *p = ctx;
 
-    if (strcmp(path, p->file) != 0)
+    for (int i = 0; i < FORMS; i++) {
+        struct form *f = &p->forms[i];
+        if (!f->path || strcmp(path, f->file) != 0)
+            continue;
+        int rc = save(f->path, bytes, e);
+        f->path = NULL;
+        if (rc != OK)
+            return rc;
+    }
+    if (!p->print || strcmp(path, p->print) != 0)
         return OK;
-    p->found = true;
+    p->printed = true;
     if (fwrite(bytes.p, 1, bytes.n, stdout) != bytes.n || fflush(stdout) != 0)
         return err_errno(e, "writing the report");
     return OK;
+}
+
+/* Whoever reads the text learns where the page is, on stderr: the text may go to a file. */
+static void tell_page(
+    const struct command_line *l, const RunStatus *s, const JobStatus *j, bool printed)
+{
+    char path[HOME_PATH + 16];
+
+    if (!printed || l->json)
+        return;
+    folder_of(path, s, j, l->home);
+    strncat(path, "/report.html", sizeof path - strlen(path) - 1);
+    if (access(path, R_OK) == 0)
+        fprintf(stderr, "as a page, with curves: %s\n", path);
+    else
+        fprintf(stderr, "as a page, with curves: jielong report %s/%s%s --html report.html\n",
+            s->run, j->name, l->home_option);
 }
 
 /* The job that was named, else the run's first one with a report. */
@@ -161,9 +212,12 @@ static const JobStatus *reporting_job(const struct target *t)
     return NULL;
 }
 
-static int print_report(const struct command_line *l, const struct target *t, struct err *e)
+static int take_report(const struct command_line *l, const struct target *t,
+    const struct form forms[FORMS], struct err *e)
 {
-    struct printing p = { l->json ? "report.json" : "report.md", false };
+    struct form wanted[FORMS] = { forms[MARKDOWN], forms[HTML], forms[JSON] };
+    bool saves = wanted[MARKDOWN].path || wanted[HTML].path || wanted[JSON].path;
+    struct printing p = { wanted, saves ? NULL : forms[l->json ? JSON : MARKDOWN].file, saves };
     const JobStatus *j = reporting_job(t);
     const OutputStatus *o = j ? report_of(j) : NULL;
     struct store *s = NULL;
@@ -178,26 +232,39 @@ static int print_report(const struct command_line *l, const struct target *t, st
             strcmp(j->kind, "evaluate") == 0 ? " yet" : "", j->state);
     rc = store_open(&s, l->home, false, e);
     if (rc == OK)
-        rc = files_each(s, &id, ARTIFACT_KIND__REPORT, print_file, &p, e);
-    if (rc == OK && !p.found)
-        rc = err_set(e, E_MISSING, "the report has no %s", p.file);
+        rc = files_each(s, &id, ARTIFACT_KIND__REPORT, take_file, &p, e);
+    for (int i = 0; i < FORMS && rc == OK; i++)
+        if (wanted[i].path)
+            rc = err_set(e, E_MISSING, "the report has no %s", wanted[i].file);
+    if (rc == OK && !p.printed)
+        rc = err_set(e, E_MISSING, "the report has no %s", p.print);
+    if (rc == OK)
+        tell_page(l, t->run, j, !saves);
     store_close(s);
     return rc;
 }
 
 int report_command(struct command_line *l)
 {
+    struct form forms[FORMS] = { [MARKDOWN] = { "report.md", NULL },
+        [HTML] = { "report.html", NULL },
+        [JSON] = { "report.json", NULL } };
+    const struct option_row rows[] = {
+        { "html", 0, OPTION_TEXT, &forms[HTML].path, "FILE", "save it as a page", 0, 0, NULL },
+        { "md", 0, OPTION_TEXT, &forms[MARKDOWN].path, "FILE", "save it as Markdown", 0, 0, NULL },
+        { "json", 0, OPTION_TEXT, &forms[JSON].path, "FILE", "save it as JSON", 0, 0, NULL },
+    };
     struct target t = { 0 };
     struct view *v = NULL;
     struct err e = ERR_INIT;
 
-    if (!command_begin(l, NULL, 0, 0, 1))
+    if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 1))
         return l->exit_code;
     int rc = view_open(&v, l->home, NULL, &e);
     if (rc == OK)
         rc = view_target(&t, v, l->n ? l->args[0] : "", &e);
     if (rc == OK)
-        rc = print_report(l, &t, &e);
+        rc = take_report(l, &t, forms, &e);
     message_free(t.run);
     view_close(v);
     return rc == OK ? EXIT_DONE : complain(&e);

@@ -117,7 +117,8 @@ static int next_line(struct buf *out, const RunStatus *s, const char *home)
     if (rc == OK && model)
         rc = buf_printf(
             out, "NEXT  jielong generate %s/%s%s --prompt TEXT\n", s->run, model->name, home);
-    return rc == OK && s->report ? buf_printf(out, "REPORT  %s\n", s->report) : rc;
+    return rc == OK && s->report ? buf_printf(out, "REPORT  %s (and .html, .json)\n", s->report)
+                                 : rc;
 }
 
 static int worker_line(struct buf *out, const RunStatus *s)

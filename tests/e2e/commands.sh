@@ -47,6 +47,18 @@ for field in '"schema": 1' '"run": "tiny-1"' '"state": "done"' '"jobs"' '"attemp
 done
 [ -s "$home/runs/tiny-1/report.md" ] && [ -s "$home/runs/tiny-1/report.json" ] || die "no report"
 grep -q '"stages"' "$home/runs/tiny-1/report.json" || die "report.json has no stages"
+grep -q '</html>' "$home/runs/tiny-1/report.html" || die "no page"
+code 0 "$jielong" report --home "$home"
+grep -q '^## The reward model' "$work/out" && grep -q 'preferred to sft' "$work/out" || die "what the report says"
+grep -q "runs/tiny-1/report.html" "$work/err" || die "report does not say where the page is"
+code 0 "$jielong" report --home "$home" --html "$work/page.html" --json "$work/page.json"
+[ "$(grep -c '^wrote ' "$work/out")" = 2 ] || die "it does not say what it wrote"
+cmp "$work/page.html" "$home/runs/tiny-1/report.html" || die "another page"
+echo else >"$work/page.html"
+code 0 "$jielong" report --home "$home" --html "$work/page.html"
+grep -q "^replaced .*page.html" "$work/out" || die "it does not say that it replaced a file"
+code 0 "$jielong" report --home "$home" --html "$work/page.html"
+grep -q "^unchanged .*page.html" "$work/out" || die "it does not say that nothing changed"
 say "status and report"
 
 ask="$jielong generate tiny-1/chat --home $home --prompt 天空是什么颜色? --max-new-tokens 6"

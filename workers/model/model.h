@@ -26,6 +26,7 @@ struct model {
     size_t n_tensors;
     size_t n_params; /* floats in `params`, padding included (always zero) */
     float *params;
+    RewardReport *reward_report; /* borrowed; model_save writes it, model_load does not read it */
     struct id tokenizer;
     double reward_bias, reward_scale; /* scalar heads: score = (raw - bias) x scale */
     CurvePoint **curve; /* borrowed; model_save writes it, model_load does not read it */

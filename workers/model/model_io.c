@@ -113,6 +113,7 @@ static void describe(CheckpointHeader *h, struct described *d, const struct mode
     h->has_reward_bias = h->has_reward_scale = m->config.scalar_head;
     h->reward_bias = m->reward_bias;
     h->reward_scale = m->reward_scale;
+    h->reward_report = m->reward_report;
 }
 
 static int write_model(Output **out, const CheckpointHeader *h, const struct model *m,

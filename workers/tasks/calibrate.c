@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "store/records.h"
-#include "workers/tasks/losses.h"
+#include "workers/tasks/calibration.h"
 #include "workers/tasks/scorer.h"
 #include "workers/tasks/sequences.h"
 #include "workers/tasks/warm.h"
@@ -63,60 +63,58 @@ static int centre(struct model *m, const struct task_context *c, const struct se
     return rc;
 }
 
-struct accuracy {
-    double pairs, right;
-    double lengths, scores, products, squares_l, squares_s, n; /* for the length bias */
-};
-
-static int measure_one(struct accuracy *a, const struct task_context *c, const struct model *m,
+static int measure_one(struct calibration *a, const struct task_context *c, const struct model *m,
     const RankingExample *x, struct err *e)
 {
     struct scored_sequence s[RANKING_MAX];
     float score[RANKING_MAX];
-    uint32_t tier[RANKING_MAX] = { 0 };
-    size_t pairs, right;
+    uint32_t tier[RANKING_MAX] = { 0 }, length[RANKING_MAX];
+    struct ranked r = { score, tier, length, x->n_gold == x->n_rows ? x->gold : NULL, x->n_rows };
 
     if (x->n_rows > RANKING_MAX)
         return err_set(e, E_CORRUPT, "a prompt with %zu answers", x->n_rows);
-    for (size_t i = 0; i < x->n_rows; i++)
+    for (size_t i = 0; i < x->n_rows; i++) {
         s[i] = (struct scored_sequence){ (const int32_t *)x->rows[i]->tokens, NULL,
             x->rows[i]->n_tokens, 0 };
+        length[i] = (uint32_t)x->rows[i]->n_tokens;
+    }
     for (size_t k = 0; k < x->n_tiers; k++)
         for (size_t j = 0; j < x->tiers[k]->n_answers; j++)
             if (x->tiers[k]->answers[j] < x->n_rows)
                 tier[x->tiers[k]->answers[j]] = (uint32_t)k;
     int rc = score_rewards(score, c, m, s, x->n_rows, e);
-    if (rc != OK)
-        return rc;
-    ranking_loss(NULL, score, tier, x->n_rows, &pairs, &right);
-    a->pairs += (double)pairs;
-    a->right += (double)right;
-    for (size_t i = 0; i < x->n_rows; i++) {
-        double l = (double)x->rows[i]->n_tokens, r = score[i];
-        a->n += 1;
-        a->lengths += l;
-        a->scores += r;
-        a->products += l * r;
-        a->squares_l += l * l;
-        a->squares_s += r * r;
-    }
-    return OK;
+    if (rc == OK)
+        calibration_add(a, &r);
+    return rc;
 }
 
-static double length_bias(const struct accuracy *a)
+static int tell(struct answer *out, const RewardReport *r, struct err *e)
 {
-    double cov = a->products / a->n - a->lengths / a->n * (a->scores / a->n);
-    double vl = a->squares_l / a->n - pow(a->lengths / a->n, 2);
-    double vs = a->squares_s / a->n - pow(a->scores / a->n, 2);
+    const struct {
+        const char *name;
+        double value;
+        bool known;
+    } metrics[] = {
+        { "accuracy", r->accuracy ? r->accuracy->mean : 0, r->accuracy },
+        { "accuracy_ci95", r->accuracy ? r->accuracy->ci95 : 0, r->accuracy },
+        { "accuracy_ceiling", r->ceiling ? r->ceiling->mean : 0, r->ceiling },
+        { "pairs", r->pairs, r->accuracy },
+        { "calibration_error", r->calibration_error, r->has_calibration_error },
+        { "length_bias", r->length_bias, r->has_length_bias },
+    };
+    int rc = OK;
 
-    return vl > 0 && vs > 0 ? cov / sqrt(vl * vs) : 0;
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics && rc == OK; i++)
+        if (metrics[i].known)
+            rc = answer_metric(out, metrics[i].name, metrics[i].value, e);
+    return rc;
 }
 
-static int measure(struct answer *out, const struct task_context *c, const struct model *m,
+static int measure(RewardReport **out, const struct task_context *c, const struct model *m,
     const struct id *examples, struct err *e)
 {
+    struct calibration a = { 0 };
     struct records_reader *r = NULL;
-    struct accuracy a = { 0 };
     int rc = records_open(
         &r, c->store, examples, ARTIFACT_KIND__RANKING_EXAMPLES, &ranking_example__descriptor, e);
 
@@ -130,17 +128,7 @@ static int measure(struct answer *out, const struct task_context *c, const struc
         message_free(x);
     }
     records_close(r);
-    if (rc == OK && a.pairs > 0) {
-        double p = a.right / a.pairs;
-        rc = answer_metric(out, "accuracy", p, e);
-        if (rc == OK)
-            rc = answer_metric(out, "accuracy_ci95", 1.96 * sqrt(p * (1 - p) / a.pairs), e);
-        if (rc == OK)
-            rc = answer_metric(out, "pairs", a.pairs, e);
-        if (rc == OK)
-            rc = answer_metric(out, "length_bias", length_bias(&a), e);
-    }
-    return rc;
+    return rc == OK ? calibration_report(out, &a, e) : rc;
 }
 
 int calibrate_run(
@@ -148,6 +136,7 @@ int calibrate_run(
 {
     struct sequences s = { 0 };
     struct model *m = NULL;
+    RewardReport *report = NULL;
     struct id model, examples;
     Output *o = NULL;
     int rc = task_input(&model, spec, "model", e);
@@ -161,12 +150,17 @@ int calibrate_run(
     if (rc == OK)
         rc = centre(m, c, &s, spec->calibrate->unit_variance, e);
     if (rc == OK)
-        rc = measure(out, c, m, &examples, e);
+        rc = measure(&report, c, m, &examples, e);
     if (rc == OK)
+        rc = tell(out, report, e);
+    if (rc == OK) {
+        m->reward_report = report;
         rc = model_save(&o, m, c->store, "checkpoint", e);
+    }
     if (rc == OK)
         rc = answer_output(out, o, e);
     sequences_free(&s);
     model_free(m);
+    message_free(report);
     return rc;
 }

@@ -196,6 +196,7 @@ struct ranked_rows {
     struct ids ids[RANKING_MAX];
     Tier tiers[RANKING_MAX], *tier_pointers[RANKING_MAX];
     uint32_t members[RANKING_MAX];
+    double gold[RANKING_MAX];
     size_t n_members;
 };
 
@@ -219,6 +220,8 @@ static int add_row(struct ranked_rows *b, Tier *tier, const Ranking *r, uint32_t
     row->tokens = (uint32_t *)ids->p;
     row->n_tokens = ids->n;
     b->row_pointers[b->x.n_rows] = row;
+    if (r->n_gold == r->n_answers)
+        b->gold[b->x.n_gold++] = r->gold[answer];
     tier->answers[tier->n_answers++] = (uint32_t)b->x.n_rows++;
     b->n_members++;
     return OK;
@@ -263,6 +266,7 @@ static int encode_ranking(struct example_encoding *x, const Ranking *r, double s
         rc = message_pack(&prompt, &r->prompt->base);
         b->x.rows = b->row_pointers;
         b->x.tiers = b->tier_pointers;
+        b->x.gold = b->gold;
         b->x.has_held_out = true;
         b->x.held_out = held_out(prompt.p, prompt.n, share);
         if (rc == OK)

@@ -89,6 +89,8 @@ static int rank_one(struct records_writer *w, const AnswerSet *s, const Rubric *
     ranking.n_answers = s->n_answers;
     ranking.tiers = pointers;
     ranking.source = "rubric";
+    ranking.gold = o.gold;
+    ranking.n_gold = o.n;
     return records_add(w, &ranking.base, e);
 }
 

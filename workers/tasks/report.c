@@ -7,17 +7,16 @@
 
 #include "proto/json.h"
 #include "store/records.h"
+#include "workers/tasks/judgements.h"
 #include "workers/tasks/losses.h"
 #include "workers/tasks/run.h"
 
-/* Scores → report.json and report.md. Sums run in the order of models, shards and records. */
+/* Scores → report.json, report.md and report.html. Sums run in the order of models, shards and
+ * records. */
 
 struct stage_sum {
-    double n, right, answers, reward, kl, length, ended, repetition, nats, bytes;
-    double gold_n, reward_n, kl_n;
-    double *gold; /* per prompt: sum, then mean */
-    double *count;
-    size_t prompts; /* room */
+    struct judgements answers, best_of;
+    double nats, bytes; /* of held-out text */
 };
 
 struct reporting {
@@ -32,48 +31,6 @@ struct reporting {
 static void *grow(void *p, size_t n, size_t size)
 {
     return realloc(p, (n + 1) * size);
-}
-
-static int sum_prompt(struct stage_sum *s, size_t prompt, double gold, struct err *e)
-{
-    if (prompt >= s->prompts) {
-        size_t n = prompt + 64;
-        double *a = realloc(s->gold, n * sizeof *a),
-               *b = a ? realloc(s->count, n * sizeof *b) : NULL;
-        if (a)
-            s->gold = a;
-        if (!b)
-            return err_set(e, E_NOMEM, "no memory for a report");
-        s->count = b;
-        for (size_t i = s->prompts; i < n; i++)
-            s->gold[i] = s->count[i] = 0;
-        s->prompts = n;
-    }
-    s->gold[prompt] += gold;
-    s->count[prompt] += 1;
-    return OK;
-}
-
-static int sum_answer(struct stage_sum *s, const Scored *x, struct err *e)
-{
-    s->n += 1;
-    s->length += x->length;
-    s->ended += x->answer->ended;
-    s->repetition += x->repetition;
-    if (x->has_reward) {
-        s->reward += x->reward;
-        s->reward_n += 1;
-    }
-    if (x->has_kl) {
-        s->kl += x->kl;
-        s->kl_n += 1;
-    }
-    if (x->has_gold) {
-        s->right += x->right;
-        s->answers += x->answers;
-        s->gold_n += 1;
-    }
-    return sum_prompt(s, x->prompt_index, x->gold, e);
 }
 
 static ReportAnswer *answer_new(const char *stage, const Scored *x)
@@ -167,7 +124,7 @@ static int add_held_out(struct reporting *y, const Scored *x, struct err *e)
         if (!s || s->n_answers <= y->model)
             rc = show_held_out(y, x, e);
     }
-    return rc == OK ? sum_answer(&y->sums[y->model], x, e) : rc;
+    return rc == OK ? judgements_add(&y->sums[y->model].answers, x, e) : rc;
 }
 
 static int add_next(struct reporting *y, Scored *x, struct err *e)
@@ -218,6 +175,44 @@ static int add_reward_example(struct reporting *y, const Scored *x, struct err *
     return OK;
 }
 
+/* A point of the model's practice; the first one begins its curve. */
+static int add_point(struct reporting *y, Scored *x, struct err *e)
+{
+    Report *r = y->r;
+    const char *stage = y->k->models[y->model];
+    ReportCurve *c = r->n_curves ? r->curves[r->n_curves - 1] : NULL;
+
+    if (!x->curve)
+        return err_set(e, E_CORRUPT, "a point of a curve that is not there");
+    if (!c || strcmp(c->stage, stage) != 0) {
+        ReportCurve **more = grow(r->curves, r->n_curves, sizeof *more);
+        if (more)
+            r->curves = more;
+        if (!more || !(c = malloc(sizeof *c)))
+            return err_set(e, E_NOMEM, "no memory for a report");
+        report_curve__init(c);
+        c->stage = strdup(stage);
+        more[r->n_curves++] = c;
+    }
+    CurvePoint **more = grow(c->points, c->n_points, sizeof *more);
+    if (!more)
+        return err_set(e, E_NOMEM, "no memory for a report");
+    c->points = more;
+    more[c->n_points++] = x->curve; /* moved */
+    x->curve = NULL;
+    return OK;
+}
+
+/* The same for every model: the first one's is kept. */
+static int add_reward_model(struct reporting *y, Scored *x)
+{
+    if (!y->r->reward_model) {
+        y->r->reward_model = x->reward_model; /* moved */
+        x->reward_model = NULL;
+    }
+    return OK;
+}
+
 static int add_scored(struct reporting *y, Scored *x, struct err *e)
 {
     struct stage_sum *s = &y->sums[y->model];
@@ -227,10 +222,16 @@ static int add_scored(struct reporting *y, Scored *x, struct err *e)
         s->bytes += (double)x->bytes;
         return OK;
     }
+    if (strcmp(x->part, "curve") == 0)
+        return add_point(y, x, e);
+    if (strcmp(x->part, "reward_model") == 0)
+        return add_reward_model(y, x);
     if (!x->prompt || (!x->answer && !x->n_next))
         return err_set(e, E_CORRUPT, "a score without prompt or answer");
     if (strcmp(x->part, "heldout") == 0)
         return add_held_out(y, x, e);
+    if (strcmp(x->part, "best_of") == 0)
+        return judgements_add(&s->best_of, x, e);
     if (strcmp(x->part, "say") == 0)
         return add_sample(y, &y->r->say, &y->r->n_say, y->place[0]++, x, e);
     if (strcmp(x->part, "outside") == 0)
@@ -257,10 +258,93 @@ static int read_scores(struct reporting *y, const struct id *id, struct err *e)
     return rc;
 }
 
-static void set_share(protobuf_c_boolean *has, double *out, double sum, double n)
+/* Sets a mean and its interval where the stage has them. */
+static void set_mean(protobuf_c_boolean *has, double *mean, protobuf_c_boolean *has_ci95,
+    double *ci95, const struct judgements *j, enum measure m)
 {
-    *has = n > 0;
-    *out = n > 0 ? sum / n : 0;
+    *has = *has_ci95 = judgements_mean(mean, ci95, j, m);
+}
+
+static void set_means(ReportStage *t, const struct judgements *j)
+{
+    set_mean(&t->has_right_answers, &t->right_answers, &t->has_right_answers_ci95,
+        &t->right_answers_ci95, j, MEASURE_RIGHT);
+    set_mean(&t->has_answers_at_all, &t->answers_at_all, &t->has_answers_at_all_ci95,
+        &t->answers_at_all_ci95, j, MEASURE_ANSWERS);
+    set_mean(&t->has_reward, &t->reward, &t->has_reward_ci95, &t->reward_ci95, j, MEASURE_REWARD);
+    set_mean(&t->has_kl, &t->kl, &t->has_kl_ci95, &t->kl_ci95, j, MEASURE_KL);
+    set_mean(&t->has_length, &t->length, &t->has_length_ci95, &t->length_ci95, j, MEASURE_LENGTH);
+    set_mean(
+        &t->has_end_rate, &t->end_rate, &t->has_end_rate_ci95, &t->end_rate_ci95, j, MEASURE_ENDED);
+    set_mean(&t->has_repetition_rate, &t->repetition_rate, &t->has_repetition_rate_ci95,
+        &t->repetition_rate_ci95, j, MEASURE_REPETITION);
+}
+
+/* *out stays NULL where there is nothing to say. */
+static int set_interval(Interval **out, bool known, double mean, double ci95, struct err *e)
+{
+    if (!known)
+        return OK;
+    if (!(*out = malloc(sizeof **out)))
+        return err_set(e, E_NOMEM, "no memory for a report");
+    interval__init(*out);
+    (*out)->has_mean = (*out)->has_ci95 = true;
+    (*out)->mean = mean;
+    (*out)->ci95 = ci95;
+    return OK;
+}
+
+/* The model that KL is measured to, when it is among those evaluated and another one. */
+static const struct judgements *compared_with(const struct reporting *y, size_t model)
+{
+    const char *name = y->k->reference;
+
+    for (size_t i = 0; name && i < y->k->n_models; i++)
+        if (strcmp(y->k->models[i], name) == 0)
+            return i != model ? &y->sums[i].answers : NULL;
+    return NULL;
+}
+
+static int set_preferences(
+    ReportStage *t, const struct judgements *j, const struct judgements *other, struct err *e)
+{
+    double mean = 0, ci95 = 0;
+    bool known = other && judgements_win(&mean, &ci95, j, other, MEASURE_GOLD);
+    int rc = set_interval(&t->preferred_by_gold, known, mean, ci95, e);
+
+    known = other && judgements_win(&mean, &ci95, j, other, MEASURE_REWARD);
+    return rc == OK ? set_interval(&t->preferred_by_reward, known, mean, ci95, e) : rc;
+}
+
+/* 1, 2, 4 … and n itself. */
+static int add_best_of(ReportStage *t, const struct judgements *j, uint32_t n, struct err *e)
+{
+    ReportBestOf **more = grow(t->best_of, t->n_best_of, sizeof *more);
+    ReportBestOf *b = more ? malloc(sizeof *b) : NULL;
+    double mean, ci95;
+
+    if (more)
+        t->best_of = more;
+    if (!b)
+        return err_set(e, E_NOMEM, "no memory for a report");
+    report_best_of__init(b);
+    more[t->n_best_of++] = b;
+    b->has_n = b->has_kl = true;
+    b->n = n;
+    b->kl = best_of_n_kl(n);
+    bool known = judgements_best(&mean, &ci95, j, MEASURE_REWARD, n);
+    int rc = set_interval(&b->reward, known, mean, ci95, e);
+    known = judgements_best(&mean, &ci95, j, MEASURE_GOLD, n);
+    return rc == OK ? set_interval(&b->gold, known, mean, ci95, e) : rc;
+}
+
+static int set_best_of(ReportStage *t, const struct judgements *j, uint32_t n, struct err *e)
+{
+    int rc = OK;
+
+    for (uint32_t k = 1; k < n && rc == OK; k *= 2)
+        rc = add_best_of(t, j, k, e);
+    return rc == OK && n > 1 ? add_best_of(t, j, n, e) : rc;
 }
 
 static int add_stage(struct reporting *y, size_t model, struct err *e)
@@ -268,6 +352,7 @@ static int add_stage(struct reporting *y, size_t model, struct err *e)
     struct stage_sum *s = &y->sums[model];
     ReportStage **more = grow(y->r->stages, y->r->n_stages, sizeof *more);
     ReportStage *t = more ? malloc(sizeof *t) : NULL;
+    double mean, ci95;
 
     if (more)
         y->r->stages = more;
@@ -277,39 +362,46 @@ static int add_stage(struct reporting *y, size_t model, struct err *e)
     more[y->r->n_stages++] = t;
     t->name = strdup(y->k->models[model]);
     t->has_answers = t->has_prompts = true;
-    t->answers = (uint32_t)s->n;
-    set_share(&t->has_right_answers, &t->right_answers, s->right, s->gold_n);
-    set_share(&t->has_answers_at_all, &t->answers_at_all, s->answers, s->gold_n);
-    set_share(&t->has_reward, &t->reward, s->reward, s->reward_n);
-    set_share(&t->has_kl, &t->kl, s->kl, s->kl_n);
-    set_share(&t->has_length, &t->length, s->length, s->n);
-    set_share(&t->has_end_rate, &t->end_rate, s->ended, s->n);
-    set_share(&t->has_repetition_rate, &t->repetition_rate, s->repetition, s->n);
-    set_share(&t->has_bits_per_byte, &t->bits_per_byte, s->nats / M_LN2, s->bytes);
-    size_t n = 0;
-    for (size_t i = 0; i < s->prompts; i++)
-        if (s->count[i] > 0)
-            s->gold[n++] = s->gold[i] / s->count[i];
-    t->prompts = (uint32_t)n;
-    if (s->gold_n == 0)
-        return OK;
-    if (!(t->gold = malloc(sizeof *t->gold)))
-        return err_set(e, E_NOMEM, "no memory for a report");
-    interval__init(t->gold);
-    t->gold->has_mean = t->gold->has_ci95 = true;
-    mean_ci95(&t->gold->mean, &t->gold->ci95, s->gold, n);
-    return OK;
+    t->answers = (uint32_t)s->answers.n;
+    t->prompts = (uint32_t)judgements_prompts(&s->answers);
+    set_means(t, &s->answers);
+    if ((t->has_bits_per_byte = s->bytes > 0))
+        t->bits_per_byte = s->nats / M_LN2 / s->bytes;
+    bool known = judgements_mean(&mean, &ci95, &s->answers, MEASURE_GOLD);
+    int rc = set_interval(&t->gold, known, mean, ci95, e);
+    if (rc == OK)
+        rc = set_preferences(t, &s->answers, compared_with(y, model), e);
+    return rc == OK ? set_best_of(t, &s->best_of, y->k->evaluate->best_of, e) : rc;
+}
+
+/* All stages: the last one's answers are sorted before the first is compared with them. */
+static int add_stages(struct reporting *y, struct err *e)
+{
+    int rc = OK;
+
+    for (size_t i = 0; i < y->k->n_models && rc == OK; i++) {
+        rc = judgements_sort(&y->sums[i].answers, e);
+        if (rc == OK)
+            rc = judgements_sort(&y->sums[i].best_of, e);
+    }
+    for (size_t i = 0; i < y->k->n_models && rc == OK; i++)
+        rc = add_stage(y, i, e);
+    for (size_t i = 0; i < y->r->n_curves && rc == OK; i++)
+        rc = report_curve_peak(y->r->curves[i], e);
+    return rc;
 }
 
 static int write_report(struct answer *out, struct reporting *y, struct err *e)
 {
     struct records_writer *w = NULL;
-    struct buf json = { 0 }, markdown = { 0 };
+    struct buf json = { 0 }, markdown = { 0 }, html = { 0 };
     Output *o = NULL;
     int rc = json_message(&json, &y->r->base, true);
 
     if (rc == OK)
         rc = report_markdown(&markdown, y->r);
+    if (rc == OK)
+        rc = report_html(&html, y->r);
     if (rc != OK)
         err_set(e, rc, "writing the report");
     if (rc == OK)
@@ -318,6 +410,8 @@ static int write_report(struct answer *out, struct reporting *y, struct err *e)
         rc = files_add(w, "report.json", json.p, json.n, e);
     if (rc == OK)
         rc = files_add(w, "report.md", markdown.p, markdown.n, e);
+    if (rc == OK)
+        rc = files_add(w, "report.html", html.p, html.n, e);
     if (rc == OK) {
         rc = records_commit(w, "report", &o, e);
         w = NULL;
@@ -325,6 +419,7 @@ static int write_report(struct answer *out, struct reporting *y, struct err *e)
     records_abort(w);
     buf_free(&json);
     buf_free(&markdown);
+    buf_free(&html);
     return rc == OK ? answer_output(out, o, e) : rc;
 }
 
@@ -355,7 +450,8 @@ int report_run(
         rc = err_set(e, E_NOMEM, "no memory for a report");
     if (rc == OK) {
         report__init(y.r);
-        y.r->has_schema = true;
+        y.r->has_schema = y.r->has_temperature = true;
+        y.r->temperature = spec->report->evaluate->temperature;
         if (spec->report->reference)
             y.r->kl_reference = strdup(spec->report->reference);
         task_inputs(spec, "scores", ids, n);
@@ -369,15 +465,15 @@ int report_run(
             memset(y.place, 0, sizeof y.place);
         rc = read_scores(&y, &ids[i], e);
     }
-    for (size_t i = 0; i < models && rc == OK; i++)
-        rc = add_stage(&y, i, e);
+    if (rc == OK)
+        rc = add_stages(&y, e);
     if (rc == OK)
         rc = write_report(out, &y, e);
     if (rc == OK)
         rc = last_metrics(out, y.r, e);
     for (size_t i = 0; y.sums && i < models; i++) {
-        free(y.sums[i].gold);
-        free(y.sums[i].count);
+        judgements_free(&y.sums[i].answers);
+        judgements_free(&y.sums[i].best_of);
     }
     free(y.sums);
     free(ids);

@@ -1,73 +1,17 @@
+#include "workers/tasks/report.h"
+
 #include <string.h>
 
 #include "proto/utf8.h"
-#include "workers/tasks/report.h"
 
-/* One table of what is shown for each stage, in this order. */
-static int cell_right(struct buf *o, const ReportStage *s)
-{
-    return s->has_right_answers ? buf_printf(o, "%.1f %%", 100 * s->right_answers)
-                                : buf_printf(o, "–");
-}
-static int cell_answers(struct buf *o, const ReportStage *s)
-{
-    return s->has_answers_at_all ? buf_printf(o, "%.1f %%", 100 * s->answers_at_all)
-                                 : buf_printf(o, "–");
-}
-static int cell_gold(struct buf *o, const ReportStage *s)
-{
-    return s->gold ? buf_printf(o, "%.3f ± %.3f", s->gold->mean, s->gold->ci95)
-                   : buf_printf(o, "–");
-}
-static int cell_reward(struct buf *o, const ReportStage *s)
-{
-    return s->has_reward ? buf_printf(o, "%.2f", s->reward) : buf_printf(o, "–");
-}
-static int cell_kl(struct buf *o, const ReportStage *s)
-{
-    return s->has_kl ? buf_printf(o, "%.2f", s->kl) : buf_printf(o, "–");
-}
-static int cell_length(struct buf *o, const ReportStage *s)
-{
-    return s->has_length ? buf_printf(o, "%.1f", s->length) : buf_printf(o, "–");
-}
-static int cell_end(struct buf *o, const ReportStage *s)
-{
-    return s->has_end_rate ? buf_printf(o, "%.1f %%", 100 * s->end_rate) : buf_printf(o, "–");
-}
-static int cell_repetition(struct buf *o, const ReportStage *s)
-{
-    return s->has_repetition_rate ? buf_printf(o, "%.1f %%", 100 * s->repetition_rate)
-                                  : buf_printf(o, "–");
-}
-static int cell_bits(struct buf *o, const ReportStage *s)
-{
-    return s->has_bits_per_byte ? buf_printf(o, "%.3f", s->bits_per_byte) : buf_printf(o, "–");
-}
-
-static const struct {
-    const char *title;
-    int (*cell)(struct buf *o, const ReportStage *s);
-} lines[] = {
-    { "right answers", cell_right },
-    { "answers at all, instead of asking back", cell_answers },
-    { "gold score (rubric), 95 % interval", cell_gold },
-    { "reward model's score", cell_reward },
-    { "KL, nats for each answer", cell_kl },
-    { "length, tokens", cell_length },
-    { "ends by itself", cell_end },
-    { "repetition (4-grams)", cell_repetition },
-    { "bits per byte of held-out text", cell_bits },
-};
-
-/* Text in a table cell or list: control bytes escaped, pipes kept apart. */
+/* Text in a table cell or list: control bytes and what Markdown would read as its own, escaped. */
 static int text(struct buf *o, const char *s)
 {
     struct buf plain = { 0 };
     int rc = utf8_escape(&plain, s, strlen(s));
 
     for (size_t i = 0; i < plain.n && rc == OK; i++) {
-        if (plain.p[i] == '|' || plain.p[i] == '`' || plain.p[i] == '<' || plain.p[i] == '*')
+        if (strchr("\\|`<*_[&", plain.p[i]))
             rc = buf_add(o, "\\", 1);
         if (rc == OK)
             rc = buf_add(o, plain.p + i, 1);
@@ -76,26 +20,52 @@ static int text(struct buf *o, const char *s)
     return rc;
 }
 
+static int name(struct buf *o, const char *before, const char *stage, const char *after)
+{
+    int rc = buf_printf(o, "%s", before);
+
+    if (rc == OK)
+        rc = text(o, stage);
+    return rc == OK ? buf_printf(o, "%s", after) : rc;
+}
+
 /* What no stage has is left out. */
 static int table_line(struct buf *o, const Report *r, size_t line)
 {
     struct buf row = { 0 };
     bool known = false;
-    int rc = buf_printf(&row, "\n| %s |", lines[line].title);
+    int rc = buf_printf(&row, "\n| ");
 
+    if (rc == OK)
+        rc = report_line_title(&row, r, line);
     for (size_t i = 0; i < r->n_stages && rc == OK; i++) {
-        size_t before = row.n;
-        rc = buf_printf(&row, " ");
+        bool one = false;
+        rc = buf_printf(&row, " | ");
         if (rc == OK)
-            rc = lines[line].cell(&row, r->stages[i]);
-        known = known || (rc == OK && strcmp(row.p + before, " –") != 0);
-        if (rc == OK)
-            rc = buf_printf(&row, " |");
+            rc = report_cell(&row, &one, r->stages[i], line);
+        known = known || one;
     }
+    if (rc == OK)
+        rc = buf_printf(&row, " |");
     if (rc == OK && known)
         rc = buf_add(o, row.p, row.n);
     buf_free(&row);
     return rc;
+}
+
+static int stage_notes(struct buf *o, const Report *r)
+{
+    int rc = buf_printf(o,
+        "\n\n%u prompts, %u answers from each stage, temperature %g; ± is the "
+        "half-width of a 95 %% interval over prompts",
+        r->stages[0]->prompts, r->stages[0]->answers, r->temperature);
+
+    if (rc == OK && r->kl_reference)
+        rc = buf_printf(o,
+            "; KL is measured to %s, and preferred is how often an answer beats one "
+            "of it to the same prompt, a tie counting half",
+            r->kl_reference);
+    return rc == OK ? buf_printf(o, ".\n") : rc;
 }
 
 static int stage_table(struct buf *o, const Report *r)
@@ -103,24 +73,135 @@ static int stage_table(struct buf *o, const Report *r)
     int rc = buf_printf(o, "| on held-out prompts |");
 
     for (size_t i = 0; i < r->n_stages && rc == OK; i++)
-        rc = buf_printf(o, " %s |", r->stages[i]->name);
+        rc = name(o, " ", r->stages[i]->name, " |");
     if (rc == OK)
         rc = buf_printf(o, "\n|---|");
     for (size_t i = 0; i < r->n_stages && rc == OK; i++)
         rc = buf_printf(o, "---|");
-    for (size_t k = 0; k < sizeof lines / sizeof *lines && rc == OK; k++)
+    for (size_t k = 0; k < report_lines() && rc == OK; k++)
         rc = table_line(o, r, k);
-    if (rc == OK && r->n_stages)
-        rc = buf_printf(o, "\n\n%u prompts, %u answers from each stage", r->stages[0]->prompts,
-            r->stages[0]->answers);
-    if (rc == OK && r->kl_reference)
-        rc = buf_printf(o, "; KL is measured to %s", r->kl_reference);
-    return rc == OK ? buf_printf(o, ".\n") : rc;
+    return rc == OK && r->n_stages ? stage_notes(o, r) : rc;
+}
+
+/* ---- practice ---- */
+
+/* A column's course in one line, from its least to its most. */
+static int sparkline(struct buf *o, const ReportCurve *c, double (*of)(const CurvePoint *))
+{
+    static const char *const blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    enum { SHOWN = 40, BLOCKS = sizeof blocks / sizeof *blocks };
+    size_t n = c->n_points, shown = n < SHOWN ? n : SHOWN;
+    double low = of(c->points[0]), high = low;
+    int rc = OK;
+
+    for (size_t i = 0; i < n; i++) {
+        low = of(c->points[i]) < low ? of(c->points[i]) : low;
+        high = of(c->points[i]) > high ? of(c->points[i]) : high;
+    }
+    for (size_t i = 0; i < shown && rc == OK; i++) {
+        double x = of(c->points[i * n / shown]);
+        int height = high > low ? (int)((x - low) / (high - low) * (BLOCKS - 1) + .5) : 0;
+        rc = buf_printf(o, "%s", blocks[height]);
+    }
+    if (rc == OK)
+        rc = buf_printf(o, " | %.2f | %.2f | %.2f | %.2f |\n", of(c->points[0]), low, high,
+            of(c->points[n - 1]));
+    return rc;
+}
+
+static double of_score(const CurvePoint *p)
+{
+    return p->score;
+}
+static double of_gold(const CurvePoint *p)
+{
+    return p->gold;
+}
+static double of_kl(const CurvePoint *p)
+{
+    return p->kl;
+}
+static double of_length(const CurvePoint *p)
+{
+    return p->length;
+}
+static double of_end(const CurvePoint *p)
+{
+    return p->end_rate;
+}
+static double of_repetition(const CurvePoint *p)
+{
+    return p->repetition;
+}
+
+static const struct {
+    const char *title;
+    double (*of)(const CurvePoint *p);
+    bool gold; /* only where there is a peak */
+} courses[] = {
+    { "KL, nats", of_kl, false },
+    { "proxy: the reward model's score", of_score, false },
+    { "gold score", of_gold, true },
+    { "length, tokens", of_length, false },
+    { "ends by itself", of_end, false },
+    { "repetition", of_repetition, false },
+};
+
+static int curve(struct buf *o, const ReportCurve *c)
+{
+    int rc = name(o, "\n## Practice of ", c->stage, "\n\n");
+
+    if (rc == OK)
+        rc = report_curve_words(o, c);
+    if (rc == OK)
+        rc = buf_printf(
+            o, "\n\n| by iteration | | first | least | most | last |\n|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < sizeof courses / sizeof *courses && rc == OK && c->n_points; i++) {
+        if (courses[i].gold && !c->has_peak)
+            continue;
+        rc = buf_printf(o, "| %s | ", courses[i].title);
+        if (rc == OK)
+            rc = sparkline(o, c, courses[i].of);
+    }
+    return rc;
+}
+
+static int interval(struct buf *o, const Interval *i)
+{
+    return i ? buf_printf(o, " %.3f ± %.3f |", i->mean, i->ci95) : buf_printf(o, " – |");
+}
+
+static int best_of(struct buf *o, const Report *r)
+{
+    bool any = false;
+    int rc = OK;
+
+    for (size_t i = 0; i < r->n_stages && rc == OK; i++) {
+        for (size_t k = 0; k < r->stages[i]->n_best_of && rc == OK; k++) {
+            const ReportBestOf *b = r->stages[i]->best_of[k];
+            if (!any)
+                rc = buf_printf(o, "\n## Best of n, picked by the reward model\n\n"
+                                   "| stage | n | KL = log n − (n − 1)/n | reward | gold |\n"
+                                   "|---|---|---|---|---|\n");
+            any = true;
+            if (rc == OK)
+                rc = name(o, "| ", r->stages[i]->name, " |");
+            if (rc == OK)
+                rc = buf_printf(o, " %u | %.3f |", b->n, b->kl);
+            if (rc == OK)
+                rc = interval(o, b->reward);
+            if (rc == OK)
+                rc = interval(o, b->gold);
+            if (rc == OK)
+                rc = buf_printf(o, "\n");
+        }
+    }
+    return rc;
 }
 
 static int answer_line(struct buf *o, const ReportAnswer *a)
 {
-    int rc = a->stage ? buf_printf(o, "- %s: ", a->stage) : buf_printf(o, "- ");
+    int rc = a->stage ? name(o, "- ", a->stage, ": ") : buf_printf(o, "- ");
 
     if (rc == OK)
         rc = text(o, a->text);
@@ -162,18 +243,13 @@ static int samples(struct buf *o, const char *title, ReportSample *const *s, siz
 
 static int token_name(struct buf *o, const ProtobufCBinaryData *t)
 {
-    int rc = OK;
+    struct buf name = { 0 };
+    int rc = report_token(&name, t);
 
-    if (utf8_valid(t->data, t->len)) {
-        rc = buf_printf(o, "“");
-        for (size_t i = 0; i < t->len && rc == OK; i++)
-            rc = t->data[i] == '\n' ? buf_printf(o, "\\n") : buf_add(o, &t->data[i], 1);
-        return rc == OK ? buf_printf(o, "”") : rc;
-    }
-    rc = buf_printf(o, "⟨");
-    for (size_t i = 0; i < t->len && rc == OK; i++)
-        rc = buf_printf(o, "%s%02X", i ? " " : "", t->data[i]);
-    return rc == OK ? buf_printf(o, "⟩") : rc;
+    if (rc == OK)
+        rc = text(o, name.p);
+    buf_free(&name);
+    return rc;
 }
 
 static int next_tokens(struct buf *o, const Report *r)
@@ -182,7 +258,11 @@ static int next_tokens(struct buf *o, const Report *r)
 
     for (size_t i = 0; i < r->n_next_tokens && rc == OK; i++) {
         const ReportNextToken *t = r->next_tokens[i];
-        rc = buf_printf(o, "\n%s, after **%s**: ", t->stage, t->text);
+        rc = name(o, "\n", t->stage, ", after **");
+        if (rc == OK)
+            rc = text(o, t->text);
+        if (rc == OK)
+            rc = buf_printf(o, "**: ");
         for (size_t k = 0; k < t->n_next && rc == OK; k++) {
             rc = k ? buf_printf(o, ", ") : OK;
             if (rc == OK)
@@ -196,16 +276,70 @@ static int next_tokens(struct buf *o, const Report *r)
     return rc;
 }
 
+/* ---- the reward model ---- */
+
+static int accuracies(struct buf *o, const char *title, AccuracyBin *const *b, size_t n)
+{
+    int rc = n ? buf_printf(o, "\n| %s | pairs | accuracy |\n|---|---|---|\n", title) : OK;
+
+    for (size_t i = 0; i < n && rc == OK; i++) {
+        rc = buf_printf(o, "| ");
+        if (rc == OK)
+            rc = report_bounds(o, b[i]);
+        if (rc == OK)
+            rc = buf_printf(o, " | %u | %.1f %% ± %.1f |\n", b[i]->pairs,
+                100 * b[i]->accuracy->mean, 100 * b[i]->accuracy->ci95);
+    }
+    return rc;
+}
+
+static int reward_model(struct buf *o, const RewardReport *m)
+{
+    struct buf words = { 0 };
+    int rc = m && m->accuracy ? report_reward_words(&words, m) : OK;
+
+    if (rc == OK && words.n)
+        rc = buf_printf(o, "\n## The reward model\n\n%s\n", words.p);
+    if (rc == OK && words.n)
+        rc = accuracies(o, "ranked answers to the prompt", m->by_answers, m->n_by_answers);
+    if (rc == OK && words.n)
+        rc = accuracies(
+            o, "tokens of the better answer less the worse one's", m->by_length, m->n_by_length);
+    if (rc == OK && words.n && m->n_calibration)
+        rc = buf_printf(o, "\n| predicted chance that the higher score is better | pairs | "
+                           "predicted | observed |\n|---|---|---|---|\n");
+    for (size_t i = 0; words.n && i < m->n_calibration && rc == OK; i++)
+        rc = buf_printf(o, "| %.2f to %.2f | %u | %.3f | %.3f |\n", m->calibration[i]->least,
+            m->calibration[i]->most, m->calibration[i]->pairs, m->calibration[i]->predicted,
+            m->calibration[i]->observed);
+    buf_free(&words);
+    return rc;
+}
+
 static int reward_examples(struct buf *o, const Report *r)
 {
     int rc = r->n_reward_examples ? buf_printf(o, "\n## What the reward model says\n") : OK;
 
     for (size_t i = 0; i < r->n_reward_examples && rc == OK; i++) {
         const ReportScores *s = r->reward_examples[i];
-        rc = buf_printf(o, "\n**%s**\n\n", s->prompt);
+        rc = buf_printf(o, "\n**");
+        if (rc == OK)
+            rc = text(o, s->prompt);
+        if (rc == OK)
+            rc = buf_printf(o, "**\n\n");
         for (size_t k = 0; k < s->n_answers && rc == OK; k++)
             rc = answer_line(o, s->answers[k]);
     }
+    return rc;
+}
+
+static int limits(struct buf *o, const Report *r)
+{
+    int rc = buf_printf(o, "\n## What this does not show\n\n");
+    const char *sentence;
+
+    for (size_t i = 0; rc == OK && (sentence = report_limit(r, i)); i++)
+        rc = buf_printf(o, "- %s\n", sentence);
     return rc;
 }
 
@@ -215,10 +349,16 @@ int report_markdown(struct buf *out, const Report *r)
 
     if (rc == OK)
         rc = stage_table(out, r);
+    for (size_t i = 0; i < r->n_curves && rc == OK; i++)
+        rc = curve(out, r->curves[i]);
+    if (rc == OK)
+        rc = best_of(out, r);
     if (rc == OK)
         rc = samples(out, "The same prompts, stage by stage", r->samples, r->n_samples);
     if (rc == OK)
         rc = next_tokens(out, r);
+    if (rc == OK)
+        rc = reward_model(out, r->reward_model);
     if (rc == OK)
         rc = reward_examples(out, r);
     if (rc == OK)
@@ -226,5 +366,5 @@ int report_markdown(struct buf *out, const Report *r)
     if (rc == OK)
         rc = samples(out, "Questions from outside the data: where every stage still fails",
             r->outside, r->n_outside);
-    return rc;
+    return rc == OK ? limits(out, r) : rc;
 }

@@ -126,22 +126,31 @@ static int write_scored(struct scoring *x, const struct prompt_set *set, const s
     return rc;
 }
 
-static int answer_prompts(struct scoring *x, const struct prompt_set *set, size_t shard,
-    size_t shards, size_t each, const char *part, struct err *e)
+/* What the prompts of a set are answered for: shard, shard + shards, …, `each` times. Draws of
+ * another stream are other ones. */
+struct purpose {
+    const char *part;
+    size_t shard, shards, each;
+    uint32_t stream;
+};
+
+static int answer_prompts(
+    struct scoring *x, const struct prompt_set *set, struct purpose why, struct err *e)
 {
     const EvaluateStage *v = x->k->evaluate;
-    struct generator_options o = generator_options_for(x->t, x->spec->seed, 0, v->max_new_tokens);
+    struct generator_options o =
+        generator_options_for(x->t, x->spec->seed, why.stream, v->max_new_tokens);
     struct sampled a = { 0 };
     struct measures y = { 0 };
     int rc;
 
     o.sampler.temperature = v->temperature;
     generator_ban_specials(&o, x->t);
-    rc = sampled_make(&a, x->c, x->m, x->t, set, shard, shards, each, &o, e);
+    rc = sampled_make(&a, x->c, x->m, x->t, set, why.shard, why.shards, why.each, &o, e);
     if (rc == OK)
         rc = measure(&y, x, &a, e);
     if (rc == OK)
-        rc = write_scored(x, set, &a, &y, part, e);
+        rc = write_scored(x, set, &a, &y, why.part, e);
     measures_free(&y);
     sampled_free(&a);
     return rc;
@@ -156,9 +165,12 @@ static int answer_held_out(struct scoring *x, struct err *e)
 
     if (rc == OK)
         rc = prompt_set_load(&set, x->c, &files, x->m, v->max_new_tokens, v->limit, e);
+    struct purpose plain = { "heldout", x->k->shard, x->k->shards, v->answers_per_prompt, 0 };
+    struct purpose picked = { "best_of", x->k->shard, x->k->shards, v->best_of, 1 };
     if (rc == OK)
-        rc =
-            answer_prompts(x, &set, x->k->shard, x->k->shards, v->answers_per_prompt, "heldout", e);
+        rc = answer_prompts(x, &set, plain, e);
+    if (rc == OK && x->reward && v->best_of > 1)
+        rc = answer_prompts(x, &set, picked, e);
     prompt_set_free(&set);
     return rc;
 }
@@ -172,7 +184,7 @@ static int answer_said(struct scoring *x, struct err *e)
     for (size_t i = 0; i < v->n_say && rc == OK; i++)
         rc = prompt_set_add_text(&set, x->t, "say", v->say[i], e);
     if (rc == OK && set.n > 0)
-        rc = answer_prompts(x, &set, 0, 1, 1, "say", e);
+        rc = answer_prompts(x, &set, (struct purpose){ "say", 0, 1, 1, 0 }, e);
     prompt_set_free(&set);
     return rc;
 }
@@ -186,7 +198,7 @@ static int answer_outside(struct scoring *x, struct err *e)
         return OK;
     int rc = prompt_set_load(&set, x->c, &files, x->m, x->k->evaluate->max_new_tokens, 0, e);
     if (rc == OK)
-        rc = answer_prompts(x, &set, 0, 1, 1, "outside", e);
+        rc = answer_prompts(x, &set, (struct purpose){ "outside", 0, 1, 1, 0 }, e);
     prompt_set_free(&set);
     return rc;
 }
@@ -342,6 +354,48 @@ static int score_text(struct scoring *x, struct err *e)
     return records_add(x->w, &s.base, e);
 }
 
+/* ---- what the checkpoints say of themselves ---- */
+
+/* The model's practice, iteration by iteration. */
+static int copy_curve(struct scoring *x, const CheckpointHeader *h, struct err *e)
+{
+    int rc = OK;
+
+    for (size_t i = 0; i < h->n_curve && rc == OK; i++) {
+        Scored s = SCORED__INIT;
+        s.part = "curve";
+        s.curve = h->curve[i];
+        rc = records_add(x->w, &s.base, e);
+    }
+    return rc;
+}
+
+static int copy_reward_report(struct scoring *x, const CheckpointHeader *h, struct err *e)
+{
+    Scored s = SCORED__INIT;
+
+    if (!h->reward_report)
+        return OK;
+    s.part = "reward_model";
+    s.reward_model = h->reward_report;
+    return records_add(x->w, &s.base, e);
+}
+
+static int copy_header(struct scoring *x, const char *input,
+    int (*copy)(struct scoring *x, const CheckpointHeader *h, struct err *e), struct err *e)
+{
+    struct checkpoint_reader *r = NULL;
+    struct id id;
+
+    if (task_inputs(x->spec, input, &id, 1) != 1)
+        return OK;
+    int rc = checkpoint_open(&r, x->c->store, &id, e);
+    if (rc == OK)
+        rc = copy(x, checkpoint_header(r), e);
+    checkpoint_close(r);
+    return rc;
+}
+
 int score_run(struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct scoring x = { .c = c, .spec = spec, .k = spec->score };
@@ -356,6 +410,10 @@ int score_run(struct answer *out, const struct task_context *c, const TaskSpec *
     if (rc == OK)
         rc = score_text(&x, e);
     if (x.k->shard == 0) {
+        if (rc == OK)
+            rc = copy_header(&x, "model", copy_curve, e);
+        if (rc == OK)
+            rc = copy_header(&x, "reward_model", copy_reward_report, e);
         if (rc == OK)
             rc = answer_said(&x, e);
         if (rc == OK)

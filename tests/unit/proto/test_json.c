@@ -172,7 +172,8 @@ static void pretty_is_the_same_with_lines(void **state)
                              "        0\n"
                              "      ]\n"
                              "    }\n"
-                             "  ]\n"
+                             "  ],\n"
+                             "  \"gold\": []\n"
                              "}");
     buf_free(&b);
 }

@@ -53,7 +53,7 @@ static void chain_end(struct chain *c)
 }
 
 /* Forgets everything kept warm, and works with another number of threads. */
-static void chain_cold(struct chain *c, int threads)
+static inline void chain_cold(struct chain *c, int threads)
 {
     warm_free(c->warm);
     engine_free(&c->engine);
@@ -62,7 +62,8 @@ static void chain_cold(struct chain *c, int threads)
 }
 
 /* Takes a file of the given content in. */
-static struct id chain_file(struct chain *c, const char *name, const char *content, int split)
+static inline struct id chain_file(
+    struct chain *c, const char *name, const char *content, int split)
 {
     char path[128];
     Output *o = NULL;
@@ -117,7 +118,7 @@ static TaskAnswer *spec_run(struct chain *c, struct spec *s)
     return a;
 }
 
-static bool answer_has(const TaskAnswer *a, const char *output)
+static inline bool answer_has(const TaskAnswer *a, const char *output)
 {
     for (size_t i = 0; i < a->n_outputs; i++)
         if (strcmp(a->outputs[i]->name, output) == 0)
@@ -135,7 +136,7 @@ static struct id answer_id(const TaskAnswer *a, const char *output)
     return id;
 }
 
-static double answer_metric_of(const TaskAnswer *a, const char *name)
+static inline double answer_metric_of(const TaskAnswer *a, const char *name)
 {
     for (size_t i = 0; i < a->n_metrics; i++)
         if (strcmp(a->metrics[i]->name, name) == 0)
