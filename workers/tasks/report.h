@@ -34,6 +34,8 @@ size_t report_window(size_t points);
 double report_average(const double *x, size_t n, size_t at);
 /* Sets what follows from the points: nothing unless all of them have a gold score. */
 int report_curve_peak(ReportCurve *c, struct err *e);
+/* The gold score is lower at the end than at its peak, by more than chance. */
+bool report_curve_fell(const ReportCurve *c);
 /* A paragraph: from where to where, the peak, what came after it. */
 int report_curve_words(struct buf *out, const ReportCurve *c);
 

@@ -22,6 +22,7 @@ double report_average(const double *x, size_t n, size_t at)
 int report_curve_peak(ReportCurve *c, struct err *e)
 {
     double *gold = calloc(c->n_points + 1, sizeof *gold);
+    double squares = 0;
     bool known = c->n_points > 0;
 
     if (!gold)
@@ -32,6 +33,7 @@ int report_curve_peak(ReportCurve *c, struct err *e)
     }
     for (size_t i = 0; i < c->n_points && known; i++) {
         double g = report_average(gold, c->n_points, i);
+        squares += (gold[i] - g) * (gold[i] - g);
         if (i == 0)
             c->first_gold = c->peak_gold = g;
         if (g > c->peak_gold) {
@@ -42,8 +44,16 @@ int report_curve_peak(ReportCurve *c, struct err *e)
     }
     c->has_window = c->has_peak = c->has_peak_gold = c->has_first_gold = c->has_last_gold = known;
     c->window = known ? (uint32_t)report_window(c->n_points) : 0;
+    c->has_noise = known; /* a point's own share of its average is 1/window */
+    c->noise = known ? sqrt(squares / (double)c->n_points / (c->window - 1)) : 0;
     free(gold);
     return OK;
+}
+
+/* The peak is the highest of many averages: three standard errors of the difference. */
+bool report_curve_fell(const ReportCurve *c)
+{
+    return c->has_peak && c->peak_gold - c->last_gold > 3 * sqrt(2) * c->noise;
 }
 
 int report_curve_words(struct buf *out, const ReportCurve *c)
@@ -63,12 +73,15 @@ int report_curve_words(struct buf *out, const ReportCurve *c)
         "iteration %u, at √KL %.2f",
         c->window, c->first_gold, c->peak_gold, c->points[c->peak]->iteration,
         sqrt(fmax(0, c->points[c->peak]->kl)));
-    if (rc == OK && c->peak + 1 + c->window / 2 >= c->n_points)
-        return buf_printf(out, ": it was still rising, or level, at the end.");
-    if (rc == OK)
-        rc = buf_printf(out,
-            ", and was %.3f at the end. What practice gained after the peak, the proxy alone saw "
-            "(Gao et al. 2022).",
-            c->last_gold);
-    return rc;
+    if (rc != OK)
+        return rc;
+    if (!report_curve_fell(c))
+        return buf_printf(out,
+            ", and was %.3f at the end: no fall that the scatter of the points "
+            "(standard error %.3f) does not explain.",
+            c->last_gold, c->noise);
+    return buf_printf(out,
+        ", and fell to %.3f. What practice gained after the peak, the proxy alone saw: "
+        "over-optimisation (Gao et al. 2022).",
+        c->last_gold);
 }

@@ -66,7 +66,7 @@ static void put_panel(struct page *p, const ReportCurve *c, const double *x, con
 
     snprintf(name, sizeof name, "moving average of %zu iterations", report_window(n));
     if (m->y == COLUMN_GOLD && c->has_peak) {
-        f.mark = "peak";
+        f.mark = report_curve_fell(c) ? "peak, then a fall" : "highest";
         f.mark_x = x[(size_t)(COLUMNS + m->x) * n + c->peak];
         f.mark_y = c->peak_gold;
     }

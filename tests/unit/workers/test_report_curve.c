@@ -75,6 +75,8 @@ static void the_peak_of_a_hump_is_found(void **state)
     assert_true(fabs(m.c.peak_gold - (9 - 2 * (1 + 4 + 9) / 700.)) < 1e-9);
     assert_true(m.c.first_gold < m.c.peak_gold && m.c.last_gold < m.c.peak_gold);
     says(&m.c, "peak of 8.960 in iteration 24, at √KL 2.40");
+    assert_true(report_curve_fell(&m.c));
+    says(&m.c, "fell to");
     says(&m.c, "Gao et al.");
 }
 
@@ -98,7 +100,26 @@ static void what_still_rises_has_no_fall(void **state)
     assert_int_equal(m.c.window, 3);
     assert_int_equal(m.c.peak, 9);
     assert_true(fabs(m.c.peak_gold - 8.5) < 1e-9); /* the window is cut at the end */
-    says(&m.c, "still rising");
+    assert_false(report_curve_fell(&m.c));
+    says(&m.c, "no fall");
+}
+
+/* Level, with a scatter of ±1: a standard error of an average of 7 is about 1/sqrt(7). */
+static double level(size_t i)
+{
+    return 5 + (i * 7919 % 13 < 6 ? -1 : 1);
+}
+
+static void scatter_is_no_fall(void **state)
+{
+    struct made m;
+
+    (void)state;
+    make(&m, N, level);
+    set_peak(&m);
+    assert_true(m.c.peak_gold > m.c.last_gold);
+    assert_true(m.c.noise > .3 && m.c.noise < .45);
+    assert_false(report_curve_fell(&m.c));
 }
 
 static void without_gold_there_is_no_peak(void **state)
@@ -124,6 +145,7 @@ int main(void)
         cmocka_unit_test(the_peak_of_a_hump_is_found),
         cmocka_unit_test(one_lucky_batch_is_no_peak),
         cmocka_unit_test(what_still_rises_has_no_fall),
+        cmocka_unit_test(scatter_is_no_fall),
         cmocka_unit_test(without_gold_there_is_no_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
