@@ -49,7 +49,7 @@ done
 grep -q '"stages"' "$home/runs/tiny-1/report.json" || die "report.json has no stages"
 grep -q '</html>' "$home/runs/tiny-1/report.html" || die "no page"
 code 0 "$jielong" report --home "$home"
-for words in '^## The reward model' '^## Practice of chat' 'preferred to sft' 'its peak of'; do
+for words in '^## The reward model' '^## Practice of chat' '^## Best of n' 'preferred to sft' 'its peak of'; do
     grep -q "$words" "$work/out" || die "the report does not say '$words'"
 done
 grep -q "runs/tiny-1/report.html" "$work/err" || die "report does not say where the page is"

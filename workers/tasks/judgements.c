@@ -17,8 +17,8 @@ int judgements_add(struct judgements *j, const Scored *x, struct err *e)
     j->items[j->n] = (struct judged){
         .prompt = x->prompt_index,
         .place = j->n,
-        .known = { [MEASURE_RIGHT] = x->has_gold,
-            [MEASURE_ANSWERS] = x->has_gold,
+        .known = { [MEASURE_RIGHT] = x->has_right,
+            [MEASURE_ANSWERS] = x->has_answers,
             [MEASURE_GOLD] = x->has_gold,
             [MEASURE_REWARD] = x->has_reward,
             [MEASURE_KL] = x->has_kl,

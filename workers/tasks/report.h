@@ -25,6 +25,9 @@ int report_token(struct buf *out, const ProtobufCBinaryData *t);
 /* "4 to 15", "up to -16", "3". */
 int report_bounds(struct buf *out, const AccuracyBin *b);
 
+/* "84.5 % ± 1.2"; without ± where all or none were right, which has no spread. */
+int report_share(struct buf *out, const Interval *i);
+
 /* A paragraph: accuracy, ceiling, calibration, length. r->accuracy is there. */
 int report_reward_words(struct buf *out, const RewardReport *r);
 

@@ -42,6 +42,8 @@ static const char head[] =
     ".line.c3{stroke:#D55E00}circle.c3{fill:#D55E00}.k3{color:#D55E00}"
     ".line.c4{stroke:#CC79A7}circle.c4{fill:#CC79A7}.k4{color:#CC79A7}"
     ".line.c5{stroke:#56B4E9}circle.c5{fill:#56B4E9}.k5{color:#56B4E9}\n"
+    "@media(max-width:34rem){th,td{padding:.25rem .35rem;font-size:.875rem}"
+    "th:first-child,td:first-child{min-width:6.5rem}}\n"
     "summary{cursor:pointer}@media print{details>*{display:block}}\n"
     "</style>\n</head>\n<body>\n<main>\n<h1>Evaluation</h1>\n";
 
@@ -268,12 +270,16 @@ static void put_accuracy(
     table_begin(p, title);
     table_head(p, heads, 3);
     for (size_t i = 0; i < n; i++) {
-        struct buf bounds = { 0 };
+        struct buf bounds = { 0 }, share = { 0 };
+        if (!bins[i]->accuracy)
+            continue;
         if (p->rc == OK)
             p->rc = report_bounds(&bounds, bins[i]);
-        page_put(p, "<tr><th scope=\"row\">%s</th><td>%u</td><td>%.1f %% ± %.1f</td></tr>\n",
-            bounds.p ? bounds.p : "", bins[i]->pairs, 100 * bins[i]->accuracy->mean,
-            100 * bins[i]->accuracy->ci95);
+        if (p->rc == OK)
+            p->rc = report_share(&share, bins[i]->accuracy);
+        page_put(p, "<tr><th scope=\"row\">%s</th><td>%u</td><td>%s</td></tr>\n",
+            bounds.p ? bounds.p : "", bins[i]->pairs, share.p ? share.p : "");
+        buf_free(&share);
         buf_free(&bounds);
     }
     table_end(p);

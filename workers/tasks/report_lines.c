@@ -171,7 +171,8 @@ static const struct {
     { has_curves,
         "Held-out prompts along the way: the curves are of the prompts that were practised "
         "on." },
-    { lacks_outside, "Questions from outside the data: none were put (`outside`)." },
+    { lacks_outside,
+        "Questions from outside the data: none were put (outside of evaluate names some)." },
     { always, "Facts, safety, fairness, long conversations: nothing here measures them." },
 };
 
@@ -213,24 +214,50 @@ static double reach(const RewardReport *r)
     return fmax(0, fmin(1, (r->accuracy->mean - .5) / (r->ceiling->mean - .5)));
 }
 
+int report_share(struct buf *out, const Interval *i)
+{
+    bool known;
+
+    return share(out, &known, true, i->mean, i->ci95);
+}
+
+static int ceiling_words(struct buf *out, const RewardReport *r)
+{
+    int rc;
+
+    if (r->ceiling->mean >= 1)
+        rc = buf_printf(out,
+            " The rubric that made these rankings made no slip in them: the ceiling "
+            "is 100 %%.");
+    else
+        rc = buf_printf(
+            out, " The rankings hold slips: the rubric that made them agrees itself with ");
+    if (rc == OK && r->ceiling->mean < 1)
+        rc = report_share(out, r->ceiling);
+    if (rc == OK && r->ceiling->mean < 1)
+        rc = buf_printf(out, " of these pairs, the ceiling.");
+    if (rc == OK && r->ceiling->mean > .5)
+        rc = buf_printf(out, " The reward model has come %.0f %% of the way from chance to there.",
+            100 * reach(r));
+    return rc;
+}
+
 int report_reward_words(struct buf *out, const RewardReport *r)
 {
     int rc = buf_printf(out,
-        "On %u pairs of answers to %u held-out prompts the better answer scores higher in "
-        "%.1f %% ± %.1f (chance: 50 %%; 95 %% interval over prompts).",
-        r->pairs, r->prompts, 100 * r->accuracy->mean, 100 * r->accuracy->ci95);
+        "On %u pairs of answers to %u held-out prompts the better answer scores higher in ",
+        r->pairs, r->prompts);
 
+    if (rc == OK)
+        rc = report_share(out, r->accuracy);
+    if (rc == OK)
+        rc = buf_printf(out, " (chance: 50 %%; 95 %% interval over prompts).");
     if (rc == OK && r->ceiling)
-        rc = buf_printf(out,
-            " The rankings hold slips: the rubric that made them agrees with %.1f %% ± %.1f of "
-            "these pairs itself, the ceiling.",
-            100 * r->ceiling->mean, 100 * r->ceiling->ci95);
-    if (rc == OK && r->ceiling && r->ceiling->mean > .5)
-        rc = buf_printf(out, " The reward model has come %.0f %% of the way from chance to there.",
-            100 * reach(r));
-    return rc == OK ? buf_printf(out,
-                          " Expected calibration error %.3f; correlation of score with length "
-                          "among the answers to one prompt %+.2f.",
-                          r->calibration_error, r->length_bias)
-                    : rc;
+        rc = ceiling_words(out, r);
+    return rc == OK
+               ? buf_printf(out,
+                     " Expected calibration error %.3f; correlation of score with length among "
+                     "the answers to one prompt %+.2f.",
+                     r->calibration_error, r->length_bias)
+               : rc;
 }

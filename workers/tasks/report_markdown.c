@@ -283,12 +283,17 @@ static int accuracies(struct buf *o, const char *title, AccuracyBin *const *b, s
     int rc = n ? buf_printf(o, "\n| %s | pairs | accuracy |\n|---|---|---|\n", title) : OK;
 
     for (size_t i = 0; i < n && rc == OK; i++) {
+        if (!b[i]->accuracy)
+            continue;
         rc = buf_printf(o, "| ");
         if (rc == OK)
             rc = report_bounds(o, b[i]);
         if (rc == OK)
-            rc = buf_printf(o, " | %u | %.1f %% ± %.1f |\n", b[i]->pairs,
-                100 * b[i]->accuracy->mean, 100 * b[i]->accuracy->ci95);
+            rc = buf_printf(o, " | %u | ", b[i]->pairs);
+        if (rc == OK)
+            rc = report_share(o, b[i]->accuracy);
+        if (rc == OK)
+            rc = buf_printf(o, " |\n");
     }
     return rc;
 }

@@ -111,7 +111,9 @@ static int write_scored(struct scoring *x, const struct prompt_set *set, const s
         if (x->k->rubric && rubric_applies(x->k->rubric, s.prompt)) {
             struct judgement j =
                 rubric_judge(x->k->rubric, s.prompt, s.answer->text, s.answer->ended);
-            s.has_gold = s.has_right = s.has_answers = true;
+            s.has_gold = true;
+            s.has_right = s.prompt->n_accepted > 0; /* rules know no right and wrong */
+            s.has_answers = x->k->rubric->n_asking_back > 0;
             s.gold = j.gold;
             s.right = j.right;
             s.answers = j.answers;
