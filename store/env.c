@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,8 @@ int env_open(struct env *v, MDB_dbi *dbi, const struct env_spec *spec, const cha
 
 void env_close(struct env *v)
 {
+    mdb_txn_abort(v->idle);
+    v->idle = NULL;
     if (v->mdb)
         mdb_env_close(v->mdb);
     v->mdb = NULL;
@@ -348,6 +351,22 @@ static int map_follow(struct env *v, struct err *e)
     return rc;
 }
 
+static int txn_begin(MDB_txn **out, struct env *v, bool write)
+{
+    MDB_txn *idle = write ? NULL : atomic_exchange(&v->idle, NULL);
+    int rc;
+
+    if (idle && mdb_txn_renew(idle) == 0) {
+        *out = idle;
+        return 0;
+    }
+    mdb_txn_abort(idle);
+    rc = mdb_txn_begin(v->mdb, NULL, write ? 0 : MDB_RDONLY, out);
+    if (rc == 0 && write)
+        v->writing = *out;
+    return rc;
+}
+
 int env_begin(MDB_txn **out, struct env *v, bool write, struct err *e)
 {
     bool cleared = false;
@@ -355,7 +374,7 @@ int env_begin(MDB_txn **out, struct env *v, bool write, struct err *e)
 
     for (;;) {
         pthread_rwlock_rdlock(&v->gate);
-        rc = mdb_txn_begin(v->mdb, NULL, write ? 0 : MDB_RDONLY, out);
+        rc = txn_begin(out, v, write);
         if (rc == 0)
             return OK;
         pthread_rwlock_unlock(&v->gate);
@@ -375,8 +394,11 @@ int env_begin(MDB_txn **out, struct env *v, bool write, struct err *e)
 
 int env_commit(struct env *v, MDB_txn *t, struct err *e)
 {
-    int rc = mdb_txn_commit(t);
+    int rc;
 
+    if (t == v->writing)
+        v->writing = NULL;
+    rc = mdb_txn_commit(t);
     pthread_rwlock_unlock(&v->gate);
     return rc == 0 ? OK : env_error(v, rc, e);
 }
@@ -385,6 +407,12 @@ void env_abort(struct env *v, MDB_txn *t)
 {
     if (!t)
         return;
-    mdb_txn_abort(t);
+    if (t == v->writing) {
+        v->writing = NULL;
+    } else {
+        mdb_txn_reset(t);
+        t = atomic_exchange(&v->idle, t);
+    }
+    mdb_txn_abort(t); /* NULL is fine */
     pthread_rwlock_unlock(&v->gate);
 }

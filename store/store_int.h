@@ -15,8 +15,10 @@ struct env {
     MDB_env *mdb;
     char *path;
     struct id uuid;
-    bool patient;          /* a thread holds one transaction at most: see env_begin */
-    pthread_rwlock_t gate; /* read: a transaction is open; write: the map is being moved */
+    bool patient;             /* a thread holds one transaction at most: see env_begin */
+    pthread_rwlock_t gate;    /* read: a transaction is open; write: the map is being moved */
+    MDB_txn *_Atomic writing; /* the transaction of this process that writes */
+    MDB_txn *_Atomic idle;    /* one that read, reset: holds no snapshot, spares an allocation */
     dev_t dev;
     ino_t ino;
     pid_t pid;

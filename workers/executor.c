@@ -10,6 +10,7 @@
 #include "proto/clock.h"
 #include "proto/log.h"
 #include "proto/wire.h"
+#include "workers/tasks/memory.h"
 #include "workers/tasks/task.h"
 
 #define TELL_MS 500  /* between two progress messages */
@@ -20,17 +21,21 @@ struct executor {
     struct store *store;
     struct engine engine;
     struct warm *warm;
+    uint64_t memory; /* bytes there are */
     /* the attempt that runs: */
     AttemptRef *attempt;
     int64_t started, told, logged;
 };
 
-/* Tasks read no clock: they count, and the rate is made here. */
+/* Tasks read no clock: they count, and the rates are made here. */
 static void progress_rate(Progress *p, const struct executor *x, int64_t now)
 {
     double seconds = (double)(now - x->started) / 1000;
 
     p->rate = p->has_rate && seconds > 0 ? p->rate / seconds : 0;
+    for (size_t i = 0; i < p->n_metrics; i++)
+        if (strcmp(p->metrics[i]->name, "gflops") == 0)
+            p->metrics[i]->value = seconds > 0 ? p->metrics[i]->value / seconds : 0;
 }
 
 static void progress_log(const Progress *p)
@@ -93,7 +98,12 @@ static Cause cause_of(int code)
 
 static int run_one(struct executor *x, const Execute *k, struct err *e)
 {
-    struct task_context c = { x->store, &x->engine, x->warm, tell, x };
+    struct task_context c = { .store = x->store,
+        .engine = &x->engine,
+        .warm = x->warm,
+        .progress = tell,
+        .ctx = x,
+        .memory = x->memory };
     Envelope m = ENVELOPE__INIT;
     Outcome o = OUTCOME__INIT;
     Failure f = FAILURE__INIT;
@@ -137,7 +147,7 @@ static void volunteer_for_oom(void)
 
 int executor_run(const struct executor_options *o, struct err *e)
 {
-    struct executor x = { .fd = o->fd };
+    struct executor x = { .fd = o->fd, .memory = memory_limit("") };
     int rc;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -15,6 +15,7 @@
 #include "proto/task.h"
 #include "store/store.h"
 #include "workers/child.h"
+#include "workers/tasks/memory.h"
 #include "workers/math/engine.h"
 
 /* INVARIANTS
@@ -85,7 +86,7 @@ static void say_hello(struct worker *w)
     h.has_pid = h.has_cores = h.has_memory = h.has_store = h.has_engine = true;
     h.pid = (uint32_t)getpid();
     h.cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    h.memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    h.memory = memory_limit("");
     h.numeric_classes = (char **)(uintptr_t)numeric_classes();
     h.n_numeric_classes = classes;
     h.store = (ProtobufCBinaryData){ sizeof w->store.b, w->store.b };

@@ -6,6 +6,14 @@
 
 #include "workers/math/rng.h"
 
+size_t model_floats(const ModelConfig *c)
+{
+    struct layout l;
+
+    layout_make(&l, NULL, c);
+    return l.n_params;
+}
+
 int model_new(struct model **out, const ModelConfig *c, struct err *e)
 {
     ModelConfig checked = *c;

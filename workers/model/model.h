@@ -37,6 +37,8 @@ struct model {
  * known. E_INPUT says which field. */
 int model_config_check(ModelConfig *c, struct err *e);
 
+size_t model_floats(const ModelConfig *c); /* n_params of a checked configuration */
+
 int model_new(struct model **out, const ModelConfig *c, struct err *e); /* zero weights */
 /* GPT-2's: N(0, .02), residual projections / sqrt(2 layers) */
 void model_init(struct model *m, uint64_t seed);

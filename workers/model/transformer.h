@@ -38,6 +38,9 @@ size_t workspace_bytes(const ModelConfig *c, size_t max_tokens, unsigned mode);
 int workspace_new(
     struct workspace **out, const ModelConfig *c, size_t max_tokens, unsigned mode, struct err *e);
 void workspace_free(struct workspace *w);
+/* Whether what was made for one configuration serves another: the same body, and no LM head where
+ * there was none. */
+bool workspace_serves(const ModelConfig *made_for, const ModelConfig *c);
 
 /* Runs the body; afterwards the heads below may be asked. INVARIANT: what is computed for a
  * sequence has the same bits in any batch. Borrows b until the next forward. */

@@ -186,6 +186,14 @@ int workspace_new(
     return OK;
 }
 
+bool workspace_serves(const ModelConfig *made_for, const ModelConfig *c)
+{
+    const struct shape a = shape_of(made_for), b = shape_of(c);
+
+    return memcmp(&a, &b, sizeof a) == 0 && made_for->family == c->family &&
+           made_for->rope_theta == c->rope_theta && (c->scalar_head || !made_for->scalar_head);
+}
+
 void workspace_free(struct workspace *w)
 {
     if (w == NULL)

@@ -81,7 +81,7 @@ void spec_input(struct spec *s, const char *name, struct id id)
 
 int spec_run(TaskAnswer **out, struct testbed *t, struct spec *s, struct err *e)
 {
-    struct task_context c = { t->store, &t->engine, t->warm, NULL, NULL };
+    struct task_context c = { .store = t->store, .engine = &t->engine, .warm = t->warm };
 
     message_fill_defaults(&s->m.base);
     int rc = task_run(out, &c, &s->m, e);

@@ -34,7 +34,8 @@ static int lm_batch(struct trainer *t, struct err *e)
     for (uint32_t i = 0; i < n && rc == OK; i++)
         rc = token_stream_add(t->text, &t->rows, t->counters.step * n + i, t->seed, RNG_SHUFFLE,
             t->task->cross_documents, weight, e);
-    return rc;
+    return rc == OK ? trainer_check_mask(t, &t->rows, n * token_stream_window_tokens(t->text), 1, e)
+                    : rc;
 }
 
 static int lm_loss(
@@ -176,12 +177,14 @@ static int answers_batch(struct trainer *t, struct err *e)
         }
     }
     if (predicted == 0)
-        return err_set(e, E_INVARIANT, "step %llu: no token of the batch counts in the loss",
+        return err_set(e, E_INVARIANT,
+            "step %llu: invariant 'a batch has something to learn': no token counts in the loss",
             (unsigned long long)t->counters.step);
     float weight = (1 - t->mix_weight) / (float)predicted;
     for (size_t i = 0; i < t->rows.n_tokens; i++)
         t->rows.weight[i] = weight;
-    return trainer_mix(t, e);
+    int rc = trainer_check_mask(t, &t->rows, predicted, 1 - (double)t->mix_weight, e);
+    return rc == OK ? trainer_mix(t, e) : rc;
 }
 
 const struct objective objective_lm = {

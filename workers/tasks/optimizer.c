@@ -1,8 +1,6 @@
 #include "workers/tasks/optimizer.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "workers/math/elementary.h"
 #include "workers/model/transformer.h"
@@ -10,38 +8,39 @@
 /* Work is cut into tiles of a size of its own, so that sums do not depend on the threads. */
 #define TILE 16384
 
+static size_t tiles_of(const struct model *m)
+{
+    return (m->n_params + TILE - 1) / TILE;
+}
+
 int network_init(struct network *n, struct model *takes, struct err *e)
 {
+    size_t count = takes->n_params, tiles = tiles_of(takes);
+    int rc;
+
     *n = (struct network){ .model = takes };
-    size_t bytes = takes->n_params * sizeof(float);
-    n->grad = aligned_alloc(64, bytes);
-    n->m = aligned_alloc(64, bytes);
-    n->v = aligned_alloc(64, bytes);
-    if (!n->grad || !n->m || !n->v) {
+    rc = arena_init(&n->arena, 3 * arena_size(count) + arena_size(2 * tiles), e);
+    if (rc != OK) {
         network_free(n);
-        return err_set(e, E_NOMEM, "no memory to train %zu parameters (%zu MB)", takes->n_params,
-            4 * bytes >> 20);
+        return err_wrap(e, "gradient and moments of %zu parameters", count);
     }
-    memset(n->grad, 0, bytes);
-    memset(n->m, 0, bytes);
-    memset(n->v, 0, bytes);
+    n->grad = arena_floats(&n->arena, count);
+    n->m = arena_floats(&n->arena, count);
+    n->v = arena_floats(&n->arena, count);
+    n->partial = (void *)arena_floats(&n->arena, 2 * tiles); /* 64-byte aligned */
     return OK;
 }
 
 void network_free(struct network *n)
 {
     model_free(n->model);
-    workspace_free(n->workspace);
-    free(n->grad);
-    free(n->m);
-    free(n->v);
+    arena_free(&n->arena);
     *n = (struct network){ 0 };
 }
 
 struct norm_work {
     const struct engine *en;
     const struct network *n;
-    double *partial;
 };
 
 static void norm_tile(void *ctx, size_t tile)
@@ -50,28 +49,28 @@ static void norm_tile(void *ctx, size_t tile)
     size_t from = tile * TILE, n = w->n->model->n_params - from;
 
     n = n < TILE ? n : TILE;
-    w->partial[tile] = w->en->k->dot(w->n->grad + from, w->n->grad + from, n);
+    w->n->partial[tile] = w->en->k->dot(w->n->grad + from, w->n->grad + from, n);
 }
 
 int network_grad_norm(double *norm, const struct engine *en, const struct network *n, struct err *e)
 {
-    size_t tiles = (n->model->n_params + TILE - 1) / TILE;
-    struct norm_work w = { en, n, calloc(tiles, sizeof(double)) };
+    struct norm_work w = { en, n };
+    size_t tiles = tiles_of(n->model);
     double sum = 0;
 
-    if (!w.partial)
-        return err_set(e, E_NOMEM, "no memory for a gradient norm");
     pool_run(en->pool, tiles, norm_tile, &w);
     for (size_t i = 0; i < tiles; i++)
-        sum += w.partial[i];
-    free(w.partial);
+        sum += n->partial[i];
     *norm = sqrt(sum);
-    return isfinite(*norm) ? OK : err_set(e, E_INVARIANT, "the gradient norm is not finite");
+    return isfinite(*norm)
+               ? OK
+               : err_set(e, E_INVARIANT, "invariant 'finite gradient norm': it is %g", *norm);
 }
 
 struct step_work {
     const struct engine *en;
     struct network *n;
+    const struct average *average;
     struct adamw_step plain, decayed;
 };
 
@@ -87,18 +86,22 @@ static void step_tile(void *ctx, size_t tile)
         size_t a = t->offset > from ? t->offset : from;
         size_t b = t->offset + t->rows * t->cols;
         b = b < to ? b : to;
-        if (a < b)
-            w->en->k->adamw(m->params + a, w->n->m + a, w->n->v + a, w->n->grad + a, b - a,
-                t->decay ? &w->decayed : &w->plain);
+        if (a >= b)
+            continue;
+        w->en->k->adamw(m->params + a, w->n->m + a, w->n->v + a, w->n->grad + a, b - a,
+            t->decay ? &w->decayed : &w->plain);
+        if (w->average->weights != NULL)
+            w->en->k->lerp(w->average->weights + a, m->params + a, (float)w->average->decay, b - a);
     }
 }
 
 void network_step(const struct engine *en, struct network *n, const struct optimizer *o,
-    double learning_rate, uint64_t t, double norm)
+    const struct average *average, double learning_rate, uint64_t t, double norm)
 {
     double clip = o->grad_clip > 0 && norm > o->grad_clip ? o->grad_clip / norm : 1;
     struct step_work w = { .en = en,
         .n = n,
+        .average = average,
         .plain = { .learning_rate = (float)learning_rate,
             .beta1 = (float)o->beta1,
             .beta2 = (float)o->beta2,
@@ -110,7 +113,7 @@ void network_step(const struct engine *en, struct network *n, const struct optim
 
     w.decayed = w.plain;
     w.decayed.weight_decay = (float)o->weight_decay;
-    pool_run(en->pool, (n->model->n_params + TILE - 1) / TILE, step_tile, &w);
+    pool_run(en->pool, tiles_of(n->model), step_tile, &w);
 }
 
 double learning_rate_at(Schedule schedule, double peak, double start, double min_ratio,

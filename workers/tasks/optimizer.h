@@ -6,8 +6,10 @@
 /* A model that is being trained: weights, gradient and AdamW's moments, all laid out alike. */
 struct network {
     struct model *model;
-    float *grad, *m, *v; /* model->n_params floats each */
-    struct workspace *workspace;
+    struct arena arena;          /* holds what follows */
+    float *grad, *m, *v;         /* model->n_params floats each */
+    double *partial;             /* of the gradient norm */
+    struct workspace *workspace; /* borrowed: two networks may share one */
 };
 
 int network_init(struct network *n, struct model *takes,
@@ -23,10 +25,18 @@ struct optimizer {
 int network_grad_norm(
     double *norm, const struct engine *en, const struct network *n, struct err *e);
 
+/* What an exponential moving average of the weights becomes: decay x average + (1 - decay) x
+ * weights. */
+struct average {
+    float *weights; /* laid out like the model's; NULL: none is kept */
+    double decay;
+};
+
 /* One AdamW step (t counts from 1) with the gradient scaled down to grad_clip when `norm` exceeds
- * it; weight decay on the matrices of the tensor table. */
+ * it; weight decay on the matrices of the tensor table; the average in the same pass over the
+ * memory. */
 void network_step(const struct engine *en, struct network *n, const struct optimizer *o,
-    double learning_rate, uint64_t t, double norm);
+    const struct average *average, double learning_rate, uint64_t t, double norm);
 
 /* Learning rate at step of total: linear warm-up from `start` x peak over `warmup` steps, then
  * cosine to min_ratio x peak, constant, or linear to 0. */

@@ -36,6 +36,15 @@ void rows_free(struct rows *r)
     *r = (struct rows){ 0 };
 }
 
+size_t rows_bytes(const struct rows *r)
+{
+    const size_t token = sizeof *r->tokens + sizeof *r->target + sizeof *r->weight +
+                         sizeof r->column / sizeof *r->column * sizeof(float);
+
+    return r->max_units * sizeof *r->unit +
+           r->max_sequences * (sizeof *r->start + sizeof *r->tier) + r->max_tokens * token;
+}
+
 void rows_clear(struct rows *r)
 {
     r->n_units = r->n_sequences = r->n_tokens = 0;

@@ -27,8 +27,10 @@ struct rows {
     float *column[ROW_COLUMNS]; /* practice, at each target */
 };
 
+/* For training, tokens is units x the tokens of the largest unit. */
 int rows_init(struct rows *r, size_t units, size_t sequences, size_t tokens, struct err *e);
 void rows_free(struct rows *r);
+size_t rows_bytes(const struct rows *r); /* what it takes */
 
 void rows_clear(struct rows *r);
 void rows_unit(struct rows *r);       /* what follows belongs to a new unit */

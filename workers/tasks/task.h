@@ -17,6 +17,7 @@ struct task_context {
      * metrics are borrowed. */
     int (*progress)(void *ctx, const Progress *p);
     void *ctx;
+    uint64_t memory; /* bytes that the executor may take; 0: not known */
 };
 
 /* Runs a task. *out is freed by message_free. Errors: E_INPUT → BAD_INPUT, E_NOMEM → OUT_OF_MEMORY,

@@ -42,6 +42,24 @@ int trainer_open_text(struct trainer *t, const TaskSpec *spec, struct err *e)
     return rc;
 }
 
+int trainer_check_mask(
+    const struct trainer *t, const struct rows *r, size_t predicted, double sum, struct err *e)
+{
+    size_t counted = 0;
+    double weight = 0;
+
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        counted += r->target[i] >= 0;
+        weight += r->target[i] >= 0 ? r->weight[i] : 0;
+    }
+    if (counted == predicted && fabs(weight - sum) <= 1e-4 * sum)
+        return OK;
+    return err_set(e, E_INVARIANT,
+        "step %llu: invariant 'mask weights sum to the token count': "
+        "%zu targets of %zu, weights of %g for %g",
+        (unsigned long long)t->counters.step, counted, predicted, weight, sum);
+}
+
 int trainer_mix(struct trainer *t, struct err *e)
 {
     int rc = OK;
@@ -52,7 +70,9 @@ int trainer_mix(struct trainer *t, struct err *e)
     for (size_t i = 0; i < t->mix_windows && rc == OK; i++)
         rc = token_stream_add(t->text, &t->mix, t->counters.step * t->mix_windows + i, t->seed,
             RNG_PTX, t->task->cross_documents, weight, e);
-    return rc;
+    return rc == OK ? trainer_check_mask(t, &t->mix,
+                          t->mix_windows * token_stream_window_tokens(t->text), t->mix_weight, e)
+                    : rc;
 }
 
 int trainer_lm_loss(struct trainer *t, const struct batch *b, const int32_t *target,
@@ -67,22 +87,29 @@ int trainer_lm_loss(struct trainer *t, const struct batch *b, const int32_t *tar
         n->workspace, t->c->engine, n->model, n->grad, target, t->g, 1, t->log_prob);
     for (size_t i = 0; i < b->n_tokens; i++)
         if (!isfinite(t->log_prob[i]))
-            return err_set(e, E_INVARIANT, "step %llu: the loss is not finite at token %zu",
-                (unsigned long long)t->counters.step, i);
+            return err_set(e, E_INVARIANT,
+                "step %llu: invariant 'finite loss': %g at token %zu of a micro-batch of %zu",
+                (unsigned long long)t->counters.step, (double)t->log_prob[i], i, b->n_tokens);
     return OK;
 }
 
-/* Tokens of the largest unit, and of the largest micro-batch that `budget` allows. */
-static size_t micro_room(const struct rows *r, size_t budget)
+/* Tokens of the largest micro-batch: what MICRO_TOKENS allows, but at least one unit. */
+static size_t micro_room(const struct rows *r)
 {
-    return r->max_tokens < budget ? r->max_tokens : budget;
+    size_t unit = r->max_units ? r->max_tokens / r->max_units : 0;
+    size_t room = unit > MICRO_TOKENS ? unit : MICRO_TOKENS;
+
+    return r->max_tokens < room ? r->max_tokens : room;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 static int scratch_init(struct trainer *t, struct err *e)
 {
-    size_t n = t->rows.max_tokens > t->mix.max_tokens ? t->rows.max_tokens : t->mix.max_tokens;
-    size_t s =
-        t->rows.max_sequences > t->mix.max_sequences ? t->rows.max_sequences : t->mix.max_sequences;
+    size_t n = t->micro_tokens, s = larger(t->rows.max_sequences, t->mix.max_sequences);
 
     t->starts = calloc(s + 1, sizeof *t->starts);
     t->target = calloc(n, sizeof *t->target);
@@ -99,36 +126,58 @@ static unsigned workspace_mode(const TrainTask *k)
     return WORKSPACE_TRAINING | (k->activation_checkpointing ? WORKSPACE_CHECKPOINTING : 0);
 }
 
-static int workspaces_init(struct trainer *t, size_t largest_unit, struct err *e)
+/* The policy's serves the value network too, where that has the same body: they take turns. */
+static int workspaces_init(struct trainer *t, struct err *e)
 {
-    size_t want = micro_room(&t->rows, MICRO_TOKENS), mix = micro_room(&t->mix, MICRO_TOKENS);
-    unsigned mode = workspace_mode(t->task);
-    int rc = OK;
+    struct network *p = &t->policy, *v = &t->value;
+    int rc = workspace_new(&p->workspace, &p->model->config, t->micro_tokens, t->mode, e);
 
-    want = want > mix ? want : mix;
-    want = want > largest_unit ? want : largest_unit;
-    if (t->policy.workspace && t->micro_tokens >= want && t->mode == mode)
+    if (rc != OK || !t->objective->has_value)
+        return rc;
+    if (workspace_serves(&p->model->config, &v->model->config)) {
+        v->workspace = p->workspace;
         return OK;
-    workspace_free(t->policy.workspace);
-    workspace_free(t->value.workspace);
-    t->policy.workspace = t->value.workspace = NULL;
-    t->micro_tokens = want;
-    t->mode = mode;
-    rc = workspace_new(&t->policy.workspace, &t->policy.model->config, want, mode, e);
-    if (rc == OK && t->objective->has_value)
-        rc = workspace_new(&t->value.workspace, &t->value.model->config, want, mode, e);
-    return rc;
+    }
+    return workspace_new(&v->workspace, &v->model->config, t->micro_tokens, t->mode, e);
 }
 
-static size_t largest_unit(const struct rows *r)
+static int memory_need_check(struct trainer *t, struct err *e)
 {
-    size_t most = 0;
+    const ModelConfig *p = &t->policy.model->config;
+    size_t sequences = larger(t->rows.max_sequences, t->mix.max_sequences);
+    struct memory_need *n = &t->need;
 
-    for (size_t u = 0; u < r->n_units; u++) {
-        size_t n = r->start[r->unit[u + 1]] - r->start[r->unit[u]];
-        most = n > most ? n : most;
+    n->activations = workspace_bytes(p, t->micro_tokens, t->mode);
+    if (t->objective->has_value && !workspace_serves(p, &t->value.model->config))
+        n->activations += workspace_bytes(&t->value.model->config, t->micro_tokens, t->mode);
+    n->batch = rows_bytes(&t->rows) + rows_bytes(&t->mix) + sequences * sizeof *t->starts +
+               t->micro_tokens * (sizeof *t->target + 3 * sizeof *t->g);
+    return memory_check(n, t->c->memory, e);
+}
+
+/* All memory that the segment's steps take. What a warm trainer has from the segment before is
+ * used again if it fits. */
+static int room_init(struct trainer *t, struct err *e)
+{
+    size_t want = larger(micro_room(&t->rows), micro_room(&t->mix));
+    unsigned mode = workspace_mode(t->task);
+    int rc;
+
+    if (t->policy.workspace && (t->micro_tokens < want || t->mode != mode))
+        trainer_drop_workspaces(t);
+    if (!t->policy.workspace) {
+        t->micro_tokens = want;
+        t->mode = mode;
     }
-    return most;
+    rc = memory_need_check(t, e);
+    /* a rollout's models may stay for the next one, if there is room beside the training */
+    uint64_t models = warm_models_bytes(t->c->warm);
+    if (!t->objective->has_value ||
+        (t->c->memory > 0 && memory_total(&t->need) + models > t->c->memory))
+        warm_drop_models(t->c->warm);
+    if (rc == OK && !t->policy.workspace)
+        rc = workspaces_init(t, e);
+    return rc == OK ? scratch_init(t, e) : rc;
 }
 
 /* Tokens of a step are numbered: those of rows from 0, those of mix from here. */
@@ -173,8 +222,10 @@ static int step_gradient(struct trainer *t, struct err *e)
     return rc;
 }
 
-static int network_update(struct trainer *t, struct network *n, double peak, struct err *e)
+static int network_update(
+    struct trainer *t, struct network *n, float *average, double peak, struct err *e)
 {
+    const struct average a = { average, t->task->rl ? t->task->rl->ema_decay : 0 };
     const TrainTask *k = t->task;
     struct optimizer o = { k->beta1, k->beta2, k->eps, k->weight_decay, k->grad_clip,
         t->objective->eps_outside };
@@ -183,25 +234,53 @@ static int network_update(struct trainer *t, struct network *n, double peak, str
 
     if (rc != OK)
         return err_wrap(e, "step %llu", (unsigned long long)t->counters.step);
-    network_step(t->c->engine, n, &o, t->objective->rate(t, peak), t->counters.step + 1, norm);
+    network_step(t->c->engine, n, &o, &a, t->objective->rate(t, peak), t->counters.step + 1, norm);
     return OK;
 }
 
+/* Of a forward and a backward pass: 6 for each parameter and token, and attention's (Kaplan et al.
+ * 2020, table 1; Chowdhery et al. 2022, appendix B). */
+static double network_flops(const struct model *m)
+{
+    const ModelConfig *c = &m->config;
+
+    return 6.0 * (double)m->n_params + 12.0 * c->layers * c->width * c->context;
+}
+
+/* The executor knows the seconds that rates are by. */
 static int report(struct trainer *t)
 {
     Progress p = PROGRESS__INIT;
-    Metric loss = METRIC__INIT, *metrics[] = { &loss };
+    double flops = network_flops(t->policy.model);
+    const struct tally *y = &t->tally;
 
-    loss.name = "loss";
-    loss.has_value = true;
-    loss.value = t->tally.weight > 0 ? t->tally.loss / t->tally.weight : 0;
+    if (t->value.model)
+        flops += network_flops(t->value.model);
+    const struct {
+        const char *name;
+        double value;
+    } values[] = {
+        { "loss", y->weight > 0 ? y->loss / y->weight : 0 },
+        { "gflops", flops * y->tokens / 1e9 },
+        { "memory_mib", (double)memory_total(&t->need) / (1 << 20) },
+    };
+    enum { N = sizeof values / sizeof *values };
+    Metric metrics[N], *pointers[N];
+
+    for (size_t i = 0; i < N; i++) {
+        metric__init(&metrics[i]);
+        metrics[i].name = (char *)(uintptr_t)values[i].name;
+        metrics[i].has_value = true;
+        metrics[i].value = values[i].value;
+        pointers[i] = &metrics[i];
+    }
     p.has_done = p.has_total = p.has_rate = true;
     p.done = t->counters.step;
     p.total = t->counters.total;
-    p.rate = (double)t->tally.tokens;
+    p.rate = y->tokens;
     p.rate_unit = "tok/s";
-    p.metrics = metrics;
-    p.n_metrics = 1;
+    p.metrics = pointers;
+    p.n_metrics = N;
     return t->c->progress ? t->c->progress(t->c->ctx, &p) : 0;
 }
 
@@ -214,18 +293,13 @@ static int train_loop(struct trainer *t, struct err *e)
         rows_clear(&t->mix);
         rc = t->objective->batch(t, e);
         if (rc == OK)
-            rc = workspaces_init(t, largest_unit(&t->rows), e);
-        if (rc == OK)
             rc = step_gradient(t, e);
         if (rc == OK)
-            rc = network_update(t, &t->policy, t->task->learning_rate, e);
+            rc = network_update(t, &t->policy, t->average, t->task->learning_rate, e);
         if (rc == OK && t->objective->has_value)
-            rc = network_update(t, &t->value, t->task->rl->value_learning_rate, e);
+            rc = network_update(t, &t->value, NULL, t->task->rl->value_learning_rate, e);
         if (rc != OK)
             break;
-        if (t->averages)
-            t->c->engine->k->lerp(t->average, t->policy.model->params,
-                (float)t->task->rl->ema_decay, t->policy.model->n_params);
         t->counters.step++;
         t->counters.tokens += t->rows.n_tokens + t->mix.n_tokens;
         t->tally.tokens += (double)(t->rows.n_tokens + t->mix.n_tokens);
@@ -295,9 +369,9 @@ static void segment_close(struct trainer *t)
 
 static int segment_metrics(struct trainer *t, struct answer *out, struct err *e)
 {
-    int rc = OK;
+    int rc = answer_metric(out, "memory_mib", (double)memory_total(&t->need) / (1 << 20), e);
 
-    if (t->tally.weight > 0) {
+    if (rc == OK && t->tally.weight > 0) {
         double loss = t->tally.loss / t->tally.weight;
         rc = answer_metric(out, "loss", loss, e);
         if (rc == OK && t->bytes_per_token > 0)
@@ -316,7 +390,7 @@ int train_run(struct answer *out, const struct task_context *c, const TaskSpec *
         return rc;
     rc = t->objective->open(t, spec, e);
     if (rc == OK)
-        rc = scratch_init(t, e);
+        rc = room_init(t, e);
     if (rc == OK)
         rc = train_loop(t, e);
     if (rc == OK)

@@ -2,6 +2,7 @@
 #define WORKERS_TASKS_TRAIN_H
 
 #include "workers/tasks/run.h"
+#include "workers/tasks/memory.h"
 #include "workers/tasks/optimizer.h"
 #include "workers/tasks/rows.h"
 #include "workers/tasks/task.h"
@@ -52,6 +53,7 @@ struct trainer {
     bool averages; /* an average is kept */
     struct network policy, value;
     float *average; /* of the policy's weights; laid out like them */
+    struct memory_need need;
     struct id tokenizer;
     int32_t end_of_text;
     TrainingCounters counters;
@@ -86,16 +88,21 @@ int trainer_open_text(struct trainer *t, const TaskSpec *spec, struct err *e);
 /* Cross-entropy of a micro-batch of the policy: adds the gradient of -sum weight x log_prob. */
 int trainer_lm_loss(struct trainer *t, const struct batch *b, const int32_t *target,
     const float *weight, struct err *e);
+/* INVARIANT  Mask weights sum to the token count: `predicted` targets of weight `sum` / predicted
+ * each. E_INVARIANT names it, and the step. */
+int trainer_check_mask(
+    const struct trainer *t, const struct rows *r, size_t predicted, double sum, struct err *e);
 /* Adds the step's share of pretraining windows to mix. */
 int trainer_mix(struct trainer *t, struct err *e);
 
-/* training_state.c */
+/* training_state.c; E_NOMEM, with the numbers, before networks that do not fit are made */
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* first segment */
 int trainer_load(struct trainer *t, const struct id *state, struct err *e);
 int trainer_save_state(struct trainer *t, struct answer *out, struct err *e);
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e);
 /* Adds a point to the curve; it goes with every state and the checkpoint. */
 int trainer_draw(struct trainer *t, const CurvePoint *p, struct err *e);
+void trainer_drop_workspaces(struct trainer *t);
 void trainer_free(struct trainer *t); /* what is kept from segment to segment */
 
 #endif

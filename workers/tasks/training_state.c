@@ -49,10 +49,22 @@ static int tokenizer_facts(struct trainer *t, struct err *e)
     return rc;
 }
 
+/* One more network is to be trained: is there room? */
+static int admit(struct trainer *t, const ModelConfig *c, struct err *e)
+{
+    memory_add_network(&t->need, c);
+    return memory_check(&t->need, t->c->memory, e);
+}
+
 static int average_init(struct trainer *t, struct err *e)
 {
     size_t bytes = t->policy.model->n_params * sizeof(float);
+    int rc;
 
+    t->need.weights += bytes;
+    rc = memory_check(&t->need, t->c->memory, e);
+    if (rc != OK)
+        return rc;
     t->average = aligned_alloc(64, bytes);
     if (!t->average)
         return err_set(e, E_NOMEM, "no memory for the average of the weights");
@@ -85,6 +97,8 @@ static int fresh_model(struct model **out, struct trainer *t, const TaskSpec *sp
         rc = model_config_check(&config, e);
     }
     if (rc == OK)
+        rc = admit(t, &config, e);
+    if (rc == OK)
         rc = model_new(out, &config, e);
     if (rc == OK) {
         model_init(*out, t->seed);
@@ -107,6 +121,11 @@ static int policy_model(struct model **out, struct trainer *t, const TaskSpec *s
     } else if (rc == OK) {
         *out = body;
     }
+    if (rc != OK)
+        return rc;
+    rc = admit(t, &(*out)->config, e);
+    if (rc != OK)
+        model_free(*out);
     return rc;
 }
 
@@ -129,10 +148,13 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
         rc = network_init(&t->policy, m, e);
     if (rc == OK)
         t->tokenizer = t->policy.model->tokenizer;
-    if (rc == OK && t->objective->has_value)
+    if (rc == OK && t->objective->has_value) {
         rc = value_model(&m, t, spec, e);
-    if (rc == OK && t->objective->has_value)
-        rc = network_init(&t->value, m, e);
+        if (rc == OK && (rc = admit(t, &m->config, e)) != OK)
+            model_free(m);
+        if (rc == OK)
+            rc = network_init(&t->value, m, e);
+    }
     if (rc == OK && t->averages)
         rc = average_init(t, e);
     if (rc == OK)
@@ -144,14 +166,22 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
     return rc;
 }
 
-static int network_new(struct network *n, const void *packed, size_t size, struct err *e)
+static int network_new(
+    struct trainer *t, struct network *n, const ProtobufCBinaryData *packed, struct err *e)
 {
     ProtobufCMessage *config = NULL;
     struct model *m = NULL;
-    int rc = message_unpack(&config, &model_config__descriptor, packed, size, e);
+    ModelConfig checked;
+    int rc = message_unpack(&config, &model_config__descriptor, packed->data, packed->len, e);
 
+    if (rc == OK) {
+        checked = *(ModelConfig *)config;
+        rc = model_config_check(&checked, e);
+    }
     if (rc == OK)
-        rc = model_new(&m, (ModelConfig *)config, e);
+        rc = admit(t, &checked, e);
+    if (rc == OK)
+        rc = model_new(&m, &checked, e);
     if (rc == OK)
         rc = network_init(n, m, e);
     message_free(config);
@@ -186,11 +216,11 @@ int trainer_load(struct trainer *t, const struct id *state, struct err *e)
     if (!h->counters || !id_from_span(&t->tokenizer, h->tokenizer.data, h->tokenizer.len))
         rc = err_set(e, E_CORRUPT, "a training state without counters or tokenizer");
     if (rc == OK)
-        rc = network_new(&t->policy, h->model.data, h->model.len, e);
+        rc = network_new(t, &t->policy, &h->model, e);
     if (rc == OK)
         t->policy.model->tokenizer = t->tokenizer;
     if (rc == OK && t->objective->has_value)
-        rc = network_new(&t->value, h->value_model.data, h->value_model.len, e);
+        rc = network_new(t, &t->value, &h->value_model, e);
     if (rc == OK && t->averages)
         rc = average_init(t, e);
     if (rc == OK)
@@ -358,10 +388,19 @@ int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e
     return rc == OK ? answer_output(out, o, e) : err_wrap(e, "saving the checkpoint");
 }
 
+void trainer_drop_workspaces(struct trainer *t)
+{
+    if (t->value.workspace != t->policy.workspace)
+        workspace_free(t->value.workspace);
+    workspace_free(t->policy.workspace);
+    t->policy.workspace = t->value.workspace = NULL;
+}
+
 void trainer_free(struct trainer *t)
 {
     if (!t)
         return;
+    trainer_drop_workspaces(t);
     network_free(&t->policy);
     network_free(&t->value);
     free(t->average);

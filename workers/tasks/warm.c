@@ -30,15 +30,43 @@ int warm_new(struct warm **out, struct err *e)
     return *out ? OK : err_set(e, E_NOMEM, "no memory");
 }
 
+void warm_drop_models(struct warm *w)
+{
+    for (size_t i = 0; i < MODELS; i++) {
+        model_free(w->models[i].model);
+        w->models[i] = (struct kept_model){ 0 };
+    }
+}
+
 void warm_free(struct warm *w)
 {
     if (!w)
         return;
-    for (size_t i = 0; i < MODELS; i++)
-        model_free(w->models[i].model);
+    warm_drop_models(w);
     tokenizer_free(w->tokenizer);
     trainer_free(w->trainer);
     free(w);
+}
+
+uint64_t warm_models_bytes(const struct warm *w)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < MODELS; i++)
+        if (w->models[i].model)
+            bytes += w->models[i].model->n_params * sizeof(float);
+    return bytes;
+}
+
+/* A model of the kept trainer; NULL: it has none of that name. */
+static const struct model *trainer_model(
+    const struct warm *w, const struct id *id, const char *prefix)
+{
+    if (!w->trainer || !id_equal(&w->trainer_id, id))
+        return NULL;
+    if (strcmp(prefix, "policy.") == 0)
+        return w->trainer->policy.model;
+    return strcmp(prefix, "value.") == 0 ? w->trainer->value.model : NULL;
 }
 
 int warm_model(const struct model **out, const struct task_context *c, const struct id *id,
@@ -47,6 +75,9 @@ int warm_model(const struct model **out, const struct task_context *c, const str
     struct warm *w = c->warm;
     struct kept_model *oldest = &w->models[0];
 
+    *out = trainer_model(w, id, prefix);
+    if (*out)
+        return OK;
     for (size_t i = 0; i < MODELS; i++) {
         struct kept_model *k = &w->models[i];
         if (k->model && id_equal(&k->id, id) && strcmp(k->prefix, prefix) == 0) {

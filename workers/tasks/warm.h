@@ -9,9 +9,13 @@
  * trainer of the last segment. Never changes a result: what is kept is what would be read. */
 struct trainer;
 
-/* Borrowed until the next call of warm_model with other ids pushes it out: the last 8 stay. */
+/* Borrowed until the next call of warm_model with other ids pushes it out: the last 8 stay. Those
+ * of the kept trainer are lent. */
 int warm_model(const struct model **out, const struct task_context *c, const struct id *id,
     const char *prefix, struct err *e);
+/* Lets go of all models: a training needs the room. */
+void warm_drop_models(struct warm *w);
+uint64_t warm_models_bytes(const struct warm *w);
 int warm_tokenizer(
     const struct tokenizer **out, const struct task_context *c, const struct id *id, struct err *e);
 

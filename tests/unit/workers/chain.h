@@ -22,6 +22,9 @@ struct chain {
     struct store *store;
     struct engine engine;
     struct warm *warm;
+    int (*progress)(void *ctx, const Progress *p); /* of tasks; NULL: none */
+    void *ctx;
+    uint64_t memory; /* what tasks may take; 0: no limit */
     struct err e;
 };
 
@@ -107,14 +110,25 @@ static void spec_input(struct spec *s, const char *name, struct id id)
     s->pointers[n] = &s->inputs[n];
 }
 
+static int spec_try(TaskAnswer **out, struct chain *c, struct spec *s)
+{
+    struct task_context t = { .store = c->store,
+        .engine = &c->engine,
+        .warm = c->warm,
+        .progress = c->progress,
+        .ctx = c->ctx,
+        .memory = c->memory };
+
+    message_fill_defaults(&s->m.base);
+    return task_run(out, &t, &s->m, &c->e);
+}
+
 /* Runs it; the answer is freed by message_free. */
 static TaskAnswer *spec_run(struct chain *c, struct spec *s)
 {
-    struct task_context t = { c->store, &c->engine, c->warm, NULL, NULL };
     TaskAnswer *a = NULL;
 
-    message_fill_defaults(&s->m.base);
-    chain_check(c, task_run(&a, &t, &s->m, &c->e));
+    chain_check(c, spec_try(&a, c, s));
     return a;
 }
 

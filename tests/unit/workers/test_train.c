@@ -87,7 +87,7 @@ static void a_deterministic_answer_is_learnt_to_the_end(void **state)
     struct generate_request r = {
         .prompt = "the dog", .checkpoint = model, .max_new_tokens = 20, .top_p = 1, .count = 1
     };
-    struct task_context t = { w->c.store, &w->c.engine, w->c.warm, NULL, NULL };
+    struct task_context t = { .store = w->c.store, .engine = &w->c.engine, .warm = w->c.warm };
     struct buf out = { 0 };
 
     chain_check(&w->c, generate_print(&out, &t, &r, &w->c.e));

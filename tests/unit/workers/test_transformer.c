@@ -5,69 +5,14 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/workers/allocations.h"
 #include "workers/math/rng.h"
 #include "workers/model/transformer.h"
-
-/* ---- allocations are counted ---- */
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED
-#endif
-
-#if defined(__GLIBC__) && !defined(SANITIZED)
-#define COUNTED 1
-static size_t allocations;
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void *__libc_memalign(size_t alignment, size_t n);
-
-void *malloc(size_t n)
-{
-    allocations++;
-    return __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t n)
-{
-    allocations++;
-    return __libc_realloc(p, n);
-}
-
-void *aligned_alloc(size_t alignment, size_t n)
-{
-    allocations++;
-    return __libc_memalign(alignment, n);
-}
-
-int posix_memalign(void **out, size_t alignment, size_t n)
-{
-    allocations++;
-    *out = __libc_memalign(alignment, n);
-    return *out != NULL ? 0 : ENOMEM;
-}
-#else
-#define COUNTED 0
-static const size_t allocations;
-#endif
 
 /* ---- a model of each family, and a batch of nine sequences ---- */
 

@@ -1,0 +1,130 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "workers/tasks/memory.h"
+
+static void a_network_needs_weights_gradients_and_two_moments(void **state)
+{
+    ModelConfig c = MODEL_CONFIG__INIT;
+    struct memory_need n = { 0 };
+    struct err e = ERR_INIT;
+
+    (void)state;
+    c.vocab_size = 512;
+    assert_int_equal(model_config_check(&c, &e), OK);
+    memory_add_network(&n, &c);
+    assert_int_equal(n.weights, 4 * model_floats(&c));
+    assert_int_equal(n.gradients, n.weights);
+    assert_int_equal(n.moments, 2 * n.weights);
+    assert_int_equal(memory_total(&n), 16 * model_floats(&c));
+}
+
+static void what_does_not_fit_is_told_in_numbers(void **state)
+{
+    const uint64_t mib = 1 << 20;
+    struct memory_need n = { 10 * mib, 20 * mib, 30 * mib, 40 * mib, 5 * mib };
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(memory_check(&n, 105 * mib, &e), OK);
+    assert_int_equal(memory_check(&n, 0, &e), OK);
+    assert_int_equal(memory_check(&n, 104 * mib, &e), E_NOMEM);
+    assert_string_equal(e.msg,
+        "training needs 105.0 MiB of memory (weights 10.0, gradients 20.0, moments 30.0, "
+        "activations 40.0, batch 5.0) but 104.0 MiB is all there is");
+}
+
+/* ---- the limit, of a root that is made up ---- */
+
+static char root[64];
+
+static void put(const char *path, const char *text)
+{
+    char command[512];
+
+    snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s%s')\"", root, path);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "%s%s", root, path);
+    FILE *f = fopen(command, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int make_root(void **state)
+{
+    (void)state;
+    strcpy(root, "/tmp/jielong-memory-XXXXXX");
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int drop_root(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", root);
+    return system(command);
+}
+
+static void the_limit_is_the_machines_memory(void **state)
+{
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+    (void)state;
+    assert_int_equal(memory_limit(root), all);
+    assert_true(memory_limit("") <= all);
+}
+
+static void the_tightest_control_group_counts(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/memory.max", "2000000\n");
+    put("/sys/fs/cgroup/memory.max", "3000000\n");
+    assert_int_equal(memory_limit(root), 2000000);
+    put("/proc/self/cgroup", "0::/\n");
+    assert_int_equal(memory_limit(root), 3000000);
+}
+
+static void control_groups_of_the_first_version_count_too(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "5:cpu:/x\n4:memory:/y\n");
+    put("/sys/fs/cgroup/memory/y/memory.limit_in_bytes", "1000000\n");
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_int_equal(memory_limit(root), 1000000);
+}
+
+static void a_strange_file_changes_nothing(void **state)
+{
+    uint64_t all = memory_limit("/nowhere");
+
+    (void)state;
+    put("/proc/self/cgroup", "\n0\n0:\n0::\n0::x\n:memory:\n");
+    assert_int_equal(memory_limit(root), all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_network_needs_weights_gradients_and_two_moments),
+        cmocka_unit_test(what_does_not_fit_is_told_in_numbers),
+        cmocka_unit_test(the_limit_is_the_machines_memory),
+        cmocka_unit_test(the_tightest_control_group_counts),
+        cmocka_unit_test(control_groups_of_the_first_version_count_too),
+        cmocka_unit_test(a_strange_file_changes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, make_root, drop_root);
+}

@@ -1,0 +1,109 @@
+#include "workers/tasks/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the need ---- */
+
+void memory_add_network(struct memory_need *n, const ModelConfig *c)
+{
+    uint64_t bytes = model_floats(c) * sizeof(float);
+
+    n->weights += bytes;
+    n->gradients += bytes;
+    n->moments += 2 * bytes;
+}
+
+uint64_t memory_total(const struct memory_need *n)
+{
+    return n->weights + n->gradients + n->moments + n->activations + n->batch;
+}
+
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
+{
+    if (limit == 0 || memory_total(n) <= limit)
+        return OK;
+    return err_set(e, E_NOMEM,
+        "training needs %.1f MiB of memory (weights %.1f, gradients %.1f, moments %.1f, "
+        "activations %.1f, batch %.1f) but %.1f MiB is all there is",
+        mib(memory_total(n)), mib(n->weights), mib(n->gradients), mib(n->moments),
+        mib(n->activations), mib(n->batch), mib(limit));
+}
+
+/* ---- the limit ---- */
+
+/* The number in a file; UINT64_MAX where there is none ("max" means none). */
+static uint64_t read_number(const char *path)
+{
+    unsigned long long value = UINT64_MAX;
+    FILE *f = fopen(path, "r");
+
+    if (f == NULL)
+        return UINT64_MAX;
+    if (fscanf(f, "%llu", &value) != 1)
+        value = UINT64_MAX;
+    fclose(f);
+    return value;
+}
+
+/* The least limit of a control group and those above it. group: "/a/b"; is cut. */
+static uint64_t group_limit(const char *root, const char *mount, char *group, const char *file)
+{
+    uint64_t least = UINT64_MAX;
+    char path[1024];
+
+    for (;;) {
+        size_t end = strlen(group);
+        while (end > 0 && group[end - 1] == '/')
+            group[--end] = '\0';
+        int n = snprintf(path, sizeof path, "%s%s%s/%s", root, mount, group, file);
+        uint64_t here = n < (int)sizeof path ? read_number(path) : UINT64_MAX;
+        least = here < least ? here : least;
+        if (end == 0)
+            return least;
+        *strrchr(group, '/') = '\0';
+    }
+}
+
+/* A line of /proc/self/cgroup, NUMBER:CONTROLLERS:GROUP; version 2 has the number 0 and no
+ * controllers (cgroups(7)). */
+static uint64_t line_limit(const char *root, char *line)
+{
+    char *controllers = strchr(line, ':'), *group = NULL;
+
+    line[strcspn(line, "\n")] = '\0';
+    if (controllers != NULL)
+        group = strchr(++controllers, ':');
+    if (group == NULL || group[1] != '/')
+        return UINT64_MAX;
+    *group++ = '\0';
+    if (*controllers == '\0')
+        return group_limit(root, "/sys/fs/cgroup", group, "memory.max");
+    if (strcmp(controllers, "memory") == 0)
+        return group_limit(root, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+    return UINT64_MAX;
+}
+
+uint64_t memory_limit(const char *root)
+{
+    uint64_t limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    char path[512], line[1024];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+    f = fopen(path, "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        uint64_t one = line_limit(root, line);
+        limit = one < limit ? one : limit;
+    }
+    if (f != NULL)
+        fclose(f);
+    return limit;
+}

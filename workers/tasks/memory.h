@@ -1,0 +1,26 @@
+#ifndef WORKERS_TASKS_MEMORY_H
+#define WORKERS_TASKS_MEMORY_H
+
+#include "workers/model/transformer.h"
+
+/* What a training takes at its peak, in bytes: known before it starts. */
+struct memory_need {
+    uint64_t weights; /* of all networks, and their average */
+    uint64_t gradients, moments, activations;
+    uint64_t batch; /* a step's rows, and what is known of each token */
+};
+
+/* Adds a network that is trained: weights, gradients and two moments. The configuration is
+ * checked. */
+void memory_add_network(struct memory_need *n, const ModelConfig *c);
+
+uint64_t memory_total(const struct memory_need *n);
+
+/* E_NOMEM, with the numbers, when that is more than `limit` bytes; 0: no limit is known. */
+int memory_check(const struct memory_need *n, uint64_t limit, struct err *e);
+
+/* Bytes that this process may take: the machine's memory, or what its control groups leave of it.
+ * root: what stands before /proc and /sys; "" but in tests. */
+uint64_t memory_limit(const char *root);
+
+#endif
