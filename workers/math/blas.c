@@ -15,27 +15,23 @@ void openblas_set_num_threads(int threads);
 char *openblas_get_config(void);
 char *openblas_get_corename(void);
 
-/* How each core type keeps the invariant of blas.h. The library's Haswell kernel adds up rows
- * 0..5 of each twelve in another order than rows 6..11, so there it is left to our own gemm,
- * which is as fast. `set` names that gemm's instructions: those of the numeric class. A core type
- * that is not here has not been tried: our own gemm with the best instructions. */
+/* Whether a core type keeps the invariant of blas.h. The Haswell kernel adds up rows 0..5 of each
+ * twelve in another order than rows 6..11. A core type that is not here has not been tried. */
 static const struct core {
     const char *name;
     bool library;
-    const char *set;
 } cores[] = {
-    { "SkylakeX", true, "avx512" },
-    { "Cooperlake", true, "avx512" },
-    { "Haswell", false, "avx2" },
-    { "Zen", false, "avx2" },
-    { "Prescott", true, "generic" },
-    { NULL, false, NULL },
+    { "SkylakeX", true },
+    { "Cooperlake", true },
+    { "Haswell", false },
+    { "Zen", false },
+    { "Prescott", true },
+    { NULL, false },
 };
 
 static struct {
     char name[64]; /* openblas-VERSION/CORE */
     bool library;
-    const struct kernels *own;
 } setup;
 
 static void set_up(void)
@@ -49,9 +45,6 @@ static void set_up(void)
     snprintf(setup.name, sizeof setup.name, "openblas-%s/%s", version, core);
     while (c->name != NULL && strcmp(c->name, core) != 0)
         c++;
-    setup.own = kernels_get(c->set);
-    if (setup.own == NULL) /* a build without that set */
-        setup.own = kernels_get(NULL);
     setup.library = c->library;
 }
 
@@ -73,6 +66,123 @@ static size_t split_at(const struct split *s, size_t tile)
     return tile == s->tiles ? s->n : s->n / s->unit * tile / s->tiles * s->unit;
 }
 
+/* c[m,n] = a b (+ c when add) */
+struct product {
+    float *c;
+    struct operand a, b;
+    size_t k;
+    bool add;
+};
+
+/* ---- by our own gemm ---- */
+
+/* The smaller operand is packed once and shared; the larger is cut into strips, which pack their
+ * own part. Where the shared one is large the sum is cut into parts. */
+struct own {
+    const struct kernels *k;
+    struct gemm g;
+    struct split strips, packs;
+    size_t n, k_packs;
+};
+
+#define SHARED_MAX (1u << 20) /* floats of the shared operand, if one block of k fits */
+#define PART_MAX 4096         /* of the sum */
+#define STRIPS 16
+#define PACK_UNITS 96 /* rows or columns that are packed together */
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t part_of_sum(size_t shared, size_t k)
+{
+    size_t part = smaller(SHARED_MAX / shared, PART_MAX) / GEMM_ALIGN_K * GEMM_ALIGN_K;
+
+    return smaller(part > 0 ? part : GEMM_ALIGN_K, k);
+}
+
+/* Not less than gemm_packed for this or a smaller m, n or k. */
+static size_t own_room(size_t m, size_t n, size_t k)
+{
+    size_t shared = smaller(m, n), most = shared * GEMM_ALIGN_K;
+
+    if (most < SHARED_MAX)
+        most = SHARED_MAX;
+    return smaller(shared * k, most) + gemm_packed(shared, 0) +
+           gemm_packed(0, smaller(k, PART_MAX));
+}
+
+static void pack_tile(void *ctx, size_t tile)
+{
+    const struct own *o = ctx;
+    size_t unit = tile / o->k_packs, k0 = o->g.k0 + tile % o->k_packs * GEMM_ALIGN_K;
+
+    o->k->gemm_pack(
+        &o->g, &(struct gemm_range){ split_at(&o->packs, unit), split_at(&o->packs, unit + 1), k0,
+                   smaller(k0 + GEMM_ALIGN_K, o->g.k1) });
+}
+
+static void strip_tile(void *ctx, size_t tile)
+{
+    const struct own *o = ctx;
+
+    o->k->gemm(&o->g, split_at(&o->strips, tile), split_at(&o->strips, tile + 1));
+}
+
+static size_t pieces(size_t n, size_t each)
+{
+    return (n + each - 1) / each;
+}
+
+/* As many strips as threads like, but neither too thin to be worth their packing nor so thick
+ * that they do not end together. */
+static struct split strips_of(size_t n, size_t unit, size_t thin, size_t thick)
+{
+    size_t strips = STRIPS;
+
+    if (n / strips < thin)
+        strips = n / thin > 0 ? n / thin : 1;
+    if (n / strips > thick)
+        strips = pieces(n, thick);
+    return (struct split){ n, unit, strips };
+}
+
+static void own_run(const struct products *p, const struct product *x)
+{
+    size_t m = x->a.n, n = x->b.n, shared = smaller(m, n);
+    bool share_b = n <= m;
+    struct own o = { .k = p->k,
+        .g = { .c = x->c,
+            .a = x->a,
+            .b = x->b,
+            .room = p->room,
+            .share_b = share_b,
+            .add = x->add,
+            .bf16 = p->precision == PRECISION_BF16 },
+        .strips = share_b ? strips_of(m, GEMM_ALIGN_ROWS, 24, 144)
+                          : strips_of(n, GEMM_ALIGN_COLUMNS, 64, 512),
+        .packs = {
+            shared, share_b ? GEMM_ALIGN_COLUMNS : GEMM_ALIGN_ROWS, pieces(shared, PACK_UNITS) } };
+    size_t part = part_of_sum(shared, x->k);
+
+    for (size_t k = 0; k < x->k; k += part) {
+        o.g.k0 = k;
+        o.g.k1 = smaller(k + part, x->k);
+        o.k_packs = pieces(o.g.k1 - k, GEMM_ALIGN_K);
+        pool_run(p->pool, o.packs.tiles * o.k_packs, pack_tile, &o);
+        pool_run(p->pool, o.strips.tiles, strip_tile, &o);
+    }
+}
+
+/* ---- by the library ---- */
+
+struct library {
+    struct product p;
+    bool a_transposed, b_transposed;
+    struct split m, n;
+};
+
 /* The largest power of two that is at most n and `limit`; at least 1. */
 static size_t power_of_two(size_t n, size_t limit)
 {
@@ -82,15 +192,6 @@ static size_t power_of_two(size_t n, size_t limit)
         p *= 2;
     return p;
 }
-
-/* c[m,n] = beta c + op(a) op(b) */
-struct gemm {
-    float *c;
-    const float *a, *b;
-    struct split m, n;
-    size_t k, a_row, b_row; /* floats from one stored row to the next */
-    bool a_transposed, b_transposed, add, library;
-};
 
 #define TILES 8       /* at least, where the shape allows: for as many threads */
 #define TILE_ROWS 192 /* at least: less, and packing the other matrix takes over */
@@ -104,9 +205,10 @@ struct gemm {
 #define SMALL_PRODUCT (2u << 20)
 #define SMALL_COLUMNS 64
 
-static bool use_library(size_t n, size_t k)
+static bool use_library(const struct products *p, size_t n, size_t k)
 {
-    return setup.library && n > SMALL_COLUMNS && GEMM_ROWS * n * k > SMALL_PRODUCT;
+    return setup.library && p->precision == PRECISION_FP32 && n > SMALL_COLUMNS &&
+           GEMM_ROWS * n * k > SMALL_PRODUCT;
 }
 
 /* Few rows: columns are split too, in tiles that are not small. */
@@ -114,91 +216,97 @@ static size_t column_tiles(size_t row_tiles, size_t n, size_t k)
 {
     size_t narrowest = SMALL_PRODUCT / 2 / GEMM_ROWS / k + COLUMN_UNIT;
 
+    if (row_tiles >= TILES)
+        return 1;
     if (narrowest < TILE_COLUMNS)
         narrowest = TILE_COLUMNS;
     return power_of_two(n / narrowest, TILES / row_tiles);
 }
 
-static void gemm_tile(void *ctx, size_t tile)
+static void library_tile(void *ctx, size_t tile)
 {
-    const struct gemm *g = ctx;
-    size_t row = split_at(&g->m, tile / g->n.tiles), col = split_at(&g->n, tile % g->n.tiles);
-    size_t rows = split_at(&g->m, tile / g->n.tiles + 1) - row;
-    size_t cols = split_at(&g->n, tile % g->n.tiles + 1) - col;
-    const float *a = g->a + (g->a_transposed ? row : row * g->a_row);
-    const float *b = g->b + (g->b_transposed ? col * g->b_row : col);
-    float *c = g->c + row * g->n.n + col;
+    const struct library *l = ctx;
+    const struct operand *a = &l->p.a, *b = &l->p.b;
+    size_t row = split_at(&l->m, tile / l->n.tiles), col = split_at(&l->n, tile % l->n.tiles);
+    size_t rows = split_at(&l->m, tile / l->n.tiles + 1) - row;
+    size_t cols = split_at(&l->n, tile % l->n.tiles + 1) - col;
 
-    if (g->library)
-        cblas_sgemm(CblasRowMajor, g->a_transposed ? CblasTrans : CblasNoTrans,
-            g->b_transposed ? CblasTrans : CblasNoTrans, (int)rows, (int)cols, (int)g->k, 1, a,
-            (int)g->a_row, b, (int)g->b_row, g->add ? 1 : 0, c, (int)g->n.n);
-    else
-        setup.own->gemm(c, g->n.n, a, g->a_row, b, g->b_transposed ? 1 : g->b_row,
-            g->b_transposed ? g->b_row : 1, rows, cols, g->k, g->add);
+    cblas_sgemm(CblasRowMajor, l->a_transposed ? CblasTrans : CblasNoTrans,
+        l->b_transposed ? CblasTrans : CblasNoTrans, (int)rows, (int)cols, (int)l->p.k, 1,
+        a->x + row * a->across, (int)(l->a_transposed ? a->along : a->across),
+        b->x + col * b->across, (int)(l->b_transposed ? b->across : b->along), l->p.add ? 1 : 0,
+        l->p.c + row * l->n.n + col, (int)l->n.n);
 }
 
-static void gemm_run(struct pool *p, struct gemm *g)
+static void library_run(const struct products *p, const struct library *l)
 {
-    assert(g->m.n <= INT_MAX && g->n.n <= INT_MAX && g->k <= INT_MAX);
-    if (g->m.n > 0 && g->n.n > 0)
-        pool_run(p, g->m.tiles * g->n.tiles, gemm_tile, g);
+    assert(l->m.n <= INT_MAX && l->n.n <= INT_MAX && l->p.k <= INT_MAX);
+    pool_run(p->pool, l->m.tiles * l->n.tiles, library_tile, (void *)l);
+}
+
+/* ---- products ---- */
+
+size_t gemm_room(size_t n, size_t i, size_t o)
+{
+    size_t nt = own_room(n, o, i), nn = own_room(n, i, o), tn = own_room(o, i, n);
+    size_t most = nt > nn ? nt : nn;
+
+    return most > tn ? most : tn;
 }
 
 /* c[rows,n] = x[rows,k] w */
-static void gemm_by_rows(struct pool *p, float *c, const float *x, const float *w, size_t rows,
-    size_t n, size_t k, bool transposed, bool add)
+static void gemm_by_rows(const struct products *p, const struct product *x, bool transposed)
 {
+    size_t rows = x->a.n, n = x->b.n;
+
     blas_setup();
-    assert(k > 0);
+    assert(x->k > 0);
+    if (rows == 0 || n == 0)
+        return;
+    if (!use_library(p, n, x->k)) {
+        own_run(p, x);
+        return;
+    }
     rows = gemm_rows(rows);
     size_t tiles = power_of_two(rows / TILE_ROWS, TILES);
     if (rows / tiles > TILE_ROWS_MAX)
-        tiles = (rows + TILE_ROWS_MAX - 1) / TILE_ROWS_MAX;
-    gemm_run(p, &(struct gemm){ .c = c,
-                    .a = x,
-                    .b = w,
-                    .k = k,
-                    .a_row = k,
-                    .b_row = transposed ? k : n,
-                    .m = { rows, GEMM_ROWS, tiles },
-                    .n = { n, COLUMN_UNIT, tiles >= TILES ? 1 : column_tiles(tiles, n, k) },
-                    .b_transposed = transposed,
-                    .add = add,
-                    .library = use_library(n, k) });
+        tiles = pieces(rows, TILE_ROWS_MAX);
+    library_run(p, &(struct library){ .p = *x,
+                       .b_transposed = transposed,
+                       .m = { rows, GEMM_ROWS, tiles },
+                       .n = { n, COLUMN_UNIT, column_tiles(tiles, n, x->k) } });
 }
 
-void gemm_nt(
-    struct pool *p, float *y, const float *x, const float *w, size_t n, size_t i, size_t o, int add)
+void gemm_nt(const struct products *p, float *y, const float *x, const float *w, size_t n, size_t i,
+    size_t o, int add)
 {
-    gemm_by_rows(p, y, x, w, n, o, i, true, add != 0);
+    gemm_by_rows(p, &(struct product){ y, { x, i, 1, n }, { w, i, 1, o }, i, add != 0 }, true);
 }
 
-void gemm_nn(struct pool *p, float *dx, const float *dy, const float *w, size_t n, size_t o,
-    size_t i, int add)
+void gemm_nn(const struct products *p, float *dx, const float *dy, const float *w, size_t n,
+    size_t o, size_t i, int add)
 {
-    gemm_by_rows(p, dx, dy, w, n, i, o, false, add != 0);
+    gemm_by_rows(p, &(struct product){ dx, { dy, o, 1, n }, { w, 1, i, i }, o, add != 0 }, false);
 }
 
-void gemm_tn(
-    struct pool *p, float *dw, const float *dy, const float *x, size_t n, size_t o, size_t i)
+void gemm_tn(const struct products *p, float *dw, const float *dy, const float *x, size_t n,
+    size_t o, size_t i)
 {
+    struct product product = { dw, { dy, 1, o, o }, { x, 1, i, i }, n, true };
+
     blas_setup();
-    if (n == 0)
+    if (n == 0 || o == 0 || i == 0)
         return;
+    if (!setup.library || p->precision != PRECISION_FP32) {
+        own_run(p, &product);
+        return;
+    }
     size_t row_tiles = power_of_two(o / 128, TILES);
     if (row_tiles == 1 && o >= 64)
         row_tiles = 2;
     size_t columns = row_tiles >= TILES ? 1 : power_of_two(i / TILE_COLUMNS, TILES / row_tiles);
-    gemm_run(p, &(struct gemm){ .c = dw,
-                    .a = dy,
-                    .b = x,
-                    .k = n,
-                    .a_row = o,
-                    .b_row = i,
-                    .m = { o, 16, row_tiles },
-                    .n = { i, COLUMN_UNIT, columns },
-                    .a_transposed = true,
-                    .add = true,
-                    .library = true });
+    library_run(p, &(struct library){ .p = product,
+                       .a_transposed = true,
+                       .m = { o, 16, row_tiles },
+                       .n = { i, COLUMN_UNIT, columns } });
 }

@@ -10,6 +10,7 @@
 #include "workers/math/kernels/rows.h"
 #include "workers/math/kernels/softmax.h"
 #include "workers/math/kernels/product.h"
+#include "workers/math/kernels/gemm.h"
 #include "workers/math/kernels/attention.h"
 #include "workers/math/kernels/elementwise.h"
 
@@ -45,5 +46,6 @@ const struct kernels TABLE = {
     .dot = dot,
     .bf16 = bf16,
     .adamw = adamw,
+    .gemm_pack = gemm_pack,
     .gemm = gemm,
 };

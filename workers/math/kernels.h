@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 struct adamw_step;
+struct gemm;
+struct gemm_range;
 
 /* What BLAS lacks. kernels.c is compiled once for each instruction set (GCC vector extensions of
  * 16, 32 or 64 bytes); the numeric class picks a table. Outputs first; single-threaded, on the
@@ -93,11 +95,12 @@ struct kernels {
     void (*adamw)(
         float *w, float *m, float *v, const float *g, size_t count, const struct adamw_step *s);
 
-    /* c[m,n] = a[m,k] b[k,n] (+ c when add_to); b(j, o) = b[j * b_k + o * b_n], one of b_k, b_n
-     * being 1. Each element is one chain of operations over k in order: its bits depend on
-     * nothing else. For blas.c, where the library's sgemm does not keep that. */
-    void (*gemm)(float *c, size_t c_row, const float *a, size_t a_row, const float *b, size_t b_k,
-        size_t b_n, size_t m, size_t n, size_t k, int add_to);
+    /* For blas.c: packs a part of the shared operand into its place in g->room. */
+    void (*gemm_pack)(const struct gemm *g, const struct gemm_range *at);
+    /* Rows first <= r < end of c where b is shared, else those columns. c = a b for k0 = 0 and no
+     * `add`; else adds. Each element of c is a sum over
+     * fixed blocks of k, in order: its bits depend on nothing else. */
+    void (*gemm)(const struct gemm *g, size_t first, size_t end);
 };
 
 struct adamw_step {
@@ -105,6 +108,38 @@ struct adamw_step {
     float correction1, correction2; /* 1 - beta1^t, 1 - beta2^t */
     int eps_outside;
 };
+
+/* An operand of a product: its element (r, k), r counting rows of a or columns of b and k what is
+ * summed over, is x[r * across + k * along]. One of the two steps is 1. */
+struct operand {
+    const float *x;
+    size_t across, along, n; /* n: of r */
+};
+
+/* Where parts may start: whole tiles and whole blocks of every set. */
+#define GEMM_ALIGN_ROWS 12
+#define GEMM_ALIGN_COLUMNS 32
+#define GEMM_ALIGN_K 512
+
+/* c[a.n, b.n] = a b, or a part of that sum over k. */
+struct gemm {
+    float *c;
+    struct operand a, b;
+    size_t k0, k1;
+    float *room; /* the shared operand for k0 <= k < k1, packed; 64-byte aligned */
+    int share_b, add;
+    int bf16; /* operands are rounded to bfloat16, sums are not */
+};
+
+struct gemm_range {
+    size_t first, end, k0, k1;
+};
+
+/* Floats of room for a shared operand of n rows (columns) and a part of that depth. */
+static inline size_t gemm_packed(size_t n, size_t depth)
+{
+    return (n + GEMM_ALIGN_COLUMNS) * (depth + 64);
+}
 
 /* Sets that this machine can run, best first; NULL-terminated. */
 const char *const *kernels_available(void);

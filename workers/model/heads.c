@@ -52,7 +52,7 @@ static void chunk_logits(const struct chunk *c)
 {
     struct workspace *w = c->p->w;
 
-    gemm_nt(c->p->pool, w->logits, w->chunk_h, c->w, c->n, w->s.width, w->s.vocab, 0);
+    gemm_nt(&c->p->products, w->logits, w->chunk_h, c->w, c->n, w->s.width, w->s.vocab, 0);
 }
 
 static size_t chunk_rows(const struct chunk *c, size_t tile, size_t *first)
@@ -152,8 +152,8 @@ void transformer_backward_log_probs(struct workspace *w, const struct engine *en
     while (chunk_gather(&c, target, &row)) {
         chunk_logits(&c);
         pool_run(p.pool, c.tiles, log_prob_backward_tile, &c);
-        gemm_tn(p.pool, grad + (c.w - m->params), w->logits, w->chunk_h, c.n, v, width);
-        gemm_nn(p.pool, w->chunk_dh, w->logits, c.w, c.n, v, width, 0);
+        gemm_tn(&p.products, grad + (c.w - m->params), w->logits, w->chunk_h, c.n, v, width);
+        gemm_nn(&p.products, w->chunk_dh, w->logits, c.w, c.n, v, width, 0);
         scatter(&c, log_prob);
     }
     transformer_backward_body(&p);
@@ -212,8 +212,8 @@ void transformer_backward_values(struct workspace *w, const struct engine *en,
     pass_begin(&v.p, w, en, m);
     v.p.grad = grad;
     pool_run(v.p.pool, v.p.tiles, values_backward_tile, &v);
-    gemm_tn(
-        v.p.pool, grad + layout_offset(&v.p.layout, SCORE_W, 0), g, w->final, v.p.n, 1, w->s.width);
+    gemm_tn(&v.p.products, grad + layout_offset(&v.p.layout, SCORE_W, 0), g, w->final, v.p.n, 1,
+        w->s.width);
     bias = layout_offset(&v.p.layout, SCORE_B, 0);
     for (size_t r = 0; r < v.p.n; r++)
         sum += (double)g[r];

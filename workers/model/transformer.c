@@ -15,6 +15,7 @@ void pass_begin(struct pass *p, struct workspace *w, const struct engine *en, co
     *p = (struct pass){ .w = w,
         .k = en->k,
         .pool = en->pool,
+        .products = { en->pool, en->k, PRECISION_FP32, w->room },
         .m = m,
         .f = family_of(&m->config),
         .n = n,
@@ -195,7 +196,7 @@ static void add_product(struct pass *p, float *y, const float *x, enum slot weig
     struct workspace *w = p->w;
     bool dropped = p->dropout != NULL;
 
-    gemm_nt(p->pool, dropped ? w->h : y, x, p->weight[weight], p->n, i, w->s.width, !dropped);
+    gemm_nt(&p->products, dropped ? w->h : y, x, p->weight[weight], p->n, i, w->s.width, !dropped);
     if (dropped)
         pool_run(p->pool, p->tiles, drop, p);
 }
@@ -208,13 +209,13 @@ static void layer_upwards(struct pass *p)
     size_t pairs = w->batch->n_sequences * s->heads;
 
     pool_run(p->pool, p->tiles, attention_norm_tile, p);
-    gemm_nt(p->pool, p->qkv, w->h, p->weight[WQKV], p->n, s->width, s->qkv, 0);
+    gemm_nt(&p->products, p->qkv, w->h, p->weight[WQKV], p->n, s->width, s->qkv, 0);
     pool_run(p->pool, p->tiles, rotate_tile, p);
     pool_run(p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_tile, p);
     add_product(p, p->mid, p->att, WO, s->width, drop_attention_tile);
 
     pool_run(p->pool, p->tiles, feed_forward_norm_tile, p);
-    gemm_nt(p->pool, p->up, w->h, p->weight[W_UP], p->n, s->width, s->up, 0);
+    gemm_nt(&p->products, p->up, w->h, p->weight[W_UP], p->n, s->width, s->up, 0);
     pool_run(p->pool, p->tiles, activation_tile, p);
 }
 

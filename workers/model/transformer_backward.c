@@ -197,12 +197,13 @@ static void feed_forward_backward(struct pass *p)
 
     pool_run(p->pool, p->tiles, activation_again_tile, p);
     bias_reduce(p, B_DOWN, s->width);
-    gemm_tn(p->pool, grad_of(p, W_DOWN), added_gradient(p), w->act, p->n, s->width, s->hidden);
-    gemm_nn(p->pool, w->dact, added_gradient(p), p->weight[W_DOWN], p->n, s->width, s->hidden, 0);
+    gemm_tn(&p->products, grad_of(p, W_DOWN), added_gradient(p), w->act, p->n, s->width, s->hidden);
+    gemm_nn(
+        &p->products, w->dact, added_gradient(p), p->weight[W_DOWN], p->n, s->width, s->hidden, 0);
     pool_run(p->pool, p->tiles, activation_backward_tile, p);
     bias_reduce(p, B_UP, s->up);
-    gemm_tn(p->pool, grad_of(p, W_UP), w->dup, w->h, p->n, s->up, s->width);
-    gemm_nn(p->pool, w->dh, w->dup, p->weight[W_UP], p->n, s->up, s->width, 0);
+    gemm_tn(&p->products, grad_of(p, W_UP), w->dup, w->h, p->n, s->up, s->width);
+    gemm_nn(&p->products, w->dh, w->dup, p->weight[W_UP], p->n, s->up, s->width, 0);
     pool_run(p->pool, p->tiles, feed_forward_norm_backward_tile, p);
     norm_reduce(p, FFN_NORM_W, FFN_NORM_B);
     bias_reduce(p, BO, s->width);
@@ -214,14 +215,14 @@ static void attention_backward(struct pass *p)
     const struct shape *s = &w->s;
     size_t pairs = w->batch->n_sequences * s->kv_heads;
 
-    gemm_tn(p->pool, grad_of(p, WO), added_gradient(p), p->att, p->n, s->width, s->width);
-    gemm_nn(p->pool, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->width, 0);
+    gemm_tn(&p->products, grad_of(p, WO), added_gradient(p), p->att, p->n, s->width, s->width);
+    gemm_nn(&p->products, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->width, 0);
     pool_run(
         p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_backward_tile, p);
     pool_run(p->pool, p->tiles, rotate_back_tile, p);
     bias_reduce(p, BQKV, s->qkv);
-    gemm_tn(p->pool, grad_of(p, WQKV), w->dqkv, w->h, p->n, s->qkv, s->width);
-    gemm_nn(p->pool, w->dh, w->dqkv, p->weight[WQKV], p->n, s->qkv, s->width, 0);
+    gemm_tn(&p->products, grad_of(p, WQKV), w->dqkv, w->h, p->n, s->qkv, s->width);
+    gemm_nn(&p->products, w->dh, w->dqkv, p->weight[WQKV], p->n, s->qkv, s->width, 0);
     pool_run(p->pool, p->tiles, attention_norm_backward_tile, p);
     norm_reduce(p, ATTENTION_NORM_W, ATTENTION_NORM_B);
 }

@@ -108,6 +108,7 @@ struct workspace {
     float *final, *final_mean, *final_rstd; /* [n, width]: the body's result, normed */
     float *rope;                            /* [context, head] */
     float *attention_scratch;
+    float *room;       /* of products */
     int32_t *position; /* [n] */
 
     /* The LM head's rows, gathered */
@@ -130,6 +131,7 @@ struct pass {
     struct workspace *w;
     const struct kernels *k;
     struct pool *pool;
+    struct products products;
     const struct model *m;
     const struct family *f;
     struct layout layout;

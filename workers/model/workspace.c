@@ -21,6 +21,7 @@ enum extent {
     VOCAB,
     SCRATCH,
     PARTIAL,
+    ROOM,
     EXTENTS
 };
 
@@ -56,6 +57,7 @@ static const struct buffer {
     { AT(rope), CONTEXT, HEAD, ONCE, 0 },
     { AT(attention_scratch), ATTENTION, SCRATCH, ONCE, 0 },
     { AT(position), TOKENS, ONE, ONCE, 0 },
+    { AT(room), ROOM, ONE, ONCE, 0 },
     { AT(chunk_h), CHUNK, WIDTH, ONCE, LM },
     { AT(logits), CHUNK, VOCAB, ONCE, LM },
     { AT(chunk_log_prob), CHUNK, ONE, ONCE, LM },
@@ -89,6 +91,17 @@ size_t scratch_size(const struct shape *s)
     return (s->context + s->head + 15) / 16 * 16;
 }
 
+/* Floats that the products with any of the model's matrices need. */
+static size_t room_size(const struct shape *s, size_t tokens, size_t chunk)
+{
+    size_t most = gemm_room(tokens, s->width, s->qkv);
+
+    most = larger(most, gemm_room(tokens, s->width, s->width));
+    most = larger(most, gemm_room(tokens, s->width, s->up));
+    most = larger(most, gemm_room(tokens, s->hidden, s->width));
+    return larger(most, gemm_room(chunk, s->width, s->vocab));
+}
+
 static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_tokens)
 {
     size_t tokens = gemm_rows(max_tokens);
@@ -108,6 +121,7 @@ static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_to
     extent[VOCAB] = s->vocab;
     extent[SCRATCH] = scratch_size(s);
     extent[PARTIAL] = partial_size(s);
+    extent[ROOM] = room_size(s, tokens, extent[CHUNK]);
 }
 
 /* Floats of the buffer; 0 where it is not needed. */

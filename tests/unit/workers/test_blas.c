@@ -15,18 +15,18 @@
 #include "workers/math/rng.h"
 
 /* The core type is read when the library is loaded, so the program runs itself once for each
- * that this machine can have, and once with what the library finds by itself. */
-#define CHILD "JIELONG_TEST_CORE"
+ * numeric class of this machine, and once with what the library finds by itself. */
+#define CHILD "JIELONG_TEST_CLASS"
 
 #define ROWS_MAX 1008
 #define WIDTH_MAX 2048
 
 static float x[ROWS_MAX * WIDTH_MAX], w[WIDTH_MAX * WIDTH_MAX], y[ROWS_MAX * WIDTH_MAX];
 static float expected[ROWS_MAX * WIDTH_MAX];
-static struct pool *pools[4]; /* of as many threads */
+static struct products with[4]; /* as many threads */
 
-typedef void gemm_by_rows(struct pool *p, float *y, const float *x, const float *w, size_t n,
-    size_t k, size_t o, int add);
+typedef void gemm_by_rows(const struct products *p, float *y, const float *x, const float *w,
+    size_t n, size_t k, size_t o, int add);
 
 static double plain(const float *a, size_t a_step, const float *b, size_t b_step, size_t k)
 {
@@ -39,7 +39,9 @@ static double plain(const float *a, size_t a_step, const float *b, size_t b_step
 
 static void assert_near(float got, double wanted, size_t k)
 {
-    if (!(fabs(got - wanted) <= 1e-6 * sqrt((double)k) * (1 + sqrt((double)k))))
+    double digit = with[2].precision == PRECISION_BF16 ? 2e-2 : 1e-6;
+
+    if (!(fabs(got - wanted) <= digit * sqrt((double)k) * (1 + sqrt((double)k))))
         fail_msg("%g instead of %g (k = %zu)", got, wanted, k);
 }
 
@@ -56,7 +58,7 @@ static void products_by_rows_agree_with_plain_sums(void **state)
         for (int nn = 0; nn < 2; nn++) {
             for (size_t i = 0; i < gemm_rows(n) * o; i++)
                 y[i] = (float)i;
-            (nn ? gemm_nn : gemm_nt)(pools[2], y, x, w, n, k, o, add);
+            (nn ? gemm_nn : gemm_nt)(&with[2], y, x, w, n, k, o, add);
             for (size_t i = 0; i < n * o; i++) {
                 const float *b = nn ? w + i % o : w + i % o * k;
                 double sum = plain(x + i / o * k, 1, b, nn ? o : 1, k);
@@ -76,14 +78,14 @@ static void products_over_rows_agree_with_plain_sums_of_exactly_n_rows(void **st
         x[n * i] = w[n * o] = NAN;
         for (size_t j = 0; j < o * i; j++)
             y[j] = 2;
-        gemm_tn(pools[2], y, w, x, n, o, i);
+        gemm_tn(&with[2], y, w, x, n, o, i);
         x[n * i] = after_x;
         w[n * o] = after_w;
         for (size_t j = 0; j < o * i; j++)
             assert_near(y[j] - 2, plain(w + j / i, o, x + j % i, i, n), 4 * n);
     }
     y[0] = 7;
-    gemm_tn(pools[2], y, w, x, 0, 5, 5);
+    gemm_tn(&with[2], y, w, x, 0, 5, 5);
     assert_true(y[0] == 7);
 }
 
@@ -110,13 +112,13 @@ static void assert_rows_same_bits(
     for (size_t i = 0; i < KINDS; i++) {
         memset(x, 0, GEMM_ROWS * k * sizeof *x);
         memcpy(x, kinds + i * k, k * sizeof *x);
-        gemm(pools[1], y, x, w, 1, k, o, 0);
+        gemm(&with[1], y, x, w, 1, k, o, 0);
         memcpy(expected + i * o, y, o * sizeof *y);
     }
     for (size_t i = 0; i < n_counts; i++) {
         size_t n = counts[i];
         fill_rows(n, k, kinds);
-        gemm(pools[2], y, x, w, n, k, o, 0);
+        gemm(&with[2], y, x, w, n, k, o, 0);
         for (size_t r = 0; r < n; r++) {
             if (memcmp(y + r * o, expected + kind_of(r) * o, o * sizeof *y) != 0)
                 fail_msg("%s: %s of %zu to %zu: row %zu of %zu has other bits than alone",
@@ -186,9 +188,9 @@ static void the_number_of_threads_does_not_change_a_bit(void **state)
                 for (size_t i = 0; i < 240 * WIDTH_MAX; i++)
                     y[i] = 1;
                 if (kind == 2)
-                    gemm_tn(pools[threads], y, x, w, n, k, o);
+                    gemm_tn(&with[threads], y, x, w, n, k, o);
                 else
-                    (kind ? gemm_nn : gemm_nt)(pools[threads], y, x, w, n, k, o, 1);
+                    (kind ? gemm_nn : gemm_nt)(&with[threads], y, x, w, n, k, o, 1);
                 if (threads == 1)
                     memcpy(expected, y, results * sizeof *y);
                 assert_memory_equal(y, expected, results * sizeof *y);
@@ -204,32 +206,35 @@ static void nothing_is_written_beyond_the_padded_rows(void **state)
     for (size_t n = 1; n <= 100; n += 33) {
         size_t end = gemm_rows(n) * 100;
         y[end] = 42;
-        gemm_nt(pools[2], y, x, w, n, 64, 100, 0);
+        gemm_nt(&with[2], y, x, w, n, 64, 100, 0);
         assert_true(y[end] == 42);
-        gemm_nn(pools[2], y, x, w, n, 64, 100, 0);
+        gemm_nn(&with[2], y, x, w, n, 64, 100, 0);
         assert_true(y[end] == 42);
     }
 }
 
 static void the_library_has_the_core_type_that_was_asked_for(void **state)
 {
-    const char *core = getenv(CHILD);
+    const char *class = getenv(CHILD);
     (void)state;
 
     assert_int_equal(strncmp(blas_setup(), "openblas-", 9), 0);
-    if (strcmp(core, "") != 0)
-        assert_string_equal(strchr(blas_setup(), '/') + 1, core);
+    if (strcmp(class, "") != 0)
+        assert_string_equal(strchr(blas_setup(), '/') + 1, numeric_class_core(class));
 }
 
-static int start(void **state)
+static int start(enum precision precision)
 {
+    const char *class = getenv(CHILD);
     struct err e = ERR_INIT;
-    (void)state;
 
     rng_normal(x, sizeof x / sizeof *x, 1, RNG_INIT, 0);
     rng_normal(w, sizeof w / sizeof *w, 1, RNG_INIT, 1);
     for (int threads = 1; threads <= 3; threads++) {
-        if (pool_new(&pools[threads], threads, &e) != OK)
+        with[threads] = (struct products){ .precision = precision,
+            .k = kernels_get(strcmp(class, "") == 0 ? NULL : strrchr(class, '/') + 1),
+            .room = aligned_alloc(64, gemm_room(ROWS_MAX, WIDTH_MAX, WIDTH_MAX) * sizeof(float)) };
+        if (with[threads].room == NULL || pool_new(&with[threads].pool, threads, &e) != OK)
             return -1;
     }
     return 0;
@@ -239,22 +244,24 @@ static int finish(void **state)
 {
     (void)state;
 
-    for (int threads = 1; threads <= 3; threads++)
-        pool_free(pools[threads]);
+    for (int threads = 1; threads <= 3; threads++) {
+        pool_free(with[threads].pool);
+        free(with[threads].room);
+    }
     return 0;
 }
 
-/* The verdict of this program with the library of one core type. */
-static int run_with(const char *program, const char *core)
+/* The verdict of this program with one numeric class. */
+static int run_with(const char *program, const char *class)
 {
     int status = -1;
 
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        setenv(CHILD, core, 1);
-        if (strcmp(core, "") != 0)
-            setenv("OPENBLAS_CORETYPE", core, 1);
+        setenv(CHILD, class, 1);
+        if (strcmp(class, "") != 0)
+            setenv("OPENBLAS_CORETYPE", numeric_class_core(class), 1);
         else
             unsetenv("OPENBLAS_CORETYPE");
         execl(program, program, (char *)NULL);
@@ -265,13 +272,27 @@ static int run_with(const char *program, const char *core)
     return status;
 }
 
-static int run_with_every_core(const char *program)
+static int run_with_every_class(const char *program)
 {
     int failures = run_with(program, "") != 0;
 
     for (const char *const *name = numeric_classes(); *name != NULL; name++)
-        failures += run_with(program, numeric_class_core(*name)) != 0;
+        failures += run_with(program, *name) != 0;
     return failures;
+}
+
+static int start_fp32(void **state)
+{
+    (void)state;
+
+    return start(PRECISION_FP32);
+}
+
+static int start_bf16(void **state)
+{
+    (void)state;
+
+    return start(PRECISION_BF16);
 }
 
 int main(int argc, char **argv)
@@ -286,9 +307,16 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_number_of_threads_does_not_change_a_bit),
         cmocka_unit_test(nothing_is_written_beyond_the_padded_rows),
     };
+    const struct CMUnitTest in_bf16[] = {
+        /* the rest is in test_gemm.c */
+        cmocka_unit_test(products_by_rows_agree_with_plain_sums),
+        cmocka_unit_test(products_over_rows_agree_with_plain_sums_of_exactly_n_rows),
+        cmocka_unit_test(the_number_of_threads_does_not_change_a_bit),
+    };
     (void)argc;
 
     if (getenv(CHILD) == NULL)
-        return run_with_every_core(argv[0]);
-    return cmocka_run_group_tests_name(blas_setup(), tests, start, finish);
+        return run_with_every_class(argv[0]);
+    int failures = cmocka_run_group_tests_name(blas_setup(), tests, start_fp32, finish);
+    return failures + cmocka_run_group_tests_name("in bfloat16", in_bf16, start_bf16, finish);
 }

@@ -1,5 +1,4 @@
-/* Part of kernels.c. Matrix products out of the first-level cache, for attention and where the
- * bits of OpenBLAS depend on a row's place.
+/* Part of kernels.c. Matrix products out of the first-level cache, for attention.
  *
  * INVARIANT  An element of c is one chain of fused multiplications and additions over k, in
  * order, from what c holds: its bits depend on nothing else. */
@@ -132,37 +131,5 @@ static void pack_columns(
     for (size_t r = fours; r < room; r++) {
         for (size_t i = 0; i < d; i++)
             out[i * room + r] = r < rows ? x[r * stride + i] : 0;
-    }
-}
-
-#define GEMM_K 256 /* a panel of b stays in the first-level cache (of 64 columns: in the second) \
-                    */
-
-static void gemm(float *c, size_t c_row, const float *a, size_t a_row, const float *b, size_t b_k,
-    size_t b_n, size_t m, size_t n, size_t k, int add_to)
-{
-    _Alignas(64) float panel[GEMM_K * PANEL];
-
-    for (size_t r = 0; r < m && !add_to; r++)
-        memset(c + r * c_row, 0, n * sizeof *c);
-    for (size_t j = 0; j < k; j += GEMM_K) {
-        size_t depth = fewer(GEMM_K, k - j);
-        for (size_t o = 0; o < n; o += PANEL) {
-            size_t width = fewer(PANEL, n - o);
-            if (b_n == 1)
-                pack_rows(panel, PANEL, b + j * b_k + o, depth, width, b_k);
-            else
-                pack_columns(panel, PANEL, b + j + o * b_n, width, depth, b_n);
-            product_add(&(struct product){ .c = c + o,
-                .c_row = c_row,
-                .a = a + j,
-                .a_row = a_row,
-                .a_col = 1,
-                .b = panel,
-                .b_row = PANEL,
-                .m = m,
-                .n = width,
-                .k = depth });
-        }
     }
 }

@@ -224,13 +224,26 @@ INLINE vec bf16_odd(uvec pairs)
     return (vec)(pairs & 0xffff0000u);
 }
 
+/* Orders of the elements of two vectors. Those of LOW_TWO to HIGH_PAIRS stay within 16 bytes. */
 #if LANES == 4
+#define LOW_TWO 0, 4, 1, 5
+#define HIGH_TWO 2, 6, 3, 7
+#define LOW_PAIRS 0, 1, 4, 5
+#define HIGH_PAIRS 2, 3, 6, 7
 #define EVEN_OF_TWO 0, 2, 4, 6
 #define ODD_OF_TWO 1, 3, 5, 7
 #elif LANES == 8
+#define LOW_TWO 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH_TWO 2, 10, 3, 11, 6, 14, 7, 15
+#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
 #define EVEN_OF_TWO 0, 2, 4, 6, 8, 10, 12, 14
 #define ODD_OF_TWO 1, 3, 5, 7, 9, 11, 13, 15
 #else
+#define LOW_TWO 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define HIGH_TWO 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
 #define EVEN_OF_TWO 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD_OF_TWO 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #endif

@@ -1,0 +1,308 @@
+/* Part of kernels.c. Products of large matrices, for blas.c (Goto & van de Geijn 2008): both
+ * operands are packed, one of them once for all tiles, the other by the tile that needs it.
+ *
+ * Packed operands are of elements: a number, or in bfloat16 a pair of numbers with neighbouring k,
+ * the last one beside a zero where k is odd.
+ *
+ * INVARIANT  An element of c is a sum over blocks of k at fixed places, each a chain of fused
+ * operations in order: its bits depend on its row of a, its column of b and k alone. */
+
+#define GEMM_M (LANES == 16 ? 12 : 6) /* with two vectors they fill the registers */
+#define GEMM_N (2 * LANES)
+#define GEMM_DEPTH 256    /* elements: a panel of b stays in the first-level cache */
+#define GEMM_ROWS_MAX 144 /* of a in one block: it stays in the second-level cache */
+#define GEMM_COLUMNS_MAX 128
+#define GEMM_STRIDE (GEMM_DEPTH + 16) /* no power of two: rows share few places in the cache */
+
+typedef uint32_t word __attribute__((may_alias));
+
+/* What a block needs of a packed operand. a(r, d) = p[r * tile + d * element] for the first row r
+ * of a tile, and `row` more for each further one; b(c, d) = p[c * tile + d * GEMM_N]. */
+struct packed {
+    const float *p;
+    size_t tile, row, element;
+};
+
+static size_t gemm_depth(const struct gemm *g, size_t k)
+{
+    return g->bf16 ? (k + 1) / 2 : k;
+}
+
+/* Floats from one packed row to the next, for a whole part of the sum. */
+static size_t gemm_stride(size_t depth)
+{
+    size_t lines = (depth + 15) / 16 + 1;
+
+    return (lines % 4 == 0 ? lines + 1 : lines) * 16;
+}
+
+/* ---- packing ---- */
+
+/* The elements of LANES numbers (bf16: 2 LANES), the first n of which are there. */
+INLINE vec elements_along(const float *x, size_t n, int bf16)
+{
+    if (!bf16)
+        return load_upto(x, n);
+    return (vec)bf16_row(load_upto(x, n), n > LANES ? load_upto(x + LANES, n - LANES) : (vec){ 0 });
+}
+
+/* out[r * stride + d]: rows of a that lie one number after another. */
+INLINE void pack_rows_along(
+    float *out, size_t stride, const struct operand *x, const struct gemm_range *at, int bf16)
+{
+    size_t step = bf16 ? 2 * LANES : LANES, k = at->k1 - at->k0;
+
+    for (size_t r = at->first; r < at->end; r++, out += stride) {
+        const float *row = x->x + r * x->across + at->k0;
+        for (size_t j = 0; j < k; j += step)
+            store(out + (bf16 ? j / 2 : j), elements_along(row + j, k - j, bf16));
+    }
+}
+
+/* Columns of four vectors into four neighbouring places of each of `count` rows of a panel. */
+INLINE void turn_four(float *out, const vec v[4], size_t count)
+{
+    vec ab = __builtin_shufflevector(v[0], v[1], LOW_TWO), ab2, cd2;
+    vec cd = __builtin_shufflevector(v[2], v[3], LOW_TWO), turned[4];
+
+    ab2 = __builtin_shufflevector(v[0], v[1], HIGH_TWO);
+    cd2 = __builtin_shufflevector(v[2], v[3], HIGH_TWO);
+    turned[0] = __builtin_shufflevector(ab, cd, LOW_PAIRS);
+    turned[1] = __builtin_shufflevector(ab, cd, HIGH_PAIRS);
+    turned[2] = __builtin_shufflevector(ab2, cd2, LOW_PAIRS);
+    turned[3] = __builtin_shufflevector(ab2, cd2, HIGH_PAIRS);
+    for (size_t d = 0; d < LANES && d < count; d++)
+        *(vec4_unaligned *)(out + d * GEMM_N) = four_lanes(turned[d % 4], d / 4 * 4);
+}
+
+/* Panels of GEMM_N columns of b that lie one number after another. */
+INLINE void pack_panels_along(
+    float *out, size_t depth, const struct operand *x, const struct gemm_range *at, int bf16)
+{
+    size_t step = bf16 ? 2 * LANES : LANES, k = at->k1 - at->k0;
+
+    for (size_t c = at->first; c < at->end; c += 4) {
+        size_t column = c - at->first;
+        float *to = out + column / GEMM_N * GEMM_N * depth + column % GEMM_N;
+        for (size_t j = 0; j < k; j += step, to += LANES * GEMM_N) {
+            vec v[4];
+            for (size_t u = 0; u < 4; u++)
+                v[u] = c + u < x->n
+                           ? elements_along(x->x + (c + u) * x->across + at->k0 + j, k - j, bf16)
+                           : (vec){ 0 };
+            turn_four(to, v, bf16 ? (k - j + 1) / 2 : k - j);
+        }
+    }
+}
+
+/* LANES numbers of a row of which n are left; zeros beyond. */
+INLINE vec load_left(const float *x, size_t i, size_t n)
+{
+    return i < n ? load_upto(x + i, n - i) : (vec){ 0 };
+}
+
+/* Panels of `width` neighbouring rows of a (columns of b). A store may reach into the place of
+ * the next element, which is written later; the last one may not. */
+INLINE void pack_panels_across(float *out, size_t width, size_t depth, const struct operand *x,
+    const struct gemm_range *at, int bf16)
+{
+    size_t step = bf16 ? 2 : 1;
+
+    for (size_t r = at->first; r < at->end; r += width, out += width * depth) {
+        const float *row = x->x + r + at->k0 * x->along;
+        size_t left = x->n - r;
+        float *to = out;
+        for (size_t k = at->k0; k < at->k1; k += step, row += step * x->along, to += width) {
+            int last = k + step >= at->k1;
+            for (size_t i = 0; i < width; i += LANES) {
+                vec v = load_left(row, i, left);
+                if (bf16)
+                    v = (vec)bf16_pairs(
+                        v, k + 1 < at->k1 ? load_left(row + x->along, i, left) : (vec){ 0 });
+                if (last && i + LANES > width)
+                    store_few(to + i, v, width - i);
+                else
+                    store(to + i, v);
+            }
+        }
+    }
+}
+
+/* Rows of a: packed as they lie. */
+static struct packed pack_a(
+    float *out, const struct gemm *g, const struct gemm_range *at, size_t stride, size_t depth)
+{
+    if (g->a.along == 1) {
+        if (g->bf16)
+            pack_rows_along(out, stride, &g->a, at, 1);
+        else
+            pack_rows_along(out, stride, &g->a, at, 0);
+        return (struct packed){ out, stride, stride, 1 };
+    }
+    if (g->bf16)
+        pack_panels_across(out, GEMM_M, depth, &g->a, at, 1);
+    else
+        pack_panels_across(out, GEMM_M, depth, &g->a, at, 0);
+    return (struct packed){ out, depth, 1, GEMM_M };
+}
+
+static struct packed pack_b(
+    float *out, const struct gemm *g, const struct gemm_range *at, size_t depth)
+{
+    if (g->b.along == 1) {
+        if (g->bf16)
+            pack_panels_along(out, depth, &g->b, at, 1);
+        else
+            pack_panels_along(out, depth, &g->b, at, 0);
+    } else if (g->bf16) {
+        pack_panels_across(out, GEMM_N, depth, &g->b, at, 1);
+    } else {
+        pack_panels_across(out, GEMM_N, depth, &g->b, at, 0);
+    }
+    return (struct packed){ out, depth, 1, GEMM_N };
+}
+
+/* Where row `first` and element `d` of the shared operand are in the room. */
+static struct packed shared_at(const struct gemm *g, size_t first, size_t d)
+{
+    size_t depth = gemm_depth(g, g->k1 - g->k0), stride = gemm_stride(depth);
+    struct packed s = { g->room, depth, 1, g->share_b ? GEMM_N : GEMM_M };
+
+    if (!g->share_b && g->a.along == 1)
+        s = (struct packed){ g->room, stride, stride, 1 };
+    s.p += first * s.tile + d * s.element;
+    return s;
+}
+
+static void gemm_pack(const struct gemm *g, const struct gemm_range *at)
+{
+    struct packed s = shared_at(g, at->first, gemm_depth(g, at->k0 - g->k0));
+    size_t depth = gemm_depth(g, g->k1 - g->k0);
+
+    if (g->share_b)
+        pack_b((float *)s.p, g, at, depth);
+    else
+        pack_a((float *)s.p, g, at, gemm_stride(depth), depth);
+}
+
+/* ---- products of packed blocks ---- */
+
+/* c (+)= rows of a times a panel of b, of which `left` columns are there. */
+INLINE void gemm_tile(float *c, size_t c_row, const float *a, size_t a_row, size_t a_element,
+    const float *b, size_t depth, size_t rows, size_t vectors, size_t left, int add, int bf16)
+{
+    vec s[GEMM_M][2];
+
+#pragma GCC unroll 12
+    for (size_t r = 0; r < rows; r++) {
+        __builtin_prefetch(c + r * c_row, 1);
+        s[r][0] = s[r][1] = (vec){ 0 };
+    }
+    for (size_t d = 0; d < depth; d++, a += a_element, b += GEMM_N) {
+        vec w[2] = { load(b), vectors > 1 ? load(b + LANES) : (vec){ 0 } };
+#pragma GCC unroll 12
+        for (size_t r = 0; r < rows; r++) {
+            uvec pair = (uvec){ 0 } + ((const word *)a)[r * a_row];
+            vec x = splat(a[r * a_row]);
+#pragma GCC unroll 2
+            for (size_t u = 0; u < vectors; u++)
+                s[r][u] = bf16 ? vdot_bf16(s[r][u], pair, (uvec)w[u]) : vfma(x, w[u], s[r][u]);
+        }
+    }
+#pragma GCC unroll 12
+    for (size_t r = 0; r < rows; r++, c += c_row) {
+#pragma GCC unroll 2
+        for (size_t u = 0; u < vectors; u++) {
+            size_t n = left - u * LANES;
+            store_upto(c + u * LANES, add ? load_upto(c + u * LANES, n) + s[r][u] : s[r][u], n);
+        }
+    }
+}
+
+/* A block's part of c. */
+struct gemm_block {
+    float *c;
+    size_t c_row, rows, columns, depth;
+    struct packed a, b;
+    int add, bf16;
+};
+
+INLINE void gemm_rows_of_tile(const struct gemm_block *g, size_t column, size_t row, size_t rows,
+    size_t a_row, size_t a_element, int bf16)
+{
+    const float *a = g->a.p + row / GEMM_M * GEMM_M * g->a.tile + row % GEMM_M * a_row;
+    const float *b = g->b.p + column * g->b.tile;
+    float *c = g->c + row * g->c_row + column;
+    size_t left = g->columns - column;
+
+    if (left > LANES)
+        gemm_tile(c, g->c_row, a, a_row, a_element, b, g->depth, rows, 2, left, g->add, bf16);
+    else
+        gemm_tile(c, g->c_row, a, a_row, a_element, b, g->depth, rows, 1, left, g->add, bf16);
+}
+
+INLINE void gemm_panels(const struct gemm_block *g, size_t a_row, size_t a_element, int bf16)
+{
+    for (size_t column = 0; column < g->columns; column += GEMM_N) {
+        size_t row = 0;
+        for (; row + GEMM_M <= g->rows; row += GEMM_M)
+            gemm_rows_of_tile(g, column, row, GEMM_M, a_row, a_element, bf16);
+        for (; row + GEMM_M / 3 <= g->rows; row += GEMM_M / 3)
+            gemm_rows_of_tile(g, column, row, GEMM_M / 3, a_row, a_element, bf16);
+        for (; row < g->rows; row++)
+            gemm_rows_of_tile(g, column, row, 1, a_row, a_element, bf16);
+    }
+}
+
+static __attribute__((noinline)) void gemm_block(const struct gemm_block *g)
+{
+    int panels = g->a.element == GEMM_M;
+
+    if (g->bf16 && panels)
+        gemm_panels(g, 1, GEMM_M, 1);
+    else if (g->bf16)
+        gemm_panels(g, g->a.row, 1, 1);
+    else if (panels)
+        gemm_panels(g, 1, GEMM_M, 0);
+    else
+        gemm_panels(g, g->a.row, 1, 0);
+}
+
+/* All of the sum for a part of c for which the other operand is packed block by block. */
+static void gemm_part(const struct gemm *g, const struct gemm_range *a, const struct gemm_range *b)
+{
+    _Alignas(64) float local[GEMM_ROWS_MAX * GEMM_STRIDE + LANES];
+    size_t most = g->bf16 ? 2 * GEMM_DEPTH : GEMM_DEPTH;
+
+    for (size_t k = g->k0; k < g->k1; k += most) {
+        size_t end = fewer(k + most, g->k1), depth = gemm_depth(g, end - k);
+        size_t d = gemm_depth(g, k - g->k0);
+        struct gemm_range rows = { a->first, a->end, k, end },
+                          columns = { b->first, b->end, k, end };
+        struct gemm_block block = { .c = g->c + a->first * g->b.n + b->first,
+            .c_row = g->b.n,
+            .rows = a->end - a->first,
+            .columns = b->end - b->first,
+            .depth = depth,
+            .add = g->add || k > 0,
+            .bf16 = g->bf16 };
+        block.a =
+            g->share_b ? pack_a(local, g, &rows, GEMM_STRIDE, depth) : shared_at(g, a->first, d);
+        block.b = g->share_b ? shared_at(g, b->first, d) : pack_b(local, g, &columns, depth);
+        gemm_block(&block);
+    }
+}
+
+static void gemm(const struct gemm *g, size_t first, size_t end)
+{
+    size_t most = g->share_b ? GEMM_ROWS_MAX : GEMM_COLUMNS_MAX;
+    struct gemm_range all = { 0, g->share_b ? g->b.n : g->a.n, 0, 0 };
+
+    for (; first < end; first += most) {
+        struct gemm_range part = { first, fewer(first + most, end), 0, 0 };
+        if (g->share_b)
+            gemm_part(g, &part, &all);
+        else
+            gemm_part(g, &all, &part);
+    }
+}
