@@ -1,5 +1,5 @@
-/* Part of kernels.c. Products of large matrices, for blas.c (Goto & van de Geijn 2008): both
- * operands are packed, one of them once for all tiles, the other by the tile that needs it.
+/* Part of kernels.c. Products of large matrices, for blas.c (Goto & van de Geijn 2008): operands
+ * are packed, one of them once for all tiles, the other by the tile that needs it.
  *
  * Packed operands are of elements: a number, or in bfloat16 a pair of numbers with neighbouring k,
  * the last one beside a zero where k is odd.
@@ -46,16 +46,16 @@ INLINE vec elements_along(const float *x, size_t n, int bf16)
     return (vec)bf16_row(load_upto(x, n), n > LANES ? load_upto(x + LANES, n - LANES) : (vec){ 0 });
 }
 
-/* out[r * stride + d]: rows of a that lie one number after another. */
-INLINE void pack_rows_along(
-    float *out, size_t stride, const struct operand *x, const struct gemm_range *at, int bf16)
+/* out[r * stride + d]: pairs of rows of a that lie one number after another. */
+static void pack_rows_along(
+    float *out, size_t stride, const struct operand *x, const struct gemm_range *at)
 {
-    size_t step = bf16 ? 2 * LANES : LANES, k = at->k1 - at->k0;
+    size_t k = at->k1 - at->k0;
 
     for (size_t r = at->first; r < at->end; r++, out += stride) {
         const float *row = x->x + r * x->across + at->k0;
-        for (size_t j = 0; j < k; j += step)
-            store(out + (bf16 ? j / 2 : j), elements_along(row + j, k - j, bf16));
+        for (size_t j = 0; j < k; j += 2 * LANES)
+            store(out + j / 2, elements_along(row + j, k - j, 1));
     }
 }
 
@@ -101,42 +101,61 @@ INLINE vec load_left(const float *x, size_t i, size_t n)
     return i < n ? load_upto(x + i, n - i) : (vec){ 0 };
 }
 
-/* Panels of `width` neighbouring rows of a (columns of b). A store may reach into the place of
- * the next element, which is written later; the last one may not. */
+/* One element of each of `width` neighbouring rows. A store may reach into the place of the next
+ * element, which is written later; the last one may not. */
+INLINE void pack_across(
+    float *to, size_t width, const float *row, const float *next, size_t left, int last, int bf16)
+{
+#pragma GCC unroll 4
+    for (size_t i = 0; i < width; i += LANES) {
+        vec v = load_left(row, i, left);
+        if (bf16)
+            v = (vec)bf16_pairs(v, next != NULL ? load_left(next, i, left) : (vec){ 0 });
+        if (last && i + LANES > width)
+            store_few(to + i, v, width - i);
+        else
+            store(to + i, v);
+    }
+}
+
+#define PACK_AHEAD 8 /* rows of memory */
+
+/* Panels of `width` neighbouring rows of a (columns of b), some side by side: whole lines of
+ * memory are read. */
 INLINE void pack_panels_across(float *out, size_t width, size_t depth, const struct operand *x,
     const struct gemm_range *at, int bf16)
 {
-    size_t step = bf16 ? 2 : 1;
+    size_t step = bf16 ? 2 : 1, together = 48 / width * width;
 
-    for (size_t r = at->first; r < at->end; r += width, out += width * depth) {
-        const float *row = x->x + r + at->k0 * x->along;
-        size_t left = x->n - r;
+    for (size_t r = at->first; r < at->end; r += together, out += together * depth) {
+        size_t end = fewer(r + together, at->end);
+        const float *row = x->x + at->k0 * x->along;
         float *to = out;
         for (size_t k = at->k0; k < at->k1; k += step, row += step * x->along, to += width) {
+            const float *next = bf16 && k + 1 < at->k1 ? row + x->along : NULL;
             int last = k + step >= at->k1;
-            for (size_t i = 0; i < width; i += LANES) {
-                vec v = load_left(row, i, left);
-                if (bf16)
-                    v = (vec)bf16_pairs(
-                        v, k + 1 < at->k1 ? load_left(row + x->along, i, left) : (vec){ 0 });
-                if (last && i + LANES > width)
-                    store_few(to + i, v, width - i);
-                else
-                    store(to + i, v);
-            }
+            for (size_t i = r; i < end; i += 16)
+                __builtin_prefetch(row + PACK_AHEAD * x->along + i);
+            for (size_t i = r; i < end; i += width)
+                pack_across(to + (i - r) * depth, width, row + i, next == NULL ? NULL : next + i,
+                    x->n - i, last, bf16);
         }
     }
 }
 
-/* Rows of a: packed as they lie. */
+/* Numbers that follow each other in a row need no packing. */
+static struct packed a_as_it_lies(const struct gemm *g, size_t row, size_t k)
+{
+    return (struct packed){ g->a.x + row * g->a.across + k, g->a.across, g->a.across, 1 };
+}
+
 static struct packed pack_a(
     float *out, const struct gemm *g, const struct gemm_range *at, size_t stride, size_t depth)
 {
+    if (g->a.along == 1 && !g->bf16)
+        return a_as_it_lies(g, at->first, at->k0);
     if (g->a.along == 1) {
-        if (g->bf16)
-            pack_rows_along(out, stride, &g->a, at, 1);
-        else
-            pack_rows_along(out, stride, &g->a, at, 0);
+        pack_rows_along(out, stride, &g->a, at);
         return (struct packed){ out, stride, stride, 1 };
     }
     if (g->bf16)
@@ -162,21 +181,23 @@ static struct packed pack_b(
     return (struct packed){ out, depth, 1, GEMM_N };
 }
 
-/* Where row `first` and element `d` of the shared operand are in the room. */
-static struct packed shared_at(const struct gemm *g, size_t first, size_t d)
+/* The shared operand from row (column) `first` and k on. */
+static struct packed shared_at(const struct gemm *g, size_t first, size_t k)
 {
     size_t depth = gemm_depth(g, g->k1 - g->k0), stride = gemm_stride(depth);
     struct packed s = { g->room, depth, 1, g->share_b ? GEMM_N : GEMM_M };
 
+    if (!g->share_b && g->a.along == 1 && !g->bf16)
+        return a_as_it_lies(g, first, k);
     if (!g->share_b && g->a.along == 1)
         s = (struct packed){ g->room, stride, stride, 1 };
-    s.p += first * s.tile + d * s.element;
+    s.p += first * s.tile + gemm_depth(g, k - g->k0) * s.element;
     return s;
 }
 
 static void gemm_pack(const struct gemm *g, const struct gemm_range *at)
 {
-    struct packed s = shared_at(g, at->first, gemm_depth(g, at->k0 - g->k0));
+    struct packed s = shared_at(g, at->first, at->k0);
     size_t depth = gemm_depth(g, g->k1 - g->k0);
 
     if (g->share_b)
@@ -276,7 +297,6 @@ static void gemm_part(const struct gemm *g, const struct gemm_range *a, const st
 
     for (size_t k = g->k0; k < g->k1; k += most) {
         size_t end = fewer(k + most, g->k1), depth = gemm_depth(g, end - k);
-        size_t d = gemm_depth(g, k - g->k0);
         struct gemm_range rows = { a->first, a->end, k, end },
                           columns = { b->first, b->end, k, end };
         struct gemm_block block = { .c = g->c + a->first * g->b.n + b->first,
@@ -287,8 +307,8 @@ static void gemm_part(const struct gemm *g, const struct gemm_range *a, const st
             .add = g->add || k > 0,
             .bf16 = g->bf16 };
         block.a =
-            g->share_b ? pack_a(local, g, &rows, GEMM_STRIDE, depth) : shared_at(g, a->first, d);
-        block.b = g->share_b ? shared_at(g, b->first, d) : pack_b(local, g, &columns, depth);
+            g->share_b ? pack_a(local, g, &rows, GEMM_STRIDE, depth) : shared_at(g, a->first, k);
+        block.b = g->share_b ? shared_at(g, b->first, k) : pack_b(local, g, &columns, depth);
         gemm_block(&block);
     }
 }
