@@ -72,7 +72,7 @@ void page_text(struct page *p, const char *text)
 
 const char *page_lang(const char *text)
 {
-    size_t zh = 0, en = 0, n = strlen(text);
+    size_t zh = 0, en = 0, n = text ? strlen(text) : 0;
 
     for (size_t i = 0, k; i < n; i += k) {
         uint32_t c;

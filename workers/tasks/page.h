@@ -16,8 +16,8 @@ void page_put(struct page *p, const char *format, ...) __attribute__((format(pri
  */
 void page_text(struct page *p, const char *text);
 
-/* The language that most letters of a text are of, for `lang`: "zh", "en", "" when there are none.
- */
+/* The language that most letters of a text are of, for `lang`: "zh", "en", "" when there are none
+ * (NULL: no text). */
 const char *page_lang(const char *text);
 
 /* A figure: axes with labels, ticks and the range of y in words, a line and points for each series.

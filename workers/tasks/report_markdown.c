@@ -8,7 +8,7 @@
 static int text(struct buf *o, const char *s)
 {
     struct buf plain = { 0 };
-    int rc = utf8_escape(&plain, s, strlen(s));
+    int rc = s ? utf8_escape(&plain, s, strlen(s)) : OK;
 
     for (size_t i = 0; i < plain.n && rc == OK; i++) {
         if (strchr("\\|`<*_[&", plain.p[i]))

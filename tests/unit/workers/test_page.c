@@ -40,6 +40,7 @@ static void the_language_is_that_of_most_letters(void **state)
     assert_string_equal(page_lang("The highest mountain is 玉"), "en");
     assert_string_equal(page_lang("42?"), "");
     assert_string_equal(page_lang(""), "");
+    assert_string_equal(page_lang(NULL), "");
 }
 
 static void a_failure_sticks(void **state)
