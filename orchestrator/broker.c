@@ -16,34 +16,25 @@ struct broker {
     size_t n;
 };
 
-/* Without keys nobody but this machine may connect. */
-static bool is_loopback(const char *url)
-{
-    static const char *const ours[] = { "tcp://127.",
-        "tcp://localhost:", "tcp://[::1]:", "ipc://" };
-
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (!strncmp(url, ours[i], strlen(ours[i])))
-            return true;
-    return false;
-}
-
-int broker_open(struct broker **out, const char *home, const char *listen, struct err *e)
+int broker_open(struct broker **out, const char *home, const char *listen, const struct keys *keys,
+    struct err *e)
 {
     struct broker *b = calloc(1, sizeof *b);
     char url[HOME_URL];
     int rc = b ? home_url(url, home, e) : err_set(e, E_NOMEM, "out of memory");
 
-    if (rc == OK && listen && !is_loopback(listen))
-        rc = err_set(
-            e, E_INPUT, "will not listen on %s without keys: use tcp://127.0.0.1:PORT", listen);
+    if (rc == OK && listen && !keys && !socket_is_local(listen))
+        rc = err_set(e, E_INPUT,
+            "will not listen on %s without keys: `jielong keys new NAME` makes some", listen);
     if (rc == OK)
         rc = net_new(&b->net, e);
+    if (rc == OK && keys)
+        rc = net_guard(b->net, home, e);
     if (rc == OK)
-        rc = socket_listen(&b->sockets[b->n], b->net, url, e);
+        rc = socket_listen(&b->sockets[b->n], b->net, url, NULL, e);
     if (rc == OK && listen) {
         b->n++;
-        rc = socket_listen(&b->sockets[b->n], b->net, listen, e);
+        rc = socket_listen(&b->sockets[b->n], b->net, listen, keys, e);
     }
     if (rc != OK) {
         broker_close(b);
@@ -52,6 +43,11 @@ int broker_open(struct broker **out, const char *home, const char *listen, struc
     b->n++;
     *out = b;
     return OK;
+}
+
+const char *broker_url(const struct broker *b)
+{
+    return b->n > 1 ? socket_url(b->sockets[1]) : NULL;
 }
 
 void broker_close(struct broker *b)

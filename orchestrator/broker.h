@@ -7,9 +7,12 @@
  * the same to the orchestrator. */
 struct broker;
 
-/* listen: a tcp url or NULL. E_INPUT when it is not on loopback. */
-int broker_open(struct broker **out, const char *home, const char *listen, struct err *e);
-void broker_close(struct broker *b); /* NULL is fine */
+/* listen: a tcp url or NULL. keys: who connects there must have one that the home allows; NULL:
+ * nobody is asked, and only loopback will do (else E_INPUT). */
+int broker_open(struct broker **out, const char *home, const char *listen, const struct keys *keys,
+    struct err *e);
+const char *broker_url(const struct broker *b); /* of the tcp socket; NULL: none */
+void broker_close(struct broker *b);            /* NULL is fine */
 
 /* Waits for a message, one of fds[0..n_fds) (fewer than 8; -1 is skipped) or timeout_ms. *stop is
  * set when one of fds is readable. */

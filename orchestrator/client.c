@@ -16,7 +16,7 @@ int client_open(struct client **out, const char *url, struct err *e)
     int rc = c ? net_new(&c->net, e) : err_set(e, E_NOMEM, "out of memory");
 
     if (rc == OK)
-        rc = socket_connect(&c->socket, c->net, url, e);
+        rc = socket_connect(&c->socket, c->net, url, NULL, e);
     if (rc != OK) {
         client_close(c);
         return rc;

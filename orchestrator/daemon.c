@@ -1,12 +1,15 @@
 #include "orchestrator/daemon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "orchestrator/broker.h"
+#include "orchestrator/bulk.h"
 #include "proto/clock.h"
 #include "proto/log.h"
 
@@ -72,10 +75,43 @@ static int loop(
     return rc;
 }
 
+/* Keys are asked for where the home has a list of those who may connect. Without one the broker
+ * refuses to listen off this host. */
+static int own_keys(struct keys *out, bool *wanted, const char *home, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = keys_path(path, sizeof path, home, "allowed", e);
+
+    *wanted = rc == OK && access(path, F_OK) == 0;
+    return *wanted ? keys_own(out, home, e) : rc;
+}
+
+/* The tcp side: clients and workers, and the chunks of workers elsewhere. */
+static int listen_tcp(struct broker **b, struct bulk **bulk, struct orchestrator *o,
+    const struct daemon_options *opt, struct err *e)
+{
+    struct keys keys;
+    bool wanted = false;
+    int rc = opt->listen ? own_keys(&keys, &wanted, opt->home, e) : OK;
+
+    if (rc == OK)
+        rc = broker_open(b, opt->home, opt->listen, wanted ? &keys : NULL, e);
+    if (rc == OK && opt->listen && strncmp(opt->listen, "tcp://", 6) == 0)
+        rc = bulk_start(
+            bulk, orchestrator_store(o), opt->home, broker_url(*b), wanted ? &keys : NULL, e);
+    if (rc == OK && *bulk) {
+        orchestrator_serves(o, bulk_port(*bulk));
+        log_info("listening on %s, chunks on port %u, %s", broker_url(*b), bulk_port(*bulk),
+            wanted ? "for those with keys" : "without keys");
+    }
+    return rc;
+}
+
 int daemon_run(const struct daemon_options *opt, struct err *e)
 {
     struct orchestrator *o = NULL;
     struct broker *b = NULL;
+    struct bulk *bulk = NULL;
     int fds[2] = { opt->stop_fd, -1 };
     int rc;
 
@@ -86,7 +122,7 @@ int daemon_run(const struct daemon_options *opt, struct err *e)
     if (rc == OK)
         rc = orchestrator_commit(o, e);
     if (rc == OK)
-        rc = broker_open(&b, opt->home, opt->listen, e);
+        rc = listen_tcp(&b, &bulk, o, opt, e);
     if (rc == OK)
         rc = tell_ready(opt->ready_fd, e);
     if (rc == OK) {
@@ -94,6 +130,7 @@ int daemon_run(const struct daemon_options *opt, struct err *e)
         rc = loop(o, b, fds, 2, e);
     }
     broker_close(b);
+    bulk_stop(bulk);
     orchestrator_close(o);
     if (fds[1] >= 0)
         close(fds[1]);

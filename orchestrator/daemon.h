@@ -5,8 +5,9 @@
 
 struct daemon_options {
     const char *home;
-    const char *listen; /* a tcp url beside the home's own ipc socket; NULL: none. Off loopback:
-                           refused without keys */
+    const char *listen; /* a tcp url beside the home's own ipc socket, for clients and workers;
+                           NULL: none. Workers with a store of their own get chunks on the next
+                           port. Off loopback: refused without keys, see proto/keys.h */
     int stop_fd;  /* becomes readable when the daemon must stop; -1: SIGTERM and SIGINT only */
     int ready_fd; /* one byte is written here once clients and workers can connect; -1: none */
 };

@@ -116,6 +116,16 @@ int64_t orchestrator_wait_ms(const struct orchestrator *o, int64_t now_ms)
     return wait < 0 || wait > most ? most : wait;
 }
 
+void orchestrator_serves(struct orchestrator *o, unsigned bulk_port)
+{
+    o->bulk_port = bulk_port;
+}
+
+struct store *orchestrator_store(const struct orchestrator *o)
+{
+    return o->store;
+}
+
 bool orchestrator_stopped(const struct orchestrator *o)
 {
     return o->stop;

@@ -10,6 +10,7 @@
  *
  * Any error of these is the end of it: close, start again, and it goes on from its journal. */
 struct orchestrator;
+struct store;
 
 struct now {
     int64_t ms;      /* monotonic: decides */
@@ -30,8 +31,11 @@ int orchestrator_commit(struct orchestrator *o, struct err *e);
 
 struct outbox *orchestrator_outbox(struct orchestrator *o);
 int64_t orchestrator_wait_ms(
-    const struct orchestrator *o, int64_t now_ms);       /* until the next tick is due */
-bool orchestrator_stopped(const struct orchestrator *o); /* a client has asked for the end */
+    const struct orchestrator *o, int64_t now_ms); /* until the next tick is due */
+/* Workers with a store of their own fetch and push chunks on this port; 0: there is none. */
+void orchestrator_serves(struct orchestrator *o, unsigned bulk_port);
+struct store *orchestrator_store(const struct orchestrator *o); /* borrowed */
+bool orchestrator_stopped(const struct orchestrator *o);        /* a client has asked for the end */
 const struct sched *orchestrator_sched(const struct orchestrator *o); /* to look at */
 
 #endif

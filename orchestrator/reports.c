@@ -133,10 +133,18 @@ static int end_session(
 static int welcome(struct orchestrator *o, const struct session *s, struct err *e)
 {
     Welcome *m = malloc(sizeof *m);
+    struct id store;
 
     if (!m)
         return err_set(e, E_NOMEM, "out of memory");
     welcome__init(m);
+    store_uuid(o->store, &store);
+    if (field_bytes(&m->store, &store, e) != OK) {
+        message_free(m);
+        return e->code;
+    }
+    m->has_store = m->has_bulk_port = true;
+    m->bulk_port = o->bulk_port;
     m->has_epoch = m->has_heartbeat_ms = m->has_deadline_ms = true;
     m->epoch = journal_epoch(o->journal);
     m->heartbeat_ms = HEARTBEAT_MS;
@@ -154,9 +162,10 @@ static const char *unfit(const struct orchestrator *o, const Hello *h)
     if (h->has_engine && h->engine != ENGINE_VERSION)
         return "this worker's engine is of another version than the orchestrator's";
     store_uuid(o->store, &store);
-    if (h->has_store && h->store.len > 0 &&
+    if (o->bulk_port == 0 && h->has_store && h->store.len > 0 &&
         (h->store.len != sizeof store.b || memcmp(h->store.data, store.b, sizeof store.b)))
-        return "this worker has another store than the orchestrator: they must share a home";
+        return "this worker has another store than the orchestrator, which listens on no tcp port "
+               "(--listen): they must share a home";
     return NULL;
 }
 

@@ -80,6 +80,7 @@ struct orchestrator {
     int64_t swept_ms;
     struct sweeper *sweeper;
     struct id_set left; /* links that chains have left behind in this turn */
+    unsigned bulk_port; /* for workers with other stores; 0: they are refused */
     bool stop;
 };
 

@@ -111,7 +111,7 @@ struct worker {
     struct tags tags;
     uint32_t credit; /* leases that it may hold at once */
     uint32_t held, held_long;
-    bool draining; /* gets nothing new */
+    bool draining;      /* gets nothing new */
     uint64_t inventory; /* counts its inventories */
     struct worker *next;
 };

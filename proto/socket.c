@@ -7,6 +7,13 @@
 
 #include <zmq.h>
 
+#include "proto/guard.h"
+
+/* Debian's zmq.h declares it as a draft only; the library has it since 4.3.1. */
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93
+#endif
+
 #define LINGER_MS 1000      /* of what is unsent when a socket is closed */
 #define HANDSHAKE_MS 10000  /* a peer that says nothing is dropped */
 #define QUEUE_MESSAGES 1000 /* for each peer, each way */
@@ -16,6 +23,7 @@
 
 struct net {
     void *context;
+    struct guard *guard; /* NULL: nobody with a key is let in */
 };
 
 struct socket {
@@ -47,6 +55,7 @@ int net_new(struct net **out, struct err *e)
     if (!n)
         return err_set(e, E_NOMEM, "out of memory");
     raise_file_limit();
+    n->guard = NULL;
     n->context = zmq_ctx_new();
     if (!n->context) {
         free(n);
@@ -60,9 +69,17 @@ void net_free(struct net *n)
 {
     if (!n)
         return;
+    if (n->guard)
+        zmq_ctx_shutdown(n->context); /* its socket ends with its thread */
+    guard_free(n->guard);
     while (zmq_ctx_term(n->context) != 0 && errno == EINTR)
         ;
     free(n);
+}
+
+int net_guard(struct net *n, const char *home, struct err *e)
+{
+    return guard_start(&n->guard, n->context, home, e);
 }
 
 static int set_options(struct socket *s, struct err *e)
@@ -89,7 +106,26 @@ static int set_options(struct socket *s, struct err *e)
     return OK;
 }
 
-static int socket_open(struct socket **out, struct net *n, bool router, struct err *e)
+static bool set_text(struct socket *s, int option, const char *text)
+{
+    return zmq_setsockopt(s->zmq, option, text, strlen(text)) == 0;
+}
+
+static int set_keys(struct socket *s, const struct keys *k, struct err *e)
+{
+    int on = 1;
+    bool set = s->router ? zmq_setsockopt(s->zmq, ZMQ_CURVE_SERVER, &on, sizeof on) == 0 &&
+                               set_text(s, ZMQ_ZAP_DOMAIN, GUARD_DOMAIN) &&
+                               zmq_setsockopt(s->zmq, ZMQ_ZAP_ENFORCE_DOMAIN, &on, sizeof on) == 0
+                         : set_text(s, ZMQ_CURVE_SERVERKEY, k->orchestrator) &&
+                               set_text(s, ZMQ_CURVE_PUBLICKEY, k->public);
+
+    return set && set_text(s, ZMQ_CURVE_SECRETKEY, k->secret) ? OK
+                                                              : zmq_failed(e, "cannot set keys");
+}
+
+static int socket_open(
+    struct socket **out, struct net *n, bool router, const struct keys *k, struct err *e)
 {
     struct socket *s = calloc(1, sizeof *s);
     int rc;
@@ -99,6 +135,8 @@ static int socket_open(struct socket **out, struct net *n, bool router, struct e
     s->router = router;
     s->zmq = zmq_socket(n->context, router ? ZMQ_ROUTER : ZMQ_DEALER);
     rc = s->zmq ? set_options(s, e) : zmq_failed(e, "cannot open a socket");
+    if (rc == OK && k)
+        rc = set_keys(s, k, e);
     if (rc != OK) {
         socket_free(s);
         return rc;
@@ -112,22 +150,22 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Nothing is encrypted, and nobody is asked who they are: only this host may come in. */
-static bool is_local(const char *url)
+bool socket_is_local(const char *url)
 {
     return begins(url, "ipc://") || begins(url, "inproc://") || begins(url, "tcp://127.") ||
            begins(url, "tcp://localhost:") || begins(url, "tcp://[::1]:");
 }
 
-int socket_listen(struct socket **out, struct net *n, const char *url, struct err *e)
+int socket_listen(
+    struct socket **out, struct net *n, const char *url, const struct keys *keys, struct err *e)
 {
     struct socket *s;
     size_t size = sizeof s->url;
     int rc;
 
-    if (!is_local(url))
+    if (!keys && !socket_is_local(url))
         return err_set(e, E_INPUT, "'%s' is not on this host (ipc:// or tcp://127.0.0.1)", url);
-    rc = socket_open(&s, n, true, e);
+    rc = socket_open(&s, n, true, keys, e);
     if (rc != OK)
         return rc;
     if (zmq_bind(s->zmq, url) != 0 || zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, s->url, &size) != 0)
@@ -140,10 +178,11 @@ int socket_listen(struct socket **out, struct net *n, const char *url, struct er
     return OK;
 }
 
-int socket_connect(struct socket **out, struct net *n, const char *url, struct err *e)
+int socket_connect(
+    struct socket **out, struct net *n, const char *url, const struct keys *keys, struct err *e)
 {
     struct socket *s;
-    int rc = socket_open(&s, n, false, e);
+    int rc = socket_open(&s, n, false, keys, e);
 
     if (rc != OK)
         return rc;
@@ -188,13 +227,21 @@ static int send_frame(struct socket *s, const void *p, size_t n, int flags, stru
 
 int socket_send(struct socket *s, const struct peer *peer, Envelope *m, struct err *e)
 {
+    return socket_send_bytes(s, peer, m, (struct span){ NULL, 0 }, e);
+}
+
+int socket_send_bytes(
+    struct socket *s, const struct peer *peer, Envelope *m, struct span bytes, struct err *e)
+{
     struct buf b = { 0 };
     int rc = wire_encode(&b, m, e);
 
     if (rc == OK && s->router)
         rc = send_frame(s, peer->b, peer->n, ZMQ_SNDMORE, e);
     if (rc == OK)
-        rc = send_frame(s, b.p, b.n, 0, e);
+        rc = send_frame(s, b.p, b.n, bytes.n ? ZMQ_SNDMORE : 0, e);
+    if (rc == OK && bytes.n)
+        rc = send_frame(s, bytes.p, bytes.n, 0, e);
     buf_free(&b);
     return rc;
 }
@@ -231,7 +278,29 @@ static int drop_rest(struct socket *s, const zmq_msg_t *last, size_t *dropped, s
     return rc;
 }
 
-static int receive_payload(struct socket *s, Envelope **out, struct err *e)
+/* The frame behind `first`, if there is one, and what follows it. */
+static int receive_second(
+    struct socket *s, const zmq_msg_t *first, struct buf *bytes, size_t *dropped, struct err *e)
+{
+    zmq_msg_t frame;
+    bool there;
+    int rc;
+
+    bytes->n = 0;
+    *dropped = 0;
+    if (!zmq_msg_more(first))
+        return OK;
+    zmq_msg_init(&frame);
+    rc = receive_frame(s, &frame, &there, e);
+    if (rc == OK && there && buf_add(bytes, zmq_msg_data(&frame), zmq_msg_size(&frame)) != OK)
+        rc = err_set(e, E_NOMEM, "out of memory");
+    if (rc == OK && there)
+        rc = drop_rest(s, &frame, dropped, e);
+    zmq_msg_close(&frame);
+    return rc;
+}
+
+static int receive_payload(struct socket *s, Envelope **out, struct buf *bytes, struct err *e)
 {
     zmq_msg_t frame;
     size_t dropped;
@@ -243,11 +312,12 @@ static int receive_payload(struct socket *s, Envelope **out, struct err *e)
     if (rc == OK && !there && s->router)
         rc = err_set(e, E_PROTOCOL, "an empty message");
     else if (rc == OK && there)
-        rc = drop_rest(s, &frame, &dropped, e);
+        rc = bytes ? receive_second(s, &frame, bytes, &dropped, e)
+                   : drop_rest(s, &frame, &dropped, e);
     else
         dropped = 0;
     if (rc == OK && there && dropped > 0)
-        rc = err_set(e, E_PROTOCOL, "a message of %zu frames", dropped + 1);
+        rc = err_set(e, E_PROTOCOL, "a message of %zu frames", dropped + 1 + (bytes != NULL));
     if (rc == OK && there)
         rc = wire_decode(out, zmq_msg_data(&frame), zmq_msg_size(&frame), e);
     zmq_msg_close(&frame);
@@ -284,13 +354,19 @@ static int receive_peer(struct socket *s, struct peer *peer, bool *more, struct 
 
 int socket_receive(struct socket *s, struct peer *peer, Envelope **out, struct err *e)
 {
+    return socket_receive_bytes(s, peer, out, NULL, e);
+}
+
+int socket_receive_bytes(
+    struct socket *s, struct peer *peer, Envelope **out, struct buf *bytes, struct err *e)
+{
     bool more = true;
     int rc = OK;
 
     *out = NULL;
     if (s->router)
         rc = receive_peer(s, peer, &more, e);
-    return rc == OK && more ? receive_payload(s, out, e) : rc;
+    return rc == OK && more ? receive_payload(s, out, bytes, e) : rc;
 }
 
 int socket_poll(struct socket *const *sockets, size_t n_sockets, const int *fds, size_t n_fds,

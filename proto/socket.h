@@ -1,6 +1,7 @@
 #ifndef PROTO_SOCKET_H
 #define PROTO_SOCKET_H
 
+#include "proto/keys.h"
 #include "proto/wire.h"
 
 /* ZeroMQ behind one door. Every socket has MAXMSGSIZE, LINGER, HANDSHAKE_IVL, high-water marks;
@@ -16,9 +17,17 @@ struct peer {
 
 int net_new(struct net **out, struct err *e);
 void net_free(struct net *n); /* after all its sockets; bounded linger */
+/* From here on who connects to a socket with keys is let in by HOME/keys/allowed. */
+int net_guard(struct net *n, const char *home, struct err *e);
 
-int socket_listen(struct socket **out, struct net *n, const char *url, struct err *e);
-int socket_connect(struct socket **out, struct net *n, const char *url, struct err *e);
+/* keys NULL: nothing is encrypted and nobody asked who they are; to listen so off this host is
+ * E_INPUT. Else CURVE: a listener shows keys->public, one that connects expects
+ * keys->orchestrator. */
+int socket_listen(
+    struct socket **out, struct net *n, const char *url, const struct keys *keys, struct err *e);
+int socket_connect(
+    struct socket **out, struct net *n, const char *url, const struct keys *keys, struct err *e);
+bool socket_is_local(const char *url); /* of this host alone */
 void socket_free(struct socket *s);
 
 /* The url it really listens on (a tcp port of 0 or * is replaced). */
@@ -31,6 +40,13 @@ int socket_send(struct socket *s, const struct peer *peer, Envelope *m, struct e
 /* One message if there is one, else *out = NULL with OK. E_PROTOCOL: a frame was refused (peer
  * is set; the socket is fine). *out is freed by message_free. */
 int socket_receive(struct socket *s, struct peer *peer, Envelope **out, struct err *e);
+
+/* The same with a second frame of raw bytes, at most FRAME_MAX; copies. Received ones are put in
+ * place of what `bytes` had; none: it is empty. */
+int socket_send_bytes(
+    struct socket *s, const struct peer *peer, Envelope *m, struct span bytes, struct err *e);
+int socket_receive_bytes(
+    struct socket *s, struct peer *peer, Envelope **out, struct buf *bytes, struct err *e);
 
 /* Waits until one of the sockets or file descriptors is readable or timeout_ms has passed
  * (negative: no limit). ready[i] says which: first the sockets, then the descriptors. */

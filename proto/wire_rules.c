@@ -141,9 +141,16 @@ const struct rule wire_rules[] = {
 
     /* bulk */
     NEED(chunk_request, id),
-    UP_TO(chunk_request, credit, 0, 1024),
+    NEED(chunk_request, of),
     NEED(chunk_reply, id),
-    UP_TO(chunk_credit, credit, 1, 1024),
+    NEED(chunk_reply, of),
+    UP_TO(chunk_have, ids, 0, 4096),
+    UP_TO(chunk_lack, ids, 0, 4096),
+    NEED(chunk_put, id),
+    NEED(chunk_put, of),
+    NEED(chunk_stored, id),
+    NEED(chunk_stored, of),
+    UP_TO(welcome, bulk_port, 0, 65535),
 };
 const size_t wire_n_rules = sizeof wire_rules / sizeof *wire_rules;
 

@@ -14,9 +14,9 @@
 #include "proto/socket.h"
 #include "proto/task.h"
 #include "store/store.h"
-#include "workers/child.h"
-#include "workers/tasks/memory.h"
 #include "workers/math/engine.h"
+#include "workers/tasks/memory.h"
+#include "workers/worker_int.h"
 
 /* INVARIANTS
  * (1) At most one attempt runs; further assignments wait in `queue`.
@@ -25,31 +25,9 @@
  *     has stopped its executor before the orchestrator gives the task away. */
 
 #define HELLO_MS 1000
-#define QUEUE_MAX 64
-#define LINES_MAX 64 /* log lines in one message */
+#define PATIENCE_MS 5000 /* without an answer: people are told */
 
-struct worker {
-    const struct worker_options *o;
-    struct net *net;
-    struct socket *socket;
-    int signals;
-    char id[33], host[65];
-    struct id store;
-    int threads;
-    struct child *child;
-    Assignment *running;        /* NULL: idle */
-    int64_t started, times_out; /* times_out 0: no limit */
-    Assignment *queue[QUEUE_MAX];
-    size_t n_queue;
-    Result **finished;
-    size_t n_finished;
-    char *lines[LINES_MAX];
-    size_t n_lines;
-    bool welcome, draining, stop;
-    int64_t heard, next_beat, beat_ms, deadline_ms;
-};
-
-static void post(struct worker *w, Envelope *m)
+void worker_post(struct worker *w, Envelope *m)
 {
     struct err e = ERR_INIT;
 
@@ -98,7 +76,7 @@ static void say_hello(struct worker *w)
     h.n_finished = w->n_finished;
     m.kind_case = ENVELOPE__KIND_HELLO;
     m.hello = &h;
-    post(w, &m);
+    worker_post(w, &m);
 }
 
 static void beat(struct worker *w)
@@ -111,10 +89,10 @@ static void beat(struct worker *w)
     h.n_running = inventory(w, running);
     m.kind_case = ENVELOPE__KIND_HEARTBEAT;
     m.heartbeat = &h;
-    post(w, &m);
+    worker_post(w, &m);
 }
 
-static void send_lines(struct worker *w)
+void worker_send_lines(struct worker *w)
 {
     Envelope m = ENVELOPE__INIT;
     LogLines l = LOG_LINES__INIT;
@@ -125,7 +103,7 @@ static void send_lines(struct worker *w)
         l.n_lines = w->n_lines;
         m.kind_case = ENVELOPE__KIND_LOG_LINES;
         m.log_lines = &l;
-        post(w, &m);
+        worker_post(w, &m);
     }
     for (size_t i = 0; i < w->n_lines; i++)
         free(w->lines[i]);
@@ -138,118 +116,45 @@ static void take_line(void *ctx, const char *text)
     char *copy = strdup(text);
 
     if (w->n_lines == LINES_MAX)
-        send_lines(w);
+        worker_send_lines(w);
     if (copy)
         w->lines[w->n_lines++] = copy;
 }
 
-/* ---- attempts ---- */
-
-static bool same_attempt(const AttemptRef *a, const AttemptRef *b)
-{
-    return a->attempt == b->attempt && a->epoch == b->epoch && a->task.len == b->task.len &&
-           memcmp(a->task.data, b->task.data, a->task.len) == 0;
-}
-
-static void end_child(struct worker *w)
-{
-    child_end(w->child);
-    w->child = NULL;
-}
-
-static void end_running(struct worker *w)
-{
-    send_lines(w);
-    message_free(w->running);
-    w->running = NULL;
-}
-
-/* Keeps a result (taking the outcome's answer or failure) and tells it. */
-static void finish(struct worker *w, TaskAnswer *answer, Failure *failure)
-{
-    Result **more = realloc(w->finished, (w->n_finished + 1) * sizeof *more);
-    Result *r = calloc(1, sizeof *r);
-    Envelope m = ENVELOPE__INIT;
-
-    if (!more || !r) {
-        log_error("no memory for a result: stopping");
-        exit(70);
-    }
-    result__init(r);
-    r->attempt = w->running->attempt;
-    w->running->attempt = NULL; /* moved */
-    r->kind_case = answer ? RESULT__KIND_ANSWER : RESULT__KIND_FAILURE;
-    if (answer)
-        r->answer = answer;
-    else
-        r->failure = failure;
-    w->finished = more;
-    w->finished[w->n_finished++] = r;
-    m.kind_case = ENVELOPE__KIND_RESULT;
-    m.result = r;
-    post(w, &m);
-    message_free(w->running);
-    w->running = NULL;
-}
-
-static void fail(struct worker *w, Cause cause, const char *text)
-{
-    Failure *f = calloc(1, sizeof *f);
-
-    send_lines(w);
-    if (f) {
-        failure__init(f);
-        f->has_cause = true;
-        f->cause = cause;
-        f->message = strdup(text);
-        finish(w, NULL, f);
-    }
-}
-
-/* Gives the next assignment to an executor of its class. */
-static void start_next(struct worker *w, int64_t now)
-{
-    struct err e = ERR_INIT;
-    int rc = OK;
-
-    if (w->running || w->n_queue == 0)
-        return;
-    w->running = w->queue[0];
-    memmove(w->queue, w->queue + 1, --w->n_queue * sizeof *w->queue);
-    const char *class = w->running->spec->numeric_class ? w->running->spec->numeric_class : "";
-    if (w->child && *class && strcmp(child_class(w->child), class) != 0)
-        end_child(w);
-    if (!w->child) {
-        struct child_options o = { w->o->home, class, w->threads };
-        rc = child_spawn(&w->child, &o, &e);
-    }
-    if (rc == OK)
-        rc = child_execute(w->child, w->running, (uint32_t)w->threads, &e);
-    w->started = now;
-    w->times_out = w->running->timeout > 0 ? now + (int64_t)(w->running->timeout * 1000) : 0;
-    if (rc == E_INPUT)
-        fail(w, CAUSE__BAD_INPUT, e.msg);
-    else if (rc != OK)
-        fail(w, CAUSE__CRASH, e.msg);
-}
+/* ---- what the orchestrator says ---- */
 
 static void drop_all(struct worker *w)
 {
-    if (w->running) {
-        end_child(w);
-        end_running(w);
-    }
+    if (w->running)
+        attempt_stop(w);
     while (w->n_queue)
         message_free(w->queue[--w->n_queue]);
 }
 
-/* ---- what the orchestrator says ---- */
+/* Another store than the orchestrator's: chunks must travel. */
+static void get_courier(struct worker *w, const Welcome *m)
+{
+    struct courier_options o = { w->o->home, w->o->connect, m->bulk_port,
+        *w->keys.secret ? &w->keys : NULL, w->o->cache_bytes };
+    struct err e = ERR_INIT;
+    struct id store;
+
+    if (w->courier || !id_from_span(&store, m->store.data, m->store.len) ||
+        id_equal(&store, &w->store))
+        return;
+    if (courier_new(&w->courier, &o, &e) != OK) {
+        log_error("no way to the orchestrator's store: %s", e.msg);
+        w->stop = true;
+    }
+}
 
 static void on_welcome(struct worker *w, Envelope *m)
 {
+    get_courier(w, m->welcome);
     if (!w->welcome)
         log_info("connected to %s", w->o->connect);
     w->welcome = true;
+    w->knocking = 0;
     w->beat_ms = m->welcome->heartbeat_ms;
     w->deadline_ms = m->welcome->deadline_ms;
 }
@@ -277,12 +182,10 @@ static void on_revoke(struct worker *w, Envelope *m)
 {
     for (size_t i = 0; i < m->revoke->n_attempts; i++) {
         const AttemptRef *a = m->revoke->attempts[i];
-        if (w->running && same_attempt(w->running->attempt, a)) {
-            end_child(w);
-            end_running(w);
-        }
+        if (w->running && attempt_is(w->running->attempt, a))
+            attempt_stop(w);
         for (size_t k = 0; k < w->n_queue; k++)
-            if (same_attempt(w->queue[k]->attempt, a)) {
+            if (attempt_is(w->queue[k]->attempt, a)) {
                 message_free(w->queue[k]);
                 memmove(w->queue + k, w->queue + k + 1, (--w->n_queue - k) * sizeof *w->queue);
                 break;
@@ -294,7 +197,7 @@ static void on_result_ack(struct worker *w, Envelope *m)
 {
     for (size_t i = 0; i < m->result_ack->n_attempts; i++)
         for (size_t k = 0; k < w->n_finished; k++)
-            if (same_attempt(w->finished[k]->attempt, m->result_ack->attempts[i])) {
+            if (attempt_is(w->finished[k]->attempt, m->result_ack->attempts[i])) {
                 message_free(w->finished[k]);
                 w->finished[k] = w->finished[--w->n_finished];
                 break;
@@ -374,10 +277,9 @@ static void child_ended(struct worker *w)
         log_error("%s", e.msg);
     else if (w->running)
         log_warn("%s", f->message);
-    end_child(w);
-    send_lines(w);
-    if (w->running && f)
-        finish(w, NULL, f);
+    attempt_end_child(w);
+    if (w->running && w->phase == COMPUTING && f)
+        attempt_failed(w, f);
     else
         message_free(f);
 }
@@ -385,12 +287,8 @@ static void child_ended(struct worker *w)
 static void on_outcome(struct worker *w, Outcome *o)
 {
     child_log(w->child, take_line, w);
-    send_lines(w);
-    if (o->kind_case == OUTCOME__KIND_ANSWER)
-        finish(w, o->answer, NULL);
-    else
-        finish(w, NULL, o->failure);
-    o->kind_case = OUTCOME__KIND__NOT_SET; /* moved */
+    worker_send_lines(w);
+    attempt_computed(w, o);
 }
 
 static void hear_child(struct worker *w)
@@ -404,7 +302,7 @@ static void hear_child(struct worker *w)
         return;
     }
     if (m->kind_case == ENVELOPE__KIND_PROGRESS && w->running)
-        post(w, m);
+        worker_post(w, m);
     if (m->kind_case == ENVELOPE__KIND_OUTCOME && w->running)
         on_outcome(w, m->outcome);
     message_free(m);
@@ -412,15 +310,30 @@ static void hear_child(struct worker *w)
 
 /* ---- time ---- */
 
+/* An orchestrator that does not know our key answers nothing at all. */
+static void knock(struct worker *w, int64_t now)
+{
+    say_hello(w);
+    if (w->knocking == 0)
+        w->knocking = now;
+    if (w->knocking < 0 || now - w->knocking < PATIENCE_MS)
+        return;
+    log_warn("no answer from %s yet: is it there%s?", w->o->connect,
+        socket_is_local(w->o->connect) && !w->o->key_file ? ""
+        : w->o->key_file                                  ? ", and is this key on its list"
+                                                          : ", and does it want a key (--key)");
+    w->knocking = -1;
+}
+
 static void keep_time(struct worker *w, int64_t now)
 {
     if (now >= w->next_beat) {
         if (w->welcome)
             beat(w);
         else
-            say_hello(w);
+            knock(w, now);
         w->next_beat = now + (w->welcome ? w->beat_ms : HELLO_MS);
-        send_lines(w);
+        worker_send_lines(w);
     }
     if (w->welcome && now - w->heard > w->deadline_ms) {
         log_warn("no word from the orchestrator for %.1f s: stopping what runs",
@@ -431,8 +344,8 @@ static void keep_time(struct worker *w, int64_t now)
     if (w->running && w->times_out && now >= w->times_out) {
         char text[80];
         snprintf(text, sizeof text, "still not done after %.0f s", w->running->timeout);
-        end_child(w);
-        fail(w, CAUSE__TIMEOUT, text);
+        attempt_end_child(w);
+        attempt_fail(w, CAUSE__TIMEOUT, text);
     }
 }
 
@@ -448,15 +361,18 @@ static int64_t wait_ms(const struct worker *w, int64_t now)
 static int turn(struct worker *w, struct err *e)
 {
     struct socket *sockets[] = { w->socket };
-    int fds[3] = { w->signals };
+    int fds[4] = { w->signals };
     size_t n = 1;
-    bool ready[4] = { 0 };
+    bool ready[5] = { 0 };
     int64_t now = clock_ms();
 
     if (w->child) {
         fds[n++] = child_message_fd(w->child);
         fds[n++] = child_log_fd(w->child);
     }
+    size_t courier = n;
+    if (w->courier)
+        fds[n++] = courier_fd(w->courier);
     int rc = socket_poll(sockets, 1, fds, n, ready, wait_ms(w, now), e);
     if (rc != OK)
         return rc;
@@ -467,9 +383,11 @@ static int turn(struct worker *w, struct err *e)
         child_log(w->child, take_line, w);
     if (w->child && ready[2])
         hear_child(w);
+    if (w->courier && ready[1 + courier])
+        attempt_carried(w, now);
     rc = listen_all(w, now, e);
     keep_time(w, now);
-    start_next(w, now);
+    attempt_start_next(w, now);
     if (w->draining && !w->running && w->n_queue == 0 && w->n_finished == 0)
         w->stop = true;
     return rc;
@@ -500,7 +418,13 @@ static int worker_open(struct worker *w, struct err *e)
     store_uuid(s, &w->store);
     store_close(s);
     rc = net_new(&w->net, e);
-    return rc == OK ? socket_connect(&w->socket, w->net, w->o->connect, e) : rc;
+    if (rc == OK && w->o->key_file)
+        rc = keys_read(&w->keys, w->o->key_file, e);
+    if (rc == OK && w->o->key_file && !*w->keys.orchestrator)
+        rc = err_set(e, E_INPUT, "%s: the orchestrator's public key belongs there", w->o->key_file);
+    return rc == OK ? socket_connect(
+                          &w->socket, w->net, w->o->connect, w->o->key_file ? &w->keys : NULL, e)
+                    : rc;
 }
 
 int worker_run(const struct worker_options *o, struct err *e)
@@ -520,10 +444,11 @@ int worker_run(const struct worker_options *o, struct err *e)
     if (w.socket && w.welcome) {
         bye.kind_case = ENVELOPE__KIND_GOODBYE;
         bye.goodbye = &goodbye;
-        post(&w, &bye);
+        worker_post(&w, &bye);
     }
     drop_all(&w);
-    end_child(&w);
+    attempt_end_child(&w);
+    courier_free(w.courier);
     socket_free(w.socket);
     net_free(w.net);
     for (size_t i = 0; i < w.n_finished; i++)

@@ -67,6 +67,7 @@ int generate_command(struct command_line *l);
 int selftest_command(struct command_line *l);
 int artifacts_command(struct command_line *l);
 int store_command(struct command_line *l);
+int keys_command(struct command_line *l);
 int orchestrator_command(struct command_line *l);
 int worker_command(struct command_line *l);
 

@@ -72,7 +72,7 @@ static void add(struct words *w, const char *word)
 
 int worker_command(struct command_line *l)
 {
-    const char *connect = NULL, *name = NULL;
+    const char *connect = NULL, *name = NULL, *key = NULL, *cache = NULL;
     uint32_t threads = 0;
     const struct option_row rows[] = {
         { "connect", 0, OPTION_TEXT, &connect, "URL",
@@ -81,6 +81,11 @@ int worker_command(struct command_line *l)
             0, 0, NULL },
         { "threads", 't', OPTION_COUNT, &threads, "N",
             "to compute with (default: as many as cores)", 0, 1024, NULL },
+        { "key", 0, OPTION_TEXT, &key, "FILE",
+            "made by `jielong keys new` at the orchestrator, to connect from another host", 0, 0,
+            NULL },
+        { "cache", 0, OPTION_TEXT, &cache, "MB",
+            "of the home's store, when it is not the orchestrator's (default 10240)", 0, 0, NULL },
     };
     char url[HOME_URL], own[32], count[16];
     struct words w = { .n = 0 };
@@ -106,6 +111,14 @@ int worker_command(struct command_line *l)
     add(&w, name ? name : own);
     add(&w, "--threads");
     add(&w, count);
+    if (key) {
+        add(&w, "--key");
+        add(&w, key);
+    }
+    if (cache) {
+        add(&w, "--cache");
+        add(&w, cache);
+    }
     return become(l, w.items);
 }
 

@@ -48,6 +48,16 @@ const struct command commands[] = {
         "gc      take away what no run, result or unfinished job reaches. While an orchestrator\n"
         "        works it does so by itself: a long training job's store stays bounded.",
         store_command },
+    { "keys", "new|list|allow|revoke …", "who may connect from other hosts",
+        "new NAME [FILE]    makes a key that is allowed, in FILE (default NAME.key): take it to "
+        "the\n"
+        "                   worker's host, `jielong worker --connect tcp://HOST:PORT --key FILE`\n"
+        "list               who is allowed\n"
+        "allow PUBLIC NAME  lets in a key that was made elsewhere\n"
+        "revoke NAME        from its next connection on it is refused\n\n"
+        "Where a list is, every tcp connection needs a key; without one only this host may "
+        "connect.",
+        keys_command },
     { "orchestrator", "", "the daemon that decides", NULL, orchestrator_command },
     { "worker", "", "a daemon that computes", NULL, worker_command },
 };

@@ -25,8 +25,8 @@ static int open_pair(void **state)
     struct err e = ERR_INIT;
 
     (void)state;
-    if (net_new(&net, &e) != OK || socket_listen(&router, net, any_port, &e) != OK ||
-        socket_connect(&dealer, net, socket_url(router), &e) != OK) {
+    if (net_new(&net, &e) != OK || socket_listen(&router, net, any_port, NULL, &e) != OK ||
+        socket_connect(&dealer, net, socket_url(router), NULL, &e) != OK) {
         fprintf(stderr, "%s\n", e.msg);
         return -1;
     }
@@ -164,11 +164,11 @@ static void only_this_host_may_come_in(void **state)
     struct err e = ERR_INIT;
 
     (void)state;
-    assert_int_equal(socket_listen(&s, net, "tcp://0.0.0.0:*", &e), E_INPUT);
-    assert_int_equal(socket_listen(&s, net, "tcp://*:5555", &e), E_INPUT);
-    assert_int_equal(socket_listen(&s, net, socket_url(router), &e), E_IO);
+    assert_int_equal(socket_listen(&s, net, "tcp://0.0.0.0:*", NULL, &e), E_INPUT);
+    assert_int_equal(socket_listen(&s, net, "tcp://*:5555", NULL, &e), E_INPUT);
+    assert_int_equal(socket_listen(&s, net, socket_url(router), NULL, &e), E_IO);
     assert_non_null(strstr(e.msg, "cannot listen: Address already in use"));
-    assert_int_equal(socket_connect(&s, net, "nonsense", &e), E_IO);
+    assert_int_equal(socket_connect(&s, net, "nonsense", NULL, &e), E_IO);
     assert_null(s);
 }
 
@@ -185,9 +185,9 @@ static void ipc_works_like_tcp(void **state)
     snprintf(folder, sizeof folder, "%s/proto-ipc-XXXXXX", base ? base : "/tmp");
     assert_non_null(mkdtemp(folder));
     snprintf(url, sizeof url, "ipc://%s/s", folder);
-    assert_int_equal(socket_listen(&server, net, url, &e), OK);
+    assert_int_equal(socket_listen(&server, net, url, NULL, &e), OK);
     assert_string_equal(socket_url(server), url);
-    assert_int_equal(socket_connect(&client, net, url, &e), OK);
+    assert_int_equal(socket_connect(&client, net, url, NULL, &e), OK);
     assert_int_equal(socket_send(client, NULL, &request, &e), OK);
     wait_readable(server);
     assert_int_equal(socket_receive(server, &peer, &got, &e), OK);

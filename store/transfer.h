@@ -1,0 +1,35 @@
+#ifndef STORE_TRANSFER_H
+#define STORE_TRANSFER_H
+
+#include <stdatomic.h>
+
+#include "proto/socket.h"
+#include "store/store.h"
+
+/* Artifacts between two stores, over a socket of their own.
+ *
+ * INVARIANTS
+ * (1) Credit: at most TRANSFER_WINDOW chunks are asked for, or sent, and not yet answered.
+ * (2) What the other side has is not sent again: a transfer that was cut off goes on where it was.
+ * (3) Whoever takes bytes checks them by their hash before they are stored; the manifest is last.
+ */
+#define TRANSFER_WINDOW 8
+
+/* The answering side: does what m asks and sends the reply. E_PROTOCOL: m asks for nothing. */
+int transfer_answer(struct store *s, struct socket *socket, const struct peer *from,
+    const Envelope *m, struct span bytes, struct err *e);
+
+/* The asking side; blocks. */
+struct transfer {
+    struct store *store;
+    struct socket *socket;
+    atomic_bool *stop; /* becomes true: E_CANCELLED soon */
+};
+
+/* Brings an artifact into t->store unless it is there. E_MISSING: the other side has it not;
+ * E_IO: no word from there for a minute. */
+int transfer_fetch(struct transfer *t, const struct id *artifact, struct err *e);
+/* Gives an artifact of t->store to the other side. */
+int transfer_push(struct transfer *t, const struct id *artifact, struct err *e);
+
+#endif

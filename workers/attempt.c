@@ -1,0 +1,166 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/log.h"
+#include "workers/worker_int.h"
+
+/* The attempt that runs:  start ─► (fetching) ─► computing ─► (pushing) ─► finished */
+
+bool attempt_is(const AttemptRef *a, const AttemptRef *b)
+{
+    return a->attempt == b->attempt && a->epoch == b->epoch && a->task.len == b->task.len &&
+           memcmp(a->task.data, b->task.data, a->task.len) == 0;
+}
+
+void attempt_end_child(struct worker *w)
+{
+    child_end(w->child);
+    w->child = NULL;
+}
+
+static void running_free(struct worker *w)
+{
+    message_free(w->running);
+    message_free(w->answer);
+    w->running = NULL;
+    w->answer = NULL;
+}
+
+void attempt_stop(struct worker *w)
+{
+    if (w->phase == COMPUTING)
+        attempt_end_child(w);
+    else
+        courier_stop(w->courier);
+    worker_send_lines(w);
+    running_free(w);
+}
+
+/* Keeps a result (taking the answer or failure) and tells it. */
+static void finish(struct worker *w, TaskAnswer *answer, Failure *failure)
+{
+    Result **more = realloc(w->finished, (w->n_finished + 1) * sizeof *more);
+    Result *r = calloc(1, sizeof *r);
+    Envelope m = ENVELOPE__INIT;
+
+    if (!more || !r) {
+        log_error("no memory for a result: stopping");
+        exit(70);
+    }
+    result__init(r);
+    r->attempt = w->running->attempt;
+    w->running->attempt = NULL; /* moved */
+    r->kind_case = answer ? RESULT__KIND_ANSWER : RESULT__KIND_FAILURE;
+    if (answer)
+        r->answer = answer;
+    else
+        r->failure = failure;
+    w->finished = more;
+    w->finished[w->n_finished++] = r;
+    m.kind_case = ENVELOPE__KIND_RESULT;
+    m.result = r;
+    worker_post(w, &m);
+    running_free(w);
+}
+
+void attempt_failed(struct worker *w, Failure *takes)
+{
+    worker_send_lines(w);
+    finish(w, NULL, takes);
+}
+
+void attempt_fail(struct worker *w, Cause cause, const char *text)
+{
+    Failure *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return;
+    failure__init(f);
+    f->has_cause = true;
+    f->cause = cause;
+    f->message = strdup(text);
+    attempt_failed(w, f);
+}
+
+/* Gives what runs to an executor of its class. */
+static void compute(struct worker *w, int64_t now)
+{
+    const char *class = w->running->spec->numeric_class ? w->running->spec->numeric_class : "";
+    struct err e = ERR_INIT;
+    int rc = OK;
+
+    w->phase = COMPUTING;
+    if (w->child && *class && strcmp(child_class(w->child), class) != 0)
+        attempt_end_child(w);
+    if (!w->child) {
+        struct child_options o = { w->o->home, class, w->threads };
+        rc = child_spawn(&w->child, &o, &e);
+    }
+    if (rc == OK)
+        rc = child_execute(w->child, w->running, (uint32_t)w->threads, &e);
+    w->started = now;
+    w->times_out = w->running->timeout > 0 ? now + (int64_t)(w->running->timeout * 1000) : 0;
+    if (rc == E_INPUT)
+        attempt_fail(w, CAUSE__BAD_INPUT, e.msg);
+    else if (rc != OK)
+        attempt_fail(w, CAUSE__CRASH, e.msg);
+}
+
+void attempt_start_next(struct worker *w, int64_t now)
+{
+    struct err e = ERR_INIT;
+
+    if (w->running || w->n_queue == 0)
+        return;
+    w->running = w->queue[0];
+    memmove(w->queue, w->queue + 1, --w->n_queue * sizeof *w->queue);
+    w->times_out = 0;
+    if (!w->courier) {
+        compute(w, now);
+        return;
+    }
+    w->phase = FETCHING;
+    if (courier_fetch(w->courier, w->running->spec, &e) != OK) {
+        w->phase = COMPUTING; /* there is no errand to end */
+        attempt_fail(w, CAUSE__IO, e.msg);
+    }
+}
+
+void attempt_computed(struct worker *w, Outcome *takes)
+{
+    struct err e = ERR_INIT;
+
+    if (takes->kind_case != OUTCOME__KIND_ANSWER) {
+        attempt_failed(w, takes->failure);
+    } else if (!w->courier) {
+        finish(w, takes->answer, NULL);
+    } else {
+        w->answer = takes->answer;
+        w->times_out = 0;
+        if (courier_push(w->courier, w->answer, &e) == OK)
+            w->phase = PUSHING;
+        else
+            attempt_fail(w, CAUSE__IO, e.msg);
+    }
+    takes->kind_case = OUTCOME__KIND__NOT_SET; /* moved */
+}
+
+void attempt_carried(struct worker *w, int64_t now)
+{
+    struct err e = ERR_INIT;
+    int rc = OK;
+
+    if (!courier_done(w->courier, &rc, &e) || !w->running || w->phase == COMPUTING)
+        return;
+    if (rc != OK) {
+        w->phase = COMPUTING;
+        attempt_fail(w, CAUSE__IO, e.msg);
+    } else if (w->phase == FETCHING) {
+        compute(w, now);
+    } else {
+        TaskAnswer *answer = w->answer;
+        w->answer = NULL;
+        finish(w, answer, NULL);
+    }
+}
