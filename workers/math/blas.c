@@ -160,7 +160,7 @@ static void own_run(const struct products *p, const struct product *x)
             .share_b = share_b,
             .add = x->add,
             .bf16 = p->precision == PRECISION_BF16 },
-        .strips = share_b ? strips_of(m, GEMM_ALIGN_ROWS, 24, 144)
+        .strips = share_b ? strips_of(m, GEMM_ALIGN_ROWS, x->a.along == 1 ? 24 : 48, 144)
                           : strips_of(n, GEMM_ALIGN_COLUMNS, 64, 512),
         .packs = {
             shared, share_b ? GEMM_ALIGN_COLUMNS : GEMM_ALIGN_ROWS, pieces(shared, PACK_UNITS) } };

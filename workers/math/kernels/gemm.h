@@ -125,7 +125,7 @@ INLINE void pack_across(
 INLINE void pack_panels_across(float *out, size_t width, size_t depth, const struct operand *x,
     const struct gemm_range *at, int bf16)
 {
-    size_t step = bf16 ? 2 : 1, together = 48 / width * width;
+    size_t step = bf16 ? 2 : 1, together = width == GEMM_N ? 64 : 48;
 
     for (size_t r = at->first; r < at->end; r += together, out += together * depth) {
         size_t end = fewer(r + together, at->end);
@@ -219,16 +219,20 @@ INLINE void gemm_tile(float *c, size_t c_row, const float *a, size_t a_row, size
         __builtin_prefetch(c + r * c_row, 1);
         s[r][0] = s[r][1] = (vec){ 0 };
     }
-    for (size_t d = 0; d < depth; d++, a += a_element, b += GEMM_N) {
+    const float *from[3] = { a, a + 4 * a_row, a + 8 * a_row }; /* few addresses: few registers */
+    for (size_t d = 0; d < depth; d++, b += GEMM_N) {
         vec w[2] = { load(b), vectors > 1 ? load(b + LANES) : (vec){ 0 } };
 #pragma GCC unroll 12
         for (size_t r = 0; r < rows; r++) {
-            uvec pair = (uvec){ 0 } + ((const word *)a)[r * a_row];
-            vec x = splat(a[r * a_row]);
+            const float *one = from[r / 4] + r % 4 * a_row;
+            uvec pair = (uvec){ 0 } + *(const word *)one;
+            vec x = splat(*one);
 #pragma GCC unroll 2
             for (size_t u = 0; u < vectors; u++)
                 s[r][u] = bf16 ? vdot_bf16(s[r][u], pair, (uvec)w[u]) : vfma(x, w[u], s[r][u]);
         }
+        for (size_t i = 0; i < 3; i++)
+            from[i] += a_element;
     }
 #pragma GCC unroll 12
     for (size_t r = 0; r < rows; r++, c += c_row) {
@@ -277,14 +281,14 @@ INLINE void gemm_panels(const struct gemm_block *g, size_t a_row, size_t a_eleme
 
 static __attribute__((noinline)) void gemm_block(const struct gemm_block *g)
 {
-    int panels = g->a.element == GEMM_M;
+    int panels = g->a.row == 1;
 
     if (g->bf16 && panels)
-        gemm_panels(g, 1, GEMM_M, 1);
+        gemm_panels(g, 1, g->a.element, 1);
     else if (g->bf16)
         gemm_panels(g, g->a.row, 1, 1);
     else if (panels)
-        gemm_panels(g, 1, GEMM_M, 0);
+        gemm_panels(g, 1, g->a.element, 0);
     else
         gemm_panels(g, g->a.row, 1, 0);
 }

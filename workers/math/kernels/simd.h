@@ -281,8 +281,14 @@ INLINE uvec bf16_pairs(vec even, vec odd)
 
 INLINE uvec bf16_row(vec low, vec high)
 {
+#if LANES == 16 /* gcc makes no one instruction of the shuffle */
+    static const uint32_t order[32] = { EVEN_OF_TWO, ODD_OF_TWO };
+    return bf16_pairs(_mm512_permutex2var_ps(low, _mm512_loadu_si512(order), high),
+        _mm512_permutex2var_ps(low, _mm512_loadu_si512(order + 16), high));
+#else
     return bf16_pairs(__builtin_shufflevector(low, high, EVEN_OF_TWO),
         __builtin_shufflevector(low, high, ODD_OF_TWO));
+#endif
 }
 
 /* A product of two bfloat16 is exact: fused or not, the bits are the same. */
