@@ -12,7 +12,7 @@
  * Two batches take turns: while one is being committed by a thread of its own, the caller fills
  * and hashes the other. The last batch and the manifest share the last transaction. */
 
-#define BATCH_CHUNKS 8
+#define BATCH_CHUNKS 4
 #define BATCH_SIZE ((size_t)BATCH_CHUNKS * CHUNK_SIZE)
 
 struct batch {

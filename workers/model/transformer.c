@@ -15,7 +15,7 @@ void pass_begin(struct pass *p, struct workspace *w, const struct engine *en, co
     *p = (struct pass){ .w = w,
         .k = en->k,
         .pool = en->pool,
-        .products = { en->pool, en->k, PRECISION_FP32, w->room },
+        .products = { en->pool, en->k, w->precision, w->room },
         .m = m,
         .f = family_of(&m->config),
         .n = n,

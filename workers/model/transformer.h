@@ -28,7 +28,11 @@ enum workspace_mode {
     /* With TRAINING: of each layer only its input is kept, and the backward pass computes the rest
      * again (Chen et al. 2016, "Training deep nets with sublinear memory cost"): the same bits. */
     WORKSPACE_CHECKPOINTING = 2,
+    /* Products with weights round what they multiply to bfloat16, forward and backward; sums, and
+     * all else, are float32. */
+    WORKSPACE_BF16 = 4,
 };
+unsigned workspace_precision(Precision p); /* the mode that gives it */
 
 /* Room for the activations of up to max_tokens tokens in any number of sequences. Made for a
  * model with an LM head it serves one with a scalar head and the same body as well. All memory is

@@ -92,6 +92,7 @@ struct workspace {
     struct shape s;
     size_t max_tokens;
     bool training, checkpointing, scalar_head;
+    enum precision precision;  /* of products with weights */
     const struct batch *batch; /* of the last forward */
 
     /* Kept for every layer when training, one layer after another (when checkpointing, x alone);

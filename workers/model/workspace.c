@@ -180,7 +180,7 @@ int workspace_new(
     struct workspace *w = calloc(1, sizeof *w);
     int rc;
 
-    assert(max_tokens > 0 && mode != WORKSPACE_CHECKPOINTING);
+    assert(max_tokens > 0 && (mode & WORKSPACE_TRAINING || !(mode & WORKSPACE_CHECKPOINTING)));
     if (w == NULL)
         return err_set(e, E_NOMEM, "no memory for a workspace");
     rc = arena_init(&w->arena, arena_bytes(c, max_tokens, mode), e);
@@ -192,12 +192,18 @@ int workspace_new(
     w->max_tokens = max_tokens;
     w->training = (mode & WORKSPACE_TRAINING) != 0;
     w->checkpointing = (mode & WORKSPACE_CHECKPOINTING) != 0;
+    w->precision = mode & WORKSPACE_BF16 ? PRECISION_BF16 : PRECISION_FP32;
     w->scalar_head = c->scalar_head;
     lay_out(w, c, mode);
     if (family_of(c)->rotary)
         rope_table(w->rope, w->s.context, w->s.head, c->rope_theta);
     *out = w;
     return OK;
+}
+
+unsigned workspace_precision(Precision p)
+{
+    return p == PRECISION__BF16 ? WORKSPACE_BF16 : 0;
 }
 
 bool workspace_serves(const ModelConfig *made_for, const ModelConfig *c)

@@ -213,16 +213,17 @@ static int check_begin(const struct rollout *r, struct err *e)
 
 static int score(struct rollout *r, struct err *e)
 {
+    const struct scorer_options how = { r->p->temperature, r->spec->rollout->precision };
     int rc = score_room(r, e);
 
     if (rc == OK)
-        rc = score_log_probs(r->rows[0], r->c, r->policy, r->s, r->n, r->p->temperature, e);
+        rc = score_log_probs(r->rows[0], r->c, r->policy, r->s, r->n, &how, e);
     if (rc == OK)
-        rc = score_log_probs(r->rows[1], r->c, r->reference, r->s, r->n, r->p->temperature, e);
+        rc = score_log_probs(r->rows[1], r->c, r->reference, r->s, r->n, &how, e);
     if (rc == OK)
         rc = check_begin(r, e);
     if (rc == OK && r->value)
-        rc = score_values(r->rows[2], r->c, r->value, r->s, r->n, e);
+        rc = score_values(r->rows[2], r->c, r->value, r->s, r->n, how.precision, e);
     if (rc == OK && r->reward)
         rc = score_rewards(r->scores, r->c, r->reward, r->s, r->n, e);
     return rc == OK ? judge(r, e) : rc;

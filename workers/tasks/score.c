@@ -66,7 +66,9 @@ static void measures_free(struct measures *m)
 static int measure(struct measures *y, struct scoring *x, const struct sampled *a, struct err *e)
 {
     size_t n = a->n * a->each, room = x->k->evaluate->max_new_tokens;
-    double temperature = x->k->evaluate->temperature > 0 ? x->k->evaluate->temperature : 1;
+    const struct scorer_options how = {
+        x->k->evaluate->temperature > 0 ? x->k->evaluate->temperature : 1, PRECISION__FP32
+    };
     int rc = OK;
 
     y->s = calloc(n + 1, sizeof *y->s);
@@ -84,9 +86,9 @@ static int measure(struct measures *y, struct scoring *x, const struct sampled *
         y->ref[i] = y->all + (n + i) * room;
     }
     if (x->reference)
-        rc = score_log_probs(y->own, x->c, x->m, y->s, n, temperature, e);
+        rc = score_log_probs(y->own, x->c, x->m, y->s, n, &how, e);
     if (x->reference && rc == OK)
-        rc = score_log_probs(y->ref, x->c, x->reference, y->s, n, temperature, e);
+        rc = score_log_probs(y->ref, x->c, x->reference, y->s, n, &how, e);
     if (x->reward && rc == OK)
         rc = score_rewards(y->reward, x->c, x->reward, y->s, n, e);
     for (size_t i = 0; i < n; i++)
@@ -323,8 +325,9 @@ static int score_document(void *ctx, const char *text, size_t n, struct err *e)
         size_t size = ids.n - at < context ? ids.n - at : context;
         float *row = calloc(size, sizeof *row);
         struct scored_sequence s = { ids.p + at, ids.p + at + 1, 1, size - 1 };
-        rc =
-            row ? score_log_probs(&row, x->c, x->m, &s, 1, 1, e) : err_set(e, E_NOMEM, "no memory");
+        rc = row ? score_log_probs(
+                       &row, x->c, x->m, &s, 1, &(struct scorer_options){ 1, PRECISION__FP32 }, e)
+                 : err_set(e, E_NOMEM, "no memory");
         for (size_t i = 0; i + 1 < size && rc == OK; i++)
             y->nats -= row[i];
         free(row);

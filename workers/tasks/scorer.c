@@ -16,9 +16,10 @@ struct scorer {
     uint32_t *starts;
 };
 
-static int scorer_init(struct scorer *x, const struct task_context *c, const struct model *m,
-    const struct scored_sequence *s, size_t n, struct err *e)
+static int scorer_init(
+    struct scorer *x, const struct scored_sequence *s, size_t n, Precision precision, struct err *e)
 {
+    const struct model *m = x->m;
     size_t tokens = 0, longest = 0;
 
     for (size_t i = 0; i < n; i++) {
@@ -31,13 +32,13 @@ static int scorer_init(struct scorer *x, const struct task_context *c, const str
     }
     size_t room = tokens < SCORE_TOKENS ? tokens : SCORE_TOKENS;
     room = room > longest ? room : longest;
-    *x = (struct scorer){ .c = c, .m = m };
     x->out = calloc(room + 1, sizeof *x->out);
     x->starts = calloc(n + 1, sizeof *x->starts);
     if (!x->out || !x->starts)
         return err_set(e, E_NOMEM, "no memory to score %zu tokens", tokens);
     int rc = rows_init(&x->rows, n, n, tokens, e);
-    return rc == OK ? workspace_new(&x->w, &m->config, room, false, e) : rc;
+    return rc == OK ? workspace_new(&x->w, &m->config, room, workspace_precision(precision), e)
+                    : rc;
 }
 
 static void scorer_free(struct scorer *x)
@@ -63,15 +64,28 @@ static void scorer_rows(struct rows *r, const struct scored_sequence *s, size_t 
     }
 }
 
-/* each[i]: one output for each answer token; last[i]: the output at the last token. */
-static int score_each(const struct task_context *c, const struct model *m,
-    const struct scored_sequence *s, size_t n, float temperature, float *const *each, float *last,
-    struct err *e)
+/* Where outputs go: each[i]: one for each answer token; last[i]: that at the last token. */
+struct outputs {
+    float *const *each;
+    float *last;
+};
+
+static void put_out(
+    const struct outputs *o, const struct scored_sequence *s, size_t i, const float *row)
 {
-    struct scorer x = { 0 };
+    if (o->each)
+        memcpy(o->each[i], row + s[i].n_prompt - 1, s[i].n_answer * sizeof(float));
+    if (o->last)
+        o->last[i] = row[s[i].n_prompt + s[i].n_answer - 1];
+}
+
+static int score_each(const struct outputs *o, const struct task_context *c, const struct model *m,
+    const struct scored_sequence *s, size_t n, const struct scorer_options *how, struct err *e)
+{
+    struct scorer x = { .c = c, .m = m };
     struct batch b;
     size_t token0;
-    int rc = n ? scorer_init(&x, c, m, s, n, e) : OK;
+    int rc = n ? scorer_init(&x, s, n, how->precision, e) : OK;
 
     if (rc == OK)
         scorer_rows(&x.rows, s, n);
@@ -83,39 +97,38 @@ static int score_each(const struct task_context *c, const struct model *m,
             transformer_values(x.w, c->engine, m, x.out);
         else
             transformer_log_probs(
-                x.w, c->engine, m, x.rows.target + token0, temperature, x.out, NULL);
-        for (size_t i = first; i < u; i++) {
-            const float *row = x.out + x.starts[i - first];
-            if (each)
-                memcpy(each[i], row + s[i].n_prompt - 1, s[i].n_answer * sizeof(float));
-            if (last)
-                last[i] = row[s[i].n_prompt + s[i].n_answer - 1];
-        }
+                x.w, c->engine, m, x.rows.target + token0, (float)how->temperature, x.out, NULL);
+        for (size_t i = first; i < u; i++)
+            put_out(o, s, i, x.out + x.starts[i - first]);
     }
     scorer_free(&x);
     return rc;
 }
 
 int score_log_probs(float *const *log_prob, const struct task_context *c, const struct model *m,
-    const struct scored_sequence *s, size_t n, double temperature, struct err *e)
+    const struct scored_sequence *s, size_t n, const struct scorer_options *how, struct err *e)
 {
     if (m->config.scalar_head)
         return err_set(e, E_INPUT, "a reward model has no next-token probabilities");
-    return score_each(c, m, s, n, (float)temperature, log_prob, NULL, e);
+    return score_each(&(struct outputs){ .each = log_prob }, c, m, s, n, how, e);
 }
 
 int score_values(float *const *value, const struct task_context *c, const struct model *m,
-    const struct scored_sequence *s, size_t n, struct err *e)
+    const struct scored_sequence *s, size_t n, Precision precision, struct err *e)
 {
+    const struct scorer_options how = { 1, precision };
+
     if (!m->config.scalar_head)
         return err_set(e, E_INPUT, "a language model gives no values");
-    return score_each(c, m, s, n, 1, value, NULL, e);
+    return score_each(&(struct outputs){ .each = value }, c, m, s, n, &how, e);
 }
 
 int score_rewards(float *score, const struct task_context *c, const struct model *m,
     const struct scored_sequence *s, size_t n, struct err *e)
 {
+    const struct scorer_options how = { 1, PRECISION__FP32 };
+
     if (!m->config.scalar_head)
         return err_set(e, E_INPUT, "a language model gives no scores");
-    return score_each(c, m, s, n, 1, NULL, score, e);
+    return score_each(&(struct outputs){ .last = score }, c, m, s, n, &how, e);
 }

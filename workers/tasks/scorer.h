@@ -11,16 +11,22 @@ struct scored_sequence {
     size_t n_prompt, n_answer;      /* n_prompt >= 1 */
 };
 
-/* log_prob[i][k]: log pi(answer k | before) at the temperature; n_answer floats each, the caller's.
- */
+/* INVARIANT  What is scored with a precision has the bits of a training's forward pass with it. */
+struct scorer_options {
+    double temperature;  /* divides the logits */
+    Precision precision; /* of products */
+};
+
+/* log_prob[i][k]: log pi(answer k | before); n_answer floats each, the caller's. */
 int score_log_probs(float *const *log_prob, const struct task_context *c, const struct model *m,
-    const struct scored_sequence *s, size_t n, double temperature, struct err *e);
+    const struct scored_sequence *s, size_t n, const struct scorer_options *how, struct err *e);
 
 /* value[i][k]: the scalar head before answer token k. */
 int score_values(float *const *value, const struct task_context *c, const struct model *m,
-    const struct scored_sequence *s, size_t n, struct err *e);
+    const struct scored_sequence *s, size_t n, Precision precision, struct err *e);
 
-/* score[i]: the scalar head at the last token of prompt + answer. */
+/* score[i]: the scalar head at the last token of prompt + answer, in float32: a teacher's judgement
+ * does not depend on how its pupil is trained. */
 int score_rewards(float *score, const struct task_context *c, const struct model *m,
     const struct scored_sequence *s, size_t n, struct err *e);
 

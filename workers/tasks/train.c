@@ -123,7 +123,8 @@ static int scratch_init(struct trainer *t, struct err *e)
 
 static unsigned workspace_mode(const TrainTask *k)
 {
-    return WORKSPACE_TRAINING | (k->activation_checkpointing ? WORKSPACE_CHECKPOINTING : 0);
+    return WORKSPACE_TRAINING | workspace_precision(k->precision) |
+           (k->activation_checkpointing ? WORKSPACE_CHECKPOINTING : 0);
 }
 
 /* The policy's serves the value network too, where that has the same body: they take turns. */
@@ -321,14 +322,8 @@ static int trainer_begin(
     bool warm = t != NULL;
     int rc = OK;
 
-    if (spec->train->precision != PRECISION__FP32)
-        rc = err_set(e, E_INPUT, "this build trains in fp32 only");
-    if (rc == OK && !t && !(t = calloc(1, sizeof *t)))
-        rc = err_set(e, E_NOMEM, "no memory for a trainer");
-    if (rc != OK) {
-        trainer_free(t);
-        return rc;
-    }
+    if (!t && !(t = calloc(1, sizeof *t)))
+        return err_set(e, E_NOMEM, "no memory for a trainer");
     t->c = c;
     t->task = spec->train;
     t->seed = spec->seed;

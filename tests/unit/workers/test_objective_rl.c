@@ -38,6 +38,7 @@ struct practice {
     Rubric *rubric;           /* NULL: none */
     int threads;
     bool cold;
+    Precision precision;
     double score, gold, kl, kl0; /* of the last iteration, and KL of the first */
 };
 
@@ -48,7 +49,8 @@ static struct id rollout(
     RolloutTask k = ROLLOUT_TASK__INIT;
 
     spec_start(&s, TASK_SPEC__KIND_ROLLOUT);
-    k.has_iteration = k.has_shard = k.has_shards = k.has_critic = 1;
+    k.has_iteration = k.has_shard = k.has_shards = k.has_critic = k.has_precision = 1;
+    k.precision = p->precision;
     k.iteration = iteration;
     k.shard = shard;
     k.shards = p->shards;
@@ -80,6 +82,8 @@ static TaskAnswer *update(struct practice *p, uint32_t i, const struct id *state
     k.weight_decay = 0;
     k.learning_rate = 1e-3;
     k.rl = &p->rl;
+    k.has_precision = 1;
+    k.precision = p->precision;
     spec_start(&s, TASK_SPEC__KIND_TRAIN);
     s.m.train = &k;
     for (uint32_t n = 0; n < p->shards; n++)
@@ -114,9 +118,12 @@ static struct id practise(struct practice *p)
 
 static struct practice practice(struct world *w, TrainTask__Objective objective)
 {
-    struct practice p = {
-        .w = w, .objective = objective, .rl = small_practice(objective), .shards = 2, .threads = 2
-    };
+    struct practice p = { .w = w,
+        .objective = objective,
+        .rl = small_practice(objective),
+        .shards = 2,
+        .threads = 2,
+        .precision = PRECISION__FP32 };
 
     p.init = sft(w, 20, NULL);
     p.prompts = chain_file(&w->c, "prompts.txt", "the cat\nthe dog\na bird\n", SPLIT__FILE);
@@ -139,6 +146,24 @@ static void practice_starts_at_kl_zero_and_ratio_one_bit_for_bit(void **state)
         practise(&p);
         assert_true(p.kl0 == 0);
     }
+}
+
+static void practice_in_bf16_starts_there_too_and_gives_the_same_bytes(void **state)
+{
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL);
+    struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__PPO);
+
+    p.teacher = &teacher;
+    p.rl.iterations = 2;
+    struct id fp32 = practise(&p);
+    p.precision = PRECISION__BF16;
+    struct id two = practise(&p);
+    assert_true(p.kl0 == 0);
+    assert_memory_not_equal(two.b, fp32.b, sizeof two.b);
+    p.threads = 3;
+    p.cold = true;
+    same_id(practise(&p), two);
 }
 
 static void practice_gives_the_same_bytes_warm_or_cold_with_any_threads(void **state)
@@ -236,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(practice_starts_at_kl_zero_and_ratio_one_bit_for_bit),
+        cmocka_unit_test(practice_in_bf16_starts_there_too_and_gives_the_same_bytes),
         cmocka_unit_test(practice_gives_the_same_bytes_warm_or_cold_with_any_threads),
         cmocka_unit_test(practice_gives_the_same_bytes_however_the_batch_was_cut),
         cmocka_unit_test(a_rubric_alone_is_a_reward_and_is_learnt),

@@ -28,20 +28,22 @@ static void the_model_is_the_same_with_one_two_and_three_threads(void **state)
     chain_cold(&w->c, 2);
 }
 
-/* The variants of one training whose bits must not depend on how it runs. */
-static struct id pretrain_variant(
-    struct world *w, double dropout, bool checkpointing, uint32_t segment, uint32_t accumulation)
+/* A short training; callers set what they ask about. */
+static TrainTask short_training(void)
 {
     TrainTask k;
+
+    train_task(&k, TRAIN_TASK__OBJECTIVE__LM, 12);
+    k.has_steps = k.has_dropout = k.has_activation_checkpointing = k.has_precision = 1;
+    k.steps = 12;
+    return k;
+}
+
+static struct id pretrain_as(struct world *w, TrainTask k)
+{
     ModelConfig m = small_model();
 
-    train_task(&k, TRAIN_TASK__OBJECTIVE__LM, segment);
-    k.has_steps = k.has_dropout = k.has_activation_checkpointing = 1;
-    k.steps = 12;
     k.model = &m;
-    k.dropout = dropout;
-    k.activation_checkpointing = checkpointing;
-    k.gradient_accumulation = accumulation;
     return train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
 }
 
@@ -49,22 +51,58 @@ static void activation_checkpointing_changes_no_bit(void **state)
 {
     struct world *w = *state;
 
-    same_id(pretrain_variant(w, 0, true, 12, 1), pretrain_variant(w, 0, false, 12, 1));
-    same_id(pretrain_variant(w, .2, true, 5, 1), pretrain_variant(w, .2, false, 12, 1));
+    for (int i = 0; i < 4; i++) {
+        TrainTask k = short_training();
+        k.dropout = i & 1 ? .2 : 0;
+        k.precision = i & 2 ? PRECISION__BF16 : PRECISION__FP32;
+        struct id plain = pretrain_as(w, k);
+        k.activation_checkpointing = 1;
+        k.segment = 5;
+        same_id(pretrain_as(w, k), plain);
+    }
 }
 
-static void dropout_is_the_same_with_any_threads_and_segments(void **state)
+static void same_with_any_threads_and_segments(struct world *w, TrainTask k)
 {
-    struct world *w = *state;
-    struct id one = pretrain_variant(w, .2, false, 12, 1);
-    struct id plain = pretrain_variant(w, 0, false, 12, 1);
+    struct id one = pretrain_as(w, k), plain = pretrain_as(w, short_training());
 
     assert_memory_not_equal(one.b, plain.b, sizeof one.b);
     for (int threads = 1; threads <= 3; threads++) {
         chain_cold(&w->c, threads);
-        same_id(pretrain_variant(w, .2, false, (uint32_t)(threads + 4), 1), one);
+        k.segment = (uint32_t)threads + 4;
+        same_id(pretrain_as(w, k), one);
     }
     chain_cold(&w->c, 2);
+}
+
+static void dropout_is_the_same_with_any_threads_and_segments(void **state)
+{
+    TrainTask k = short_training();
+
+    k.dropout = .2;
+    same_with_any_threads_and_segments(*state, k);
+}
+
+static void bf16_is_the_same_with_any_threads_and_segments(void **state)
+{
+    TrainTask k = short_training();
+
+    k.precision = PRECISION__BF16;
+    same_with_any_threads_and_segments(*state, k);
+}
+
+static double distance(struct world *w, struct id one, struct id other)
+{
+    struct model *a, *b;
+    double worst = 0;
+
+    chain_check(&w->c, model_load(&a, w->c.store, &one, "", &w->c.e));
+    chain_check(&w->c, model_load(&b, w->c.store, &other, "", &w->c.e));
+    for (size_t i = 0; i < a->n_params; i++)
+        worst = fmax(worst, fabs((double)a->params[i] - b->params[i]));
+    model_free(a);
+    model_free(b);
+    return worst;
 }
 
 static void training_lowers_the_loss_but_not_below_what_the_text_allows(void **state)
@@ -104,30 +142,18 @@ static void a_reward_model_learns_a_clear_preference(void **state)
     assert_true(accuracy > .95);
 }
 
+/* Adam's first steps magnify the sign of tiny gradients: hence the bounds. */
 static void gradient_accumulation_changes_the_model_by_rounding_only(void **state)
 {
     struct world *w = *state;
-    ModelConfig m = small_model();
-    struct model *a, *b;
-    TrainTask k;
-    double worst = 0;
 
-    train_task(&k, TRAIN_TASK__OBJECTIVE__LM, 10);
-    k.has_steps = 1;
-    k.steps = 10;
-    k.model = &m;
-    struct id whole =
-        train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
-    k.gradient_accumulation = 4;
-    struct id parts =
-        train_to_end(&w->c, &k, "tokenizer", w->tokenizer, "tokens", w->tokens, false, NULL);
-    chain_check(&w->c, model_load(&a, w->c.store, &whole, "", &w->c.e));
-    chain_check(&w->c, model_load(&b, w->c.store, &parts, "", &w->c.e));
-    for (size_t i = 0; i < a->n_params; i++)
-        worst = fmax(worst, fabs((double)a->params[i] - b->params[i]));
-    assert_true(worst < 2e-3); /* Adam's first steps magnify the sign of tiny gradients */
-    model_free(a);
-    model_free(b);
+    for (int i = 0; i < 2; i++) {
+        TrainTask k = short_training();
+        k.dropout = i == 0 ? 0 : .2; /* the same numbers are dropped */
+        struct id whole = pretrain_as(w, k);
+        k.gradient_accumulation = 4;
+        assert_true(distance(w, whole, pretrain_as(w, k)) < 2e-3);
+    }
 }
 
 int main(void)
@@ -138,6 +164,7 @@ int main(void)
         cmocka_unit_test(the_model_is_the_same_with_one_two_and_three_threads),
         cmocka_unit_test(activation_checkpointing_changes_no_bit),
         cmocka_unit_test(dropout_is_the_same_with_any_threads_and_segments),
+        cmocka_unit_test(bf16_is_the_same_with_any_threads_and_segments),
         cmocka_unit_test(training_lowers_the_loss_but_not_below_what_the_text_allows),
         cmocka_unit_test(a_deterministic_answer_is_learnt_to_the_end),
         cmocka_unit_test(a_reward_model_learns_a_clear_preference),

@@ -276,6 +276,50 @@ static void checkpointing_gives_the_same_bits(void **state)
     engine_free(&en);
 }
 
+static double norm_of(const float *x, const float *y, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)x[i] - (y != NULL ? (double)y[i] : 0);
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+/* bfloat16 has 8 bits: a product of two is off by up to 2^-8, a sum of many by less. */
+static void bf16_is_near_fp32_forward_and_backward(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct engine en;
+
+    assert_int_equal(engine_init(&en, NULL, 2, &e), OK);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct fixture f;
+        struct result r[2];
+        set_up(&f, &variants[v]);
+        size_t n = f.batch.n_tokens, params = f.m->n_params;
+        for (unsigned i = 0; i < 2; i++) {
+            struct workspace *w = NULL;
+            unsigned mode = WORKSPACE_TRAINING | (i == 0 ? 0U : WORKSPACE_BF16);
+            assert_int_equal(workspace_new(&w, &f.m->config, n, mode, &e), OK);
+            compute(&r[i], &f, w, &en, &f.batch, f.target, f.g);
+            workspace_free(w);
+        }
+        double apart = norm_of(r[1].grad, r[0].grad, params),
+               all = norm_of(r[0].grad, NULL, params);
+        assert_true(apart > 0 && apart < .15 * all); /* weights are large: softmax magnifies */
+        assert_true(
+            norm_of(r[1].log_prob, r[0].log_prob, n) <= .02 * norm_of(r[0].log_prob, NULL, n));
+        assert_true(norm_of(r[1].value, r[0].value, n) <= .05 * norm_of(r[0].value, NULL, n));
+        release(&r[0]);
+        release(&r[1]);
+        tear_down(&f);
+    }
+    engine_free(&en);
+}
+
 static void a_position_without_a_target_contributes_nothing(void **state)
 {
     (void)state;
@@ -394,6 +438,7 @@ int main(void)
         cmocka_unit_test(every_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(the_backward_pass_gives_the_bits_of_the_forward_pass),
         cmocka_unit_test(checkpointing_gives_the_same_bits),
+        cmocka_unit_test(bf16_is_near_fp32_forward_and_backward),
         cmocka_unit_test(a_position_without_a_target_contributes_nothing),
         cmocka_unit_test(a_model_of_zeros_finds_all_tokens_alike),
         cmocka_unit_test(a_training_step_allocates_nothing),
