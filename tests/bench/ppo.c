@@ -1,0 +1,178 @@
+#include "tests/bench/world.h"
+
+#include "workers/tasks/warm.h"
+
+/* Iterations of PPO through the real tasks: one rollout shard, then the update; what each says of
+ * its progress tells its parts apart. The first iteration is the warm-up. */
+
+enum part { ROLLOUT, SCORING, UPDATE, STORING };
+
+struct row {
+    const struct work *w;
+    struct world world;
+    struct task_context c;
+    PpoStage p;
+    struct id policy, reward, prompts, state;
+    uint32_t iteration;
+    bool updating;
+    double told; /* when all answers were there; when the last step was done */
+};
+
+static int heard(void *ctx, const Progress *p)
+{
+    struct row *r = ctx;
+
+    if (r->updating || (p->done >= p->total && !r->told))
+        r->told = seconds();
+    return 0;
+}
+
+static int row_open(struct row *r, const struct engine *en, struct err *e)
+{
+    const struct size *s = r->w->size;
+    int rc = world_open(&r->world, s, e);
+
+    r->c = (struct task_context){ r->world.store, en, r->world.warm, heard, r };
+    if (rc == OK)
+        rc = world_checkpoint(&r->policy, &r->world, s, false, e);
+    if (rc == OK)
+        rc = world_checkpoint(&r->reward, &r->world, s, true, e);
+    if (rc == OK)
+        rc = world_prompts(&r->prompts, &r->world, r->w->sequences, e);
+    ppo_stage__init(&r->p);
+    r->p.init_from = r->p.reward_model = r->p.prompts = (char *)(uintptr_t) "";
+    r->p.has_batch_size = r->p.has_minibatch_size = r->p.has_max_new_tokens = 1;
+    r->p.batch_size = r->w->sequences;
+    r->p.minibatch_size = r->w->sequences / MINIBATCHES;
+    r->p.max_new_tokens = NEW_TOKENS;
+    r->p.has_iterations = r->p.has_rollout_shards = r->p.has_ptx_coef = 1;
+    r->p.iterations = 1000;
+    r->p.rollout_shards = 1;
+    r->p.ptx_coef = 0;
+    message_fill_defaults(&r->p.base);
+    return rc;
+}
+
+static int run(struct row *r, TaskAnswer **a, struct spec *s, struct err *e)
+{
+    r->updating = s->m.kind_case == TASK_SPEC__KIND_TRAIN;
+    message_fill_defaults(&s->m.base);
+    r->told = 0;
+    return task_run(a, &r->c, &s->m, e);
+}
+
+/* What the last update has made is read back before the clock of the rollout starts. */
+static int load(struct row *r, double *parts, struct err *e)
+{
+    const struct model *m;
+    double began = seconds();
+    bool later = r->iteration > 0;
+    int rc = warm_model(&m, &r->c, later ? &r->state : &r->policy, later ? "policy." : "", e);
+
+    if (rc == OK)
+        rc = warm_model(&m, &r->c, &r->policy, "", e);
+    if (rc == OK)
+        rc = warm_model(&m, &r->c, &r->reward, "", e);
+    if (rc == OK)
+        rc = warm_model(&m, &r->c, later ? &r->state : &r->reward, later ? "value." : "", e);
+    parts[STORING] += seconds() - began;
+    return rc;
+}
+
+static int rollout(struct row *r, struct id *experience, double *parts, struct err *e)
+{
+    struct spec s;
+    RolloutTask k = ROLLOUT_TASK__INIT;
+    TaskAnswer *a = NULL;
+    double began = seconds();
+
+    spec_start(&s, TASK_SPEC__KIND_ROLLOUT);
+    k.has_iteration = k.has_shards = k.has_shard = 1;
+    k.iteration = r->iteration;
+    k.shards = 1;
+    k.ppo = &r->p;
+    s.m.rollout = &k;
+    spec_input(&s, r->iteration ? "state" : "init", r->iteration ? r->state : r->policy);
+    spec_input(&s, "reference", r->policy);
+    spec_input(&s, "reward_model", r->reward);
+    spec_input(&s, "prompts", r->prompts);
+    int rc = run(r, &a, &s, e);
+    if (rc == OK)
+        *experience = answer_id(a, "experience");
+    message_free(a);
+    parts[ROLLOUT] += r->told - began;
+    parts[SCORING] += seconds() - r->told;
+    return rc;
+}
+
+static TrainTask update_task(struct row *r)
+{
+    TrainTask k = TRAIN_TASK__INIT;
+
+    k.has_objective = k.has_segment = k.has_batch_size = k.has_steps = 1;
+    k.objective = TRAIN_TASK__OBJECTIVE__PPO;
+    k.segment = 1;
+    k.steps = r->p.iterations;
+    k.batch_size = r->p.minibatch_size;
+    k.gradient_accumulation = 1;
+    k.learning_rate = r->p.learning_rate;
+    k.schedule = r->p.schedule;
+    k.beta1 = r->p.beta1;
+    k.beta2 = r->p.beta2;
+    k.eps = r->p.eps;
+    k.grad_clip = r->p.grad_clip;
+    k.ppo = &r->p;
+    return k;
+}
+
+static int update(struct row *r, struct id experience, double *parts, struct err *e)
+{
+    struct spec s;
+    TrainTask k = update_task(r);
+    TaskAnswer *a = NULL;
+    double began = seconds();
+
+    spec_start(&s, TASK_SPEC__KIND_TRAIN);
+    s.m.train = &k;
+    spec_input(&s, "experience", experience);
+    spec_input(&s, r->iteration ? "state" : "init", r->iteration ? r->state : r->policy);
+    if (!r->iteration)
+        spec_input(&s, "reward_model", r->reward);
+    int rc = run(r, &a, &s, e);
+    if (rc == OK)
+        r->state = answer_id(a, "state");
+    message_free(a);
+    parts[UPDATE] += r->told - began;
+    parts[STORING] += seconds() - r->told;
+    return rc;
+}
+
+static int iterate(struct row *r, double *parts, struct err *e)
+{
+    struct id experience;
+    int rc = load(r, parts, e);
+
+    if (rc == OK)
+        rc = rollout(r, &experience, parts, e);
+    if (rc == OK)
+        rc = update(r, experience, parts, e);
+    r->iteration++;
+    return rc;
+}
+
+int serve_ppo(struct turns *t, const struct work *w, const struct engine *en, struct err *e)
+{
+    struct row r = { .w = w };
+    unsigned n;
+    int rc = row_open(&r, en, e);
+
+    while (rc == OK && turns_next(t, &n)) {
+        double parts[4] = { 0 };
+        for (unsigned i = 0; i < (n ? n : 1) && rc == OK; i++)
+            rc = iterate(&r, parts, e);
+        if (rc == OK)
+            turns_answer(t, parts, 4);
+    }
+    world_close(&r.world);
+    return rc;
+}
