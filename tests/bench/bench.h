@@ -89,6 +89,7 @@ struct machine {
     double fp32, bf16; /* FLOP/s; bf16 0: no such instruction */
     double reads;      /* bytes/s, from memory */
 };
+void machine_name(char *out, size_t size); /* of the processor */
 void machine_measure(struct machine *m, const struct engine *en);
 /* How many cores other programs have kept busy since the last call: what was measured meanwhile
  * is right only if that is about 0. */

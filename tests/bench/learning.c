@@ -220,7 +220,10 @@ static void print_limits(const struct bench *b, const struct work *w, double rat
 {
     const struct size *s = w->size;
     double n = size_parameters(s), bytes;
-    double peak = strcmp(w->precision, "bf16") == 0 ? b->machine.bf16 : b->machine.fp32;
+    double peak = b->machine.fp32;
+
+    if (strcmp(w->precision, "bf16") == 0 && b->machine.bf16 > 0)
+        peak = b->machine.bf16;
 
     switch (w->kind) {
     case TRAIN:
@@ -281,7 +284,10 @@ static void print_row(
 
 static void print_head(const struct bench *b)
 {
-    printf("%u threads, %s/%s\n", b->threads, blas_setup(), b->engine.k->name);
+    char processor[64];
+
+    machine_name(processor, sizeof processor);
+    printf("%s, %u threads, %s/%s\n", processor, b->threads, blas_setup(), b->engine.k->name);
     printf("limits measured: fp32 %.0f GFLOP/s, ", b->machine.fp32 / 1e9);
     if (b->machine.bf16 > 0)
         printf("bf16 %.0f GFLOP/s, ", b->machine.bf16 / 1e9);
@@ -306,13 +312,6 @@ static bool wanted(const struct bench *b, const struct work *w)
     return fnmatch(pattern, w->name, FNM_CASEFOLD) == 0;
 }
 
-/* NULL: the row can be measured here. */
-static const char *why_not(const struct bench *b, const struct work *w)
-{
-    (void)b;
-    return strcmp(w->precision, "bf16") == 0 ? "this build trains in fp32 only" : NULL;
-}
-
 static int row_profile(const struct bench *b, const struct work *w, struct err *e)
 {
     struct runner *r = NULL;
@@ -332,21 +331,20 @@ static int row_profile(const struct bench *b, const struct work *w, struct err *
 static int row(struct bench *b, const struct work *w, struct err *e)
 {
     struct side sides[2] = { { 0 } };
-    size_t n = b->with_torch ? 2 : 1;
+    bool bf16 = strcmp(w->precision, "bf16") == 0;
+    size_t n = b->with_torch && (!bf16 || b->machine.bf16 > 0) ? 2 : 1;
     double gemms = 0;
     int rc = OK;
 
-    if (why_not(b, w)) {
-        printf("%-20s %s\n", w->name, why_not(b, w));
-        return OK;
-    }
-    if (b->profile)
-        return row_profile(b, w, e);
-    if (w->kind == TRAIN)
+    if (w->kind == TRAIN && !bf16 && !b->profile)
         rc = machine_gemms(&gemms, w->size, &b->engine, e);
     if (rc == OK)
-        rc = row_measure(sides, n, b, w, e);
-    if (rc == OK)
+        rc = b->profile ? row_profile(b, w, e) : row_measure(sides, n, b, w, e);
+    if (rc == E_INPUT) { /* what the product refuses to do here */
+        printf("%-20s %s\n", w->name, e->msg);
+        return OK;
+    }
+    if (rc == OK && !b->profile)
         print_row(b, w, sides, n, gemms);
     return rc == OK ? OK : err_wrap(e, "%s", w->name);
 }

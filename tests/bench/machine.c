@@ -12,6 +12,19 @@
 #include <immintrin.h>
 #endif
 
+void machine_name(char *out, size_t size)
+{
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256], name[64] = "unknown processor";
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "model name : %63[^\n]", name) == 1)
+            break;
+    if (f)
+        fclose(f);
+    snprintf(out, size, "%s", name);
+}
+
 #define REPEATS 7      /* the best counts: a limit is what nothing disturbs */
 #define ROUNDS 8000000 /* of a loop of LANES independent chains */
 #define LANES 12       /* hides four cycles of latency at two instructions each cycle */

@@ -11,7 +11,7 @@ struct row {
     const struct work *w;
     struct world world;
     struct task_context c;
-    PpoStage p;
+    RlConfig p;
     struct id policy, reward, prompts, state;
     uint32_t iteration;
     bool updating;
@@ -27,6 +27,30 @@ static int heard(void *ctx, const Progress *p)
     return 0;
 }
 
+/* As the stage's defaults are, without pretraining text mixed in. */
+static void configure(RlConfig *p, const struct work *w)
+{
+    const ProtobufCMessageDescriptor *d = &rl_config__descriptor;
+
+    rl_config__init(p);
+    p->iterations = 1000;
+    p->batch_size = w->sequences;
+    p->minibatch_size = w->sequences / MINIBATCHES;
+    p->epochs = 1;
+    p->max_new_tokens = NEW_TOKENS;
+    p->temperature = p->discount = 1;
+    p->kl_coef = .02;
+    p->clip_ratio = p->value_clip = .2;
+    p->value_learning_rate = 1e-5;
+    p->gae_lambda = .95;
+    p->whiten_advantages = true;
+    p->missing_end_score = -1;
+    p->schedule = SCHEDULE__CONSTANT;
+    p->ema_decay = .992;
+    for (unsigned i = 0; i < d->n_fields; i++)
+        *(protobuf_c_boolean *)((char *)p + d->fields[i].quantifier_offset) = true;
+}
+
 static int row_open(struct row *r, const struct engine *en, struct err *e)
 {
     const struct size *s = r->w->size;
@@ -39,17 +63,7 @@ static int row_open(struct row *r, const struct engine *en, struct err *e)
         rc = world_checkpoint(&r->reward, &r->world, s, true, e);
     if (rc == OK)
         rc = world_prompts(&r->prompts, &r->world, r->w->sequences, e);
-    ppo_stage__init(&r->p);
-    r->p.init_from = r->p.reward_model = r->p.prompts = (char *)(uintptr_t) "";
-    r->p.has_batch_size = r->p.has_minibatch_size = r->p.has_max_new_tokens = 1;
-    r->p.batch_size = r->w->sequences;
-    r->p.minibatch_size = r->w->sequences / MINIBATCHES;
-    r->p.max_new_tokens = NEW_TOKENS;
-    r->p.has_iterations = r->p.has_rollout_shards = r->p.has_ptx_coef = 1;
-    r->p.iterations = 1000;
-    r->p.rollout_shards = 1;
-    r->p.ptx_coef = 0;
-    message_fill_defaults(&r->p.base);
+    configure(&r->p, r->w);
     return rc;
 }
 
@@ -87,10 +101,11 @@ static int rollout(struct row *r, struct id *experience, double *parts, struct e
     double began = seconds();
 
     spec_start(&s, TASK_SPEC__KIND_ROLLOUT);
-    k.has_iteration = k.has_shards = k.has_shard = 1;
+    k.has_iteration = k.has_shards = k.has_shard = k.has_critic = 1;
+    k.critic = true;
     k.iteration = r->iteration;
     k.shards = 1;
-    k.ppo = &r->p;
+    k.rl = &r->p;
     s.m.rollout = &k;
     spec_input(&s, r->iteration ? "state" : "init", r->iteration ? r->state : r->policy);
     spec_input(&s, "reference", r->policy);
@@ -115,13 +130,13 @@ static TrainTask update_task(struct row *r)
     k.steps = r->p.iterations;
     k.batch_size = r->p.minibatch_size;
     k.gradient_accumulation = 1;
-    k.learning_rate = r->p.learning_rate;
+    k.learning_rate = 1e-5;
     k.schedule = r->p.schedule;
-    k.beta1 = r->p.beta1;
-    k.beta2 = r->p.beta2;
-    k.eps = r->p.eps;
-    k.grad_clip = r->p.grad_clip;
-    k.ppo = &r->p;
+    k.beta1 = .9;
+    k.beta2 = .95;
+    k.eps = 1e-5;
+    k.grad_clip = 1;
+    k.rl = &r->p;
     return k;
 }
 

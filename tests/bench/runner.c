@@ -12,7 +12,8 @@
 #include "tests/bench/profile.h"
 
 /* Commands and answers are lines: "turn N", then the seconds of each part; "close", then peak
- * memory in kB and the bytes that were computed. torch_peer.py says the same. */
+ * memory in kB and the bytes that were computed; whenever it ends early, "failed CODE MESSAGE".
+ * torch_peer.py says the same. */
 
 struct runner {
     pid_t pid;
@@ -52,7 +53,7 @@ void turns_answer(struct turns *t, const double *parts, size_t n)
 static double peak_memory(void)
 {
     FILE *f = fopen("/proc/self/status", "r");
-    char line[256];
+    char line[1200];
     double kb = 0;
 
     while (f && fgets(line, sizeof line, f))
@@ -78,7 +79,7 @@ static int serve(struct turns *t, const struct work *w)
     if (rc == OK)
         fprintf(t->out, "%.0f %.0f\n", peak_memory(), t->computed);
     else
-        fprintf(t->out, "failed: %s\n", e.msg);
+        fprintf(t->out, "failed %d %s\n", rc, e.msg);
     fflush(t->out);
     return rc == OK ? 0 : 1;
 }
@@ -157,10 +158,14 @@ int runner_open(struct runner **out, const struct work *w, int threads, bool pro
 
 static int read_answer(struct runner *r, char *line, int size, struct err *e)
 {
+    int code, at = 0;
+
     if (!fgets(line, size, r->in))
         return err_set(e, E_IO, "the process that does the work has ended");
     line[strcspn(line, "\n")] = '\0';
-    return strncmp(line, "failed", 6) == 0 ? err_set(e, E_IO, "%s", line) : OK;
+    if (sscanf(line, "failed %d %n", &code, &at) == 1)
+        return err_set(e, code, "%s", line + at);
+    return OK;
 }
 
 /* Without its commands a process ends by itself, unless it is in the middle of one. */
@@ -177,7 +182,7 @@ static void runner_free(struct runner *r, bool busy)
 int runner_open_peer(struct runner **out, const char *open, int threads, struct err *e)
 {
     struct runner *r = NULL;
-    char line[256];
+    char line[1200];
     int rc = runner_start(&r, NULL, threads, false, e);
 
     if (rc != OK)
@@ -194,7 +199,7 @@ int runner_open_peer(struct runner **out, const char *open, int threads, struct 
 
 int runner_turn(struct runner *r, unsigned n, double parts[PARTS_MAX], struct err *e)
 {
-    char line[256], *at = line, *end;
+    char line[1200], *at = line, *end;
 
     fprintf(r->out, "turn %u\n", n);
     fflush(r->out);
@@ -206,7 +211,7 @@ int runner_turn(struct runner *r, unsigned n, double parts[PARTS_MAX], struct er
 
 int runner_close(struct runner *r, double *peak, double *computed, struct err *e)
 {
-    char line[256];
+    char line[1200];
     double kb = 0;
 
     fprintf(r->out, "close\n");

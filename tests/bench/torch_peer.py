@@ -222,7 +222,7 @@ def main():
             os._exit(0)
         status = os.waitpid(child, 0)[1]
         if status != 0:
-            print("failed", flush=True)
+            print("failed -2 PyTorch's process has ended", flush=True)
 
 
 main()

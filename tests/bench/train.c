@@ -1,5 +1,7 @@
 #include "tests/bench/world.h"
 
+#include <string.h>
+
 #include "workers/model/transformer.h"
 
 /* The one training loop itself, on random tokens: it tells of its progress after every step, and
@@ -32,14 +34,17 @@ static int stepped(void *ctx, const Progress *p)
     return next_turn(r) ? 0 : 1;
 }
 
-static TrainTask train_task(const struct size *s, ModelConfig *model)
+static TrainTask train_task(const struct work *w, ModelConfig *model)
 {
     TrainTask k = TRAIN_TASK__INIT;
+    bool bf16 = strcmp(w->precision, "bf16") == 0;
 
+    k.has_precision = true;
+    k.precision = bf16 ? PRECISION__BF16 : PRECISION__FP32;
     k.has_objective = k.has_segment = k.has_steps = k.has_batch_size = k.has_learning_rate = 1;
     k.objective = TRAIN_TASK__OBJECTIVE__LM;
     k.segment = k.steps = UINT32_MAX;
-    k.batch_size = s->batch;
+    k.batch_size = w->size->batch;
     k.learning_rate = 1e-4;
     k.schedule = SCHEDULE__CONSTANT;
     k.beta1 = .9;
@@ -73,7 +78,7 @@ int serve_train(struct turns *t, const struct work *w, const struct engine *en, 
     struct world world;
     struct row row = { .t = t };
     ModelConfig model = size_config(w->size);
-    TrainTask k = train_task(w->size, &model);
+    TrainTask k = train_task(w, &model);
     struct spec s;
     struct id tokens;
     TaskAnswer *a = NULL;
