@@ -56,7 +56,9 @@ static int row_open(struct row *r, const struct engine *en, struct err *e)
     const struct size *s = r->w->size;
     int rc = world_open(&r->world, s, e);
 
-    r->c = (struct task_context){ r->world.store, en, r->world.warm, heard, r };
+    r->c = (struct task_context){
+        .store = r->world.store, .engine = en, .warm = r->world.warm, .progress = heard, .ctx = r
+    };
     if (rc == OK)
         rc = world_checkpoint(&r->policy, &r->world, s, false, e);
     if (rc == OK)

@@ -90,7 +90,9 @@ int serve_train(struct turns *t, const struct work *w, const struct engine *en, 
     if (rc == OK)
         rc = world_tokens(&tokens, &world, w->size, 64, e);
     if (rc == OK && next_turn(&row)) {
-        struct task_context c = { world.store, en, world.warm, stepped, &row };
+        struct task_context c = {
+            .store = world.store, .engine = en, .warm = world.warm, .progress = stepped, .ctx = &row
+        };
         spec_start(&s, TASK_SPEC__KIND_TRAIN);
         s.m.train = &k;
         spec_input(&s, "tokenizer", world.tokenizer);
