@@ -94,7 +94,7 @@ void machine_measure(struct machine *m, const struct engine *en);
 /* How many cores other programs have kept busy since the last call: what was measured meanwhile
  * is right only if that is about 0. */
 double machine_others(void);
-/* Seconds of the matrix products of a training step of this size, and of nothing else. */
-int machine_gemms(double *out, const struct size *s, const struct engine *en, struct err *e);
+/* Seconds of the matrix products of a training step of this row, and of nothing else. */
+int machine_gemms(double *out, const struct work *w, const struct engine *en, struct err *e);
 
 #endif

@@ -336,8 +336,8 @@ static int row(struct bench *b, const struct work *w, struct err *e)
     double gemms = 0;
     int rc = OK;
 
-    if (w->kind == TRAIN && !bf16 && !b->profile)
-        rc = machine_gemms(&gemms, w->size, &b->engine, e);
+    if (w->kind == TRAIN && !b->profile)
+        rc = machine_gemms(&gemms, w, &b->engine, e);
     if (rc == OK)
         rc = b->profile ? row_profile(b, w, e) : row_measure(sides, n, b, w, e);
     if (rc == E_INPUT) { /* what the product refuses to do here */

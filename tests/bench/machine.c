@@ -223,52 +223,65 @@ double machine_others(void)
 /* ---- the matrix products of a training step ---- */
 
 struct buffers {
+    struct products products;
     float *x, *y, *w;
 };
 
 /* Forward, and backward to what came in and to the weights. */
-static void layer_products(
-    const struct engine *en, const struct buffers *b, size_t n, size_t i, size_t o)
+static void layer_products(const struct buffers *b, size_t n, size_t i, size_t o)
 {
-    gemm_nt(en->pool, b->y, b->x, b->w, n, i, o, 0);
-    gemm_nn(en->pool, b->x, b->y, b->w, n, o, i, 0);
-    gemm_tn(en->pool, b->w, b->y, b->x, n, o, i);
+    gemm_nt(&b->products, b->y, b->x, b->w, n, i, o, 0);
+    gemm_nn(&b->products, b->x, b->y, b->w, n, o, i, 0);
+    gemm_tn(&b->products, b->w, b->y, b->x, n, o, i);
 }
 
-static double step_products(const struct engine *en, const struct buffers *b, const struct size *s)
+#define CHUNK 480 /* rows of logits at once */
+
+static double step_products(const struct buffers *b, const struct size *s)
 {
-    const size_t n = (size_t)s->batch * s->context, c = s->width, chunk = 480;
+    const size_t n = (size_t)s->batch * s->context, c = s->width;
     double began = seconds();
 
     for (uint32_t layer = 0; layer < s->layers; layer++) {
-        layer_products(en, b, n, c, 3 * c);
-        layer_products(en, b, n, c, c);
-        layer_products(en, b, n, c, 4 * c);
-        layer_products(en, b, n, 4 * c, c);
+        layer_products(b, n, c, 3 * c);
+        layer_products(b, n, c, c);
+        layer_products(b, n, c, 4 * c);
+        layer_products(b, n, 4 * c, c);
     }
-    for (size_t row = 0; row < n; row += chunk)
-        layer_products(en, b, n - row < chunk ? n - row : chunk, c, s->vocabulary);
+    for (size_t row = 0; row < n; row += CHUNK)
+        layer_products(b, n - row < CHUNK ? n - row : CHUNK, c, s->vocabulary);
     return seconds() - began;
 }
 
-int machine_gemms(double *out, const struct size *s, const struct engine *en, struct err *e)
+static size_t largest(size_t a, size_t b)
 {
-    size_t rows = gemm_rows((size_t)s->batch * s->context), c = s->width, head = gemm_rows(480);
-    size_t y = rows * 4 * c, logits = head * s->vocabulary;
-    struct arena a;
-    struct buffers b;
+    return a > b ? a : b;
+}
 
-    y = y > logits ? y : logits;
-    size_t w = (size_t)s->vocabulary * c > 4 * c * c ? (size_t)s->vocabulary * c : 4 * c * c;
-    int rc = arena_init(&a, arena_size(rows * 4 * c) + arena_size(y) + arena_size(w), e);
+int machine_gemms(double *out, const struct work *w, const struct engine *en, struct err *e)
+{
+    const struct size *s = w->size;
+    size_t n = (size_t)s->batch * s->context, rows = gemm_rows(n), c = s->width, v = s->vocabulary;
+    size_t x = rows * 4 * c, y = largest(x, gemm_rows(CHUNK) * v), weights = largest(v, 4 * c) * c;
+    size_t room = largest(gemm_room(n, c, 4 * c), gemm_room(n, 4 * c, c));
+    bool bf16 = strcmp(w->precision, "bf16") == 0;
+    struct arena a;
+
+    room = largest(room, gemm_room(CHUNK, c, v));
+    int rc =
+        arena_init(&a, arena_size(x) + arena_size(y) + arena_size(weights) + arena_size(room), e);
     if (rc != OK)
         return rc;
-    b.x = arena_floats(&a, rows * 4 * c);
-    b.y = arena_floats(&a, y);
-    b.w = arena_floats(&a, w);
-    double first = step_products(en, &b, s);
-    double second = first < 3 ? step_products(en, &b, s) : first;
-    double third = first < 1 ? step_products(en, &b, s) : second;
+    struct buffers b = {
+        .x = arena_floats(&a, x), .y = arena_floats(&a, y), .w = arena_floats(&a, weights)
+    };
+    b.products = (struct products){ .pool = en->pool,
+        .k = en->k,
+        .precision = bf16 ? PRECISION_BF16 : PRECISION_FP32,
+        .room = arena_floats(&a, room) };
+    double first = step_products(&b, s);
+    double second = first < 3 ? step_products(&b, s) : first;
+    double third = first < 1 ? step_products(&b, s) : second;
     *out = second < third ? second : third;
     arena_free(&a);
     return OK;

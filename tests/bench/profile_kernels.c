@@ -75,11 +75,11 @@
     X(adamw,                                                                                       \
         (float *w, float *m, float *v, const float *g, size_t count, const struct adamw_step *s),  \
         (w, m, v, g, count, s), 14 * count, 28 * count)                                            \
-    X(gemm,                                                                                        \
-        (float *c, size_t c_row, const float *a, size_t a_row, const float *b, size_t b_k,         \
-            size_t b_n, size_t m, size_t n, size_t k, int add_to),                                 \
-        (c, c_row, a, a_row, b, b_k, b_n, m, n, k, add_to), 2 * m * n * k,                         \
-        4 * (m * k + k * n + 2 * m * n))
+    X(gemm_pack, (const struct gemm *g, const struct gemm_range *at), (g, at), 0,                  \
+        8 * (at->end - at->first) * (at->k1 - at->k0))                                             \
+    X(gemm, (const struct gemm *g, size_t first, size_t end), (g, first, end),                     \
+        2 * (end - first) * (g->share_b ? g->b.n : g->a.n) * (g->k1 - g->k0),                      \
+        8 * (end - first) * (g->share_b ? g->b.n : g->a.n))
 
 struct cost {
     atomic_ullong calls, nanoseconds, operations, bytes;
