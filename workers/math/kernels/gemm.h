@@ -106,7 +106,7 @@ INLINE vec load_left(const float *x, size_t i, size_t n)
 INLINE void pack_across(
     float *to, size_t width, const float *row, const float *next, size_t left, int last, int bf16)
 {
-#pragma GCC unroll 4
+    UNROLL(4)
     for (size_t i = 0; i < width; i += LANES) {
         vec v = load_left(row, i, left);
         if (bf16)
@@ -214,7 +214,7 @@ INLINE void gemm_tile(float *c, size_t c_row, const float *a, size_t a_row, size
 {
     vec s[GEMM_M][2];
 
-#pragma GCC unroll 12
+    UNROLL(12)
     for (size_t r = 0; r < rows; r++) {
         __builtin_prefetch(c + r * c_row, 1);
         s[r][0] = s[r][1] = (vec){ 0 };
@@ -222,21 +222,21 @@ INLINE void gemm_tile(float *c, size_t c_row, const float *a, size_t a_row, size
     const float *from[3] = { a, a + 4 * a_row, a + 8 * a_row }; /* few addresses: few registers */
     for (size_t d = 0; d < depth; d++, b += GEMM_N) {
         vec w[2] = { load(b), vectors > 1 ? load(b + LANES) : (vec){ 0 } };
-#pragma GCC unroll 12
+        UNROLL(12)
         for (size_t r = 0; r < rows; r++) {
             const float *one = from[r / 4] + r % 4 * a_row;
             uvec pair = (uvec){ 0 } + *(const word *)one;
             vec x = splat(*one);
-#pragma GCC unroll 2
+            UNROLL(2)
             for (size_t u = 0; u < vectors; u++)
                 s[r][u] = bf16 ? vdot_bf16(s[r][u], pair, (uvec)w[u]) : vfma(x, w[u], s[r][u]);
         }
         for (size_t i = 0; i < 3; i++)
             from[i] += a_element;
     }
-#pragma GCC unroll 12
+    UNROLL(12)
     for (size_t r = 0; r < rows; r++, c += c_row) {
-#pragma GCC unroll 2
+        UNROLL(2)
         for (size_t u = 0; u < vectors; u++) {
             size_t n = left - u * LANES;
             store_upto(c + u * LANES, add ? load_upto(c + u * LANES, n) + s[r][u] : s[r][u], n);

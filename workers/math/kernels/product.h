@@ -27,29 +27,29 @@ INLINE void product_tile(
     float *c = g->c + row * g->c_row + column;
     size_t left = g->n - column, a_row = g->a_row, a_col = g->a_col, b_row = g->b_row;
 
-#pragma GCC unroll 6
+    UNROLL(6)
     for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
+        UNROLL(4)
         for (size_t u = 0; u < vectors; u++)
             s[r][u] = u * LANES < left ? load_upto(c + r * g->c_row + u * LANES, left - u * LANES)
                                        : splat(0);
     }
     for (size_t j = 0; j < g->k; j++, a += a_col, b += b_row) {
         vec w[TILE_VECTORS];
-#pragma GCC unroll 4
+        UNROLL(4)
         for (size_t u = 0; u < vectors; u++)
             w[u] = load(b + u * LANES);
-#pragma GCC unroll 6
+        UNROLL(6)
         for (size_t r = 0; r < rows; r++) {
             vec x = splat(a[r * a_row]);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (size_t u = 0; u < vectors; u++)
                 s[r][u] = vfma(x, w[u], s[r][u]);
         }
     }
-#pragma GCC unroll 6
+    UNROLL(6)
     for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
+        UNROLL(4)
         for (size_t u = 0; u < vectors; u++) {
             if (u * LANES < left)
                 store_upto(c + r * g->c_row + u * LANES, s[r][u], left - u * LANES);

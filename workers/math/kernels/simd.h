@@ -25,6 +25,15 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* The loop behind it is unrolled, n times at most: its vectors stay in registers. clang would keep
+ * them in memory if it were told a number. */
+#ifdef __clang__
+#define UNROLL(n) _Pragma("clang loop unroll(full)")
+#else
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
+
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));  /* masks of comparisons */
 typedef uint32_t uvec __attribute__((vector_size(4 * LANES))); /* bit patterns */
