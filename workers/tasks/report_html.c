@@ -35,7 +35,7 @@ static const char head[] =
     "svg text{fill:var(--ink);font-size:12px}.grid{stroke:var(--rule);fill:none}\n"
     ".axis{stroke:var(--soft);fill:none}.line{fill:none;stroke-width:2.5}\n"
     ".mark{stroke:var(--soft);stroke-dasharray:4 4;fill:none}.peak{fill:#D55E00}\n"
-    "circle{opacity:.5}"
+    "circle{opacity:.5}@media(prefers-color-scheme:dark){circle{opacity:.8}}"
     ".line.c0{stroke:#0072B2}circle.c0{fill:#0072B2}.k0{color:#0072B2}"
     ".line.c1{stroke:#E69F00}circle.c1{fill:#E69F00}.k1{color:#E69F00}"
     ".line.c2{stroke:#009E73}circle.c2{fill:#009E73}.k2{color:#009E73}"
