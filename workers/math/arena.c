@@ -4,12 +4,30 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static size_t round_up(size_t bytes)
 {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Large arenas ask for huge pages: the optimiser and whoever walks over columns wait less for
+ * translations of addresses. NULL: no memory. */
+static char *reserve(size_t bytes)
+{
+    void *p = NULL;
+    bool large = bytes >= 4 * HUGE_PAGE;
+
+    if (posix_memalign(&p, large ? HUGE_PAGE : ALIGNMENT, bytes) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (large)
+        (void)madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a refusal is no loss */
+#endif
+    return p;
 }
 
 int arena_init(struct arena *a, size_t bytes, struct err *e)
@@ -20,7 +38,7 @@ int arena_init(struct arena *a, size_t bytes, struct err *e)
     if (possible)
         bytes = round_up(bytes);
     if (possible && bytes > 0)
-        p = aligned_alloc(ALIGNMENT, bytes);
+        p = reserve(bytes);
     if (bytes > 0 && p == NULL)
         return err_set(e, E_NOMEM, "no memory for %.1f MiB", (double)bytes / (1 << 20));
     if (p != NULL)

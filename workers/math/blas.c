@@ -145,7 +145,7 @@ static struct split strips_of(size_t n, size_t unit, size_t thin, size_t thick)
         strips = n / thin > 0 ? n / thin : 1;
     if (n / strips > thick)
         strips = pieces(n, thick);
-    return (struct split){ n, unit, strips };
+    return (struct split){ n, unit, strips > 1 ? strips + strips % 2 : 1 };
 }
 
 static void own_run(const struct products *p, const struct product *x)
