@@ -1,6 +1,7 @@
 #include "workers/tasks/optimizer.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "workers/math/elementary.h"
 #include "workers/model/transformer.h"
@@ -90,6 +91,7 @@ static void step_tile(void *ctx, size_t tile)
             continue;
         w->en->k->adamw(m->params + a, w->n->m + a, w->n->v + a, w->n->grad + a, b - a,
             t->decay ? &w->decayed : &w->plain);
+        memset(w->n->grad + a, 0, (b - a) * sizeof *w->n->grad);
         if (w->average->weights != NULL)
             w->en->k->lerp(w->average->weights + a, m->params + a, (float)w->average->decay, b - a);
     }

@@ -33,8 +33,8 @@ struct average {
 };
 
 /* One AdamW step (t counts from 1) with the gradient scaled down to grad_clip when `norm` exceeds
- * it; weight decay on the matrices of the tensor table; the average in the same pass over the
- * memory. */
+ * it; weight decay on the matrices of the tensor table. In the same pass over the memory the
+ * average moves, and the gradient becomes zero: what the next step adds to. */
 void network_step(const struct engine *en, struct network *n, const struct optimizer *o,
     const struct average *average, double learning_rate, uint64_t t, double norm);
 

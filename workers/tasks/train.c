@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "workers/math/rng.h"
 #include "workers/tasks/warm.h"
@@ -195,8 +194,8 @@ static void micro_dropout(struct trainer *t, struct batch *b, uint64_t first)
     b->dropout = &t->dropout;
 }
 
-/* Gradient of the whole step, micro-batch by micro-batch; the losses are weighted by the step's
- * token counts, so how it is cut does not matter beyond rounding. */
+/* Gradient of the whole step, added to zero micro-batch by micro-batch; the losses are weighted by
+ * the step's token counts, so how it is cut does not matter beyond rounding. */
 static int step_gradient(struct trainer *t, struct err *e)
 {
     uint32_t parts = t->task->gradient_accumulation ? t->task->gradient_accumulation : 1;
@@ -206,9 +205,6 @@ static int step_gradient(struct trainer *t, struct err *e)
     int rc = OK;
 
     budget = budget < MICRO_TOKENS ? budget : MICRO_TOKENS;
-    memset(t->policy.grad, 0, t->policy.model->n_params * sizeof(float));
-    if (t->objective->has_value)
-        memset(t->value.grad, 0, t->value.model->n_params * sizeof(float));
     for (size_t u = 0; u < t->rows.n_units && rc == OK;) {
         size_t sequence0 = t->rows.unit[u];
         u = rows_micro(&t->rows, u, budget, t->starts, &b, &token0);
