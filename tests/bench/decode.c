@@ -1,6 +1,7 @@
 #include "tests/bench/bench.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "workers/math/rng.h"
 #include "workers/model/generator.h"
@@ -35,6 +36,7 @@ static int sample(const struct engine *en, const struct model *m, struct prompts
 {
     struct generator_options o = { .sampler = { .temperature = 1, .top_p = 1 },
         .seed = 7,
+        .precision = strcmp(w->precision, "bf16") == 0 ? PRECISION_BF16 : PRECISION_FP32,
         .max_new = new_tokens,
         .slots = w->sequences };
 

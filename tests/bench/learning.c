@@ -22,12 +22,12 @@ static const struct work works[] = {
     { TRAIN, "train S3L fp32", &s3l, "fp32", 4 },
     { TRAIN, "train S2 bf16", &s2, "bf16", 8 },
     { TRAIN, "train S3L bf16", &s3l, "bf16", 4 },
-    { DECODE, "decode S2 batch 1", &s2, "fp32", 1 },
-    { DECODE, "decode S2 batch 16", &s2, "fp32", 16 },
-    { DECODE, "decode S2 batch 64", &s2, "fp32", 64 },
-    { DECODE, "decode S3 batch 1", &s3l, "fp32", 1 },
-    { DECODE, "decode S3 batch 16", &s3l, "fp32", 16 },
-    { DECODE, "decode S3 batch 64", &s3l, "fp32", 64 },
+    { DECODE, "decode S2 batch 1", &s2, "bf16", 1 },
+    { DECODE, "decode S2 batch 16", &s2, "bf16", 16 },
+    { DECODE, "decode S2 batch 64", &s2, "bf16", 64 },
+    { DECODE, "decode S3 batch 1", &s3l, "bf16", 1 },
+    { DECODE, "decode S3 batch 16", &s3l, "bf16", 16 },
+    { DECODE, "decode S3 batch 64", &s3l, "bf16", 64 },
     { PPO, "PPO iteration S2", &s2, "fp32", 64 },
 };
 #define WORKS (sizeof works / sizeof *works)
@@ -221,8 +221,9 @@ static void print_limits(const struct bench *b, const struct work *w, double rat
     const struct size *s = w->size;
     double n = size_parameters(s), bytes;
     double peak = b->machine.fp32;
+    bool bf16 = strcmp(w->precision, "bf16") == 0;
 
-    if (strcmp(w->precision, "bf16") == 0 && b->machine.bf16 > 0)
+    if (bf16 && b->machine.bf16 > 0)
         peak = b->machine.bf16;
 
     switch (w->kind) {
@@ -232,8 +233,8 @@ static void print_limits(const struct bench *b, const struct work *w, double rat
         break;
     case DECODE:
         print_share(rate * 2 * n / peak);
-        bytes =
-            4 * n / w->sequences + 8.0 * s->layers * s->width * (PROMPT_DECODE + NEW_TOKENS / 2.0);
+        bytes = n / w->sequences + 2.0 * s->layers * s->width * (PROMPT_DECODE + NEW_TOKENS / 2.0);
+        bytes *= bf16 ? 2 : 4;
         print_share(rate * bytes / b->machine.reads);
         break;
     case PPO:

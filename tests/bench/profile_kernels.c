@@ -52,14 +52,6 @@
             size_t q_stride, size_t kv_stride, size_t out_stride, float *scratch),                 \
         (dq, dk, dv, dout, q, k, v, out, lse, t, d, q_stride, kv_stride, out_stride, scratch),     \
         5 * t * t * d, 44 * t * d)                                                                 \
-    X(attention_row,                                                                               \
-        (float *out, const float *q, const float *k, const float *v, size_t t, size_t d,           \
-            size_t kv_stride, float *scratch),                                                     \
-        (out, q, k, v, t, d, kv_stride, scratch), 4 * t * d, 8 * t * d)                            \
-    X(rows_nt,                                                                                     \
-        (float *y, const float *x, const float *w, const float *b, size_t n, size_t i, size_t o0,  \
-            size_t o1, size_t o_stride),                                                           \
-        (y, x, w, b, n, i, o0, o1, o_stride), 2 * n * i * (o1 - o0), 4 * i * (o1 - o0))            \
     X(log_softmax_pick,                                                                            \
         (float *log_prob, float *entropy, const float *logits, const int32_t *target, size_t n,    \
             size_t v, size_t stride, float inv_temperature),                                       \
@@ -81,6 +73,11 @@
         2 * (end - first) * (g->share_b ? g->b.n : g->a.n) * (g->k1 - g->k0),                      \
         8 * (end - first) * (g->share_b ? g->b.n : g->a.n))
 
+/* Of struct panel_kernels: the same for each precision. */
+#define PRECISION_KERNELS(X) \
+    X(fp32, PRECISION_FP32)  \
+    X(bf16, PRECISION_BF16)
+
 struct cost {
     atomic_ullong calls, nanoseconds, operations, bytes;
 };
@@ -89,12 +86,17 @@ struct cost {
 static struct costs {
     KERNELS(MEMBER)
     struct cost dot;
+#define PANEL_MEMBERS(suffix, precision) struct cost panel_product_##suffix, attend_##suffix;
+    PRECISION_KERNELS(PANEL_MEMBERS)
 } costs;
 #undef MEMBER
+#undef PANEL_MEMBERS
 
 #define NAME(name, parameters, arguments, operations, bytes) #name,
-static const char *const names[] = { KERNELS(NAME) "dot" };
+#define PANEL_NAMES(suffix, precision) , "panel_product_" #suffix, "attend_" #suffix
+static const char *const names[] = { KERNELS(NAME) "dot" PRECISION_KERNELS(PANEL_NAMES) };
 #undef NAME
+#undef PANEL_NAMES
 
 static const struct kernels *timed;
 
@@ -124,6 +126,27 @@ static double timed_dot(const float *x, const float *y, size_t n)
     return result;
 }
 
+#define PANEL_WRAPPERS(suffix, precision)                                                      \
+    static void timed_panel_product_##suffix(float *y, size_t y_row, const void *x,            \
+        const void *panel, const float *b, size_t n, size_t i, size_t columns, int adds)       \
+    {                                                                                          \
+        const struct panel_kernels *k = &timed->panel[precision];                              \
+        double began = seconds();                                                              \
+        k->product(y, y_row, x, panel, b, n, i, columns, adds);                                \
+        add_cost(&costs.panel_product_##suffix, began, 2 * n * i * columns,                    \
+            (k->number * columns + k->operand * n) * i);                                       \
+    }                                                                                          \
+    static void timed_attend_##suffix(float *out, const float *q, const void *keys,            \
+        const void *values, size_t t, size_t heads, size_t d, size_t capacity, float *scratch) \
+    {                                                                                          \
+        const struct panel_kernels *k = &timed->panel[precision];                              \
+        double began = seconds();                                                              \
+        k->attend(out, q, keys, values, t, heads, d, capacity, scratch);                       \
+        add_cost(&costs.attend_##suffix, began, 4 * heads * t * d, 2 * t * d * k->number);     \
+    }
+PRECISION_KERNELS(PANEL_WRAPPERS)
+#undef PANEL_WRAPPERS
+
 /* Only one table is in use at a time. */
 const struct kernels *__wrap_kernels_get(const char *name)
 {
@@ -138,6 +161,11 @@ const struct kernels *__wrap_kernels_get(const char *name)
     KERNELS(PUT)
 #undef PUT
     table.dot = timed_dot;
+#define PUT_PANEL(suffix, precision)                               \
+    table.panel[precision].product = timed_panel_product_##suffix; \
+    table.panel[precision].attend = timed_attend_##suffix;
+    PRECISION_KERNELS(PUT_PANEL)
+#undef PUT_PANEL
     return &table;
 }
 

@@ -19,9 +19,6 @@ static inline size_t gemm_rows(size_t n)
     return (n + GEMM_ROWS - 1) / GEMM_ROWS * GEMM_ROWS;
 }
 
-/* BF16: what is multiplied is rounded to bfloat16; sums and results are float32. */
-enum precision { PRECISION_FP32, PRECISION_BF16 };
-
 /* Who computes products, and how. Borrows all. */
 struct products {
     struct pool *pool;

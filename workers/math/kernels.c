@@ -7,12 +7,12 @@
 
 #include "workers/math/kernels/norm.h"
 #include "workers/math/kernels/activation.h"
-#include "workers/math/kernels/rows.h"
 #include "workers/math/kernels/softmax.h"
 #include "workers/math/kernels/product.h"
 #include "workers/math/kernels/gemm.h"
 #include "workers/math/kernels/attention.h"
 #include "workers/math/kernels/elementwise.h"
+#include "workers/math/kernels/panel.h"
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
@@ -36,10 +36,9 @@ const struct kernels TABLE = {
     .rope = rope,
     .attention = attention,
     .attention_backward = attention_backward,
-    .attention_row = attention_row,
-    .rows_nt = rows_nt,
     .log_softmax_pick = log_softmax_pick,
     .log_softmax_backward = log_softmax_backward,
+    .softmax_draw = softmax_draw,
     .add = add,
     .scale = scale,
     .lerp = lerp,
@@ -48,4 +47,25 @@ const struct kernels TABLE = {
     .adamw = adamw,
     .gemm_pack = gemm_pack,
     .gemm = gemm,
+    .panel_columns = PANEL_COLUMNS,
+    .panel = {
+        [PRECISION_FP32] = {
+            .number = sizeof(float),
+            .operand = sizeof(float),
+            .pack = pack_floats,
+            .round = round_to_floats,
+            .product = panel_product_fp32,
+            .remember = remember_fp32,
+            .attend = attend_fp32,
+        },
+        [PRECISION_BF16] = {
+            .number = sizeof(uint16_t),
+            .operand = BF16_OPERAND,
+            .pack = pack_pairs,
+            .round = round_to_bf16,
+            .product = panel_product_bf16,
+            .remember = remember_bf16,
+            .attend = attend_bf16,
+        },
+    },
 };

@@ -8,6 +8,44 @@ struct adamw_step;
 struct gemm;
 struct gemm_range;
 
+/* BF16: what is multiplied is rounded to bfloat16; sums and results are float32. */
+enum precision { PRECISION_FP32, PRECISION_BF16, PRECISIONS };
+
+#define DRAW_BLOCK 512 /* logits whose exponentials are summed in one go */
+
+/* Decoding: products of few rows with matrices that are packed once, and attention over a cache
+ * that is packed as it grows. PRECISION_BF16: weights, what they are multiplied with, keys and
+ * values are rounded to bfloat16 (nearest, ties to even); queries and attention's weights are
+ * not; all sums are float32.
+ *
+ * A panel holds what panel_columns columns of y need of w: [i, panel_columns], of bfloat16 in
+ * pairs of neighbours along i; i is rounded up to an even number. An element of y is a sum of
+ * one or four chains over i in order, as i says: its bits depend on nothing else. */
+struct panel_kernels {
+    size_t number;  /* bytes of a number in a panel or a cache */
+    size_t operand; /* bytes of a number that a panel is multiplied with */
+
+    /* columns[panel_columns]: rows of w, of i floats each; NULL: zeros. */
+    void (*pack)(void *panel, const float *const *columns, size_t i);
+    /* Operands of rows of x: out[n, count]; rows are out_row and x_row numbers apart. What fills
+     * a row of odd length up is left alone: it must be 0. */
+    void (*round)(void *out, size_t out_row, const float *x, size_t x_row, size_t n, size_t count);
+    /* y[n, columns] = x[n,i] w^T (+ b[columns] unless NULL), or adds that to y. x: operands, rows
+     * of i rounded up to even. */
+    void (*product)(float *y, size_t y_row, const void *x, const void *panel, const float *b,
+        size_t n, size_t i, size_t columns, int adds);
+
+    /* A head's cache has room for `capacity` tokens, a multiple of panel_columns: keys[capacity,
+     * d] and values[capacity, d rounded up to panel_columns], each in an order of its own.
+     * Positions are remembered in order. */
+    void (*remember)(void *keys, void *values, const float *k, const float *v, size_t position,
+        size_t d, size_t capacity);
+    /* out[heads,d]: queries q[heads,d] of one position against the t tokens of one cache.
+     * scratch: heads x capacity floats. */
+    void (*attend)(float *out, const float *q, const void *keys, const void *values, size_t t,
+        size_t heads, size_t d, size_t capacity, float *scratch);
+};
+
 /* What BLAS lacks. kernels.c is compiled once for each instruction set (GCC vector extensions of
  * 16, 32 or 64 bytes); the numeric class picks a table. Outputs first; single-threaded, on the
  * rows given: callers split work over a tile grid. Nothing allocates. Results of a row do not
@@ -60,16 +98,6 @@ struct kernels {
     void (*attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *q,
         const float *k, const float *v, const float *out, const float *lse, size_t t, size_t d,
         size_t q_stride, size_t kv_stride, size_t out_stride, float *scratch);
-    /* One query against a cache of t keys/values (decode). Same bits as row t-1 of `attention`
-     * is not required. */
-    void (*attention_row)(float *out, const float *q, const float *k, const float *v, size_t t,
-        size_t d, size_t kv_stride, float *scratch);
-
-    /* y[n,o] = x[n,i] w[o,i]^T (+ b[o] when b is not NULL) for few rows (decode): columns
-     * o0 <= o < o1 only; y rows are o_stride apart. */
-    void (*rows_nt)(float *y, const float *x, const float *w, const float *b, size_t n, size_t i,
-        size_t o0, size_t o1, size_t o_stride);
-
     /* For each row of logits[n,v] (row stride `stride`), scaled by inv_temperature:
      * log_prob[r] = l[target] - logsumexp(l); entropy[r] (may be NULL) in nats. target[r] < 0:
      * log_prob 0, entropy 0. */
@@ -79,6 +107,12 @@ struct kernels {
      * zeros where target < 0. Also gives log_prob. */
     void (*log_softmax_backward)(float *logits, float *log_prob, const float *g,
         const int32_t *target, size_t n, size_t v, size_t stride, float inv_temperature);
+
+    /* Draws from softmax(logits[v] inv_temperature): the id at quantile u of [0, 1), and its log
+     * probability. -1 when a logit is not a number, one is +inf or all are -inf. sums: room for
+     * v / DRAW_BLOCK floats, rounded up. */
+    int32_t (*softmax_draw)(float *log_prob, const float *logits, size_t v, float inv_temperature,
+        double u, float *sums);
 
     void (*add)(float *y, const float *x, size_t count);           /* y += x */
     void (*scale)(float *y, float a, size_t count);                /* y *= a */
@@ -101,6 +135,9 @@ struct kernels {
      * `add`; else adds. Each element of c is a sum over
      * fixed blocks of k, in order: its bits depend on nothing else. */
     void (*gemm)(const struct gemm *g, size_t first, size_t end);
+
+    size_t panel_columns;
+    struct panel_kernels panel[PRECISIONS];
 };
 
 struct adamw_step {

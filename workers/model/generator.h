@@ -1,20 +1,13 @@
 #ifndef WORKERS_MODEL_GENERATOR_H
 #define WORKERS_MODEL_GENERATOR_H
 
+#include "workers/model/panels.h"
+#include "workers/model/sampler.h"
 #include "workers/model/transformer.h"
 
 /* Sampling with a KV cache, batched and continuous: a finished sequence leaves its slot to the
  * next one. What a sequence becomes depends only on (model, prompt, sampler, seed, item), not on
  * its neighbours. */
-
-/* In this order: temperature, top-k, top-p, min-p; of equals the lower id is the better one.
- * temperature 0 is greedy. */
-struct sampler {
-    double temperature; /* 1 */
-    uint32_t top_k;     /* 0: off */
-    double top_p;       /* 1: off */
-    double min_p;       /* 0: off */
-};
 
 struct generation {
     const int32_t *prompt; /* borrowed; at least one token */
@@ -22,6 +15,9 @@ struct generation {
     uint64_t item; /* names the sequence for the random numbers; below 2^32 */
     /* out: */
     int32_t *tokens; /* caller's, room for max_new; the stop token is included */
+    /* caller's, like tokens, or NULL: each token's log probability under the sampler that drew it:
+     * after rounding, temperature, cuts and bans */
+    float *log_probs;
     size_t n_tokens;
     bool ended; /* by a stop token, not by a limit */
 };
@@ -29,7 +25,11 @@ struct generation {
 struct generator_options {
     struct sampler sampler;
     uint64_t seed;
-    uint32_t step;    /* PPO: the iteration; mixed into the random numbers */
+    uint32_t step; /* PPO: the iteration; mixed into the random numbers */
+    enum precision precision;
+    /* borrowed; the model's, of this precision and this engine's kernels; NULL: made for the call
+     * alone */
+    const struct panels *panels;
     size_t max_new;   /* also limited by the model's context */
     size_t slots;     /* sequences at once; results do not depend on it */
     int32_t stops[4]; /* token ids that end an answer */
@@ -40,21 +40,14 @@ struct generator_options {
     size_t n_banned;
 };
 
-/* Fills the outputs of all n generations. A prompt longer than the context is E_INPUT, one that
- * fills it has no answer. The token at `position` (the prompt's first is 0) is drawn with
- * rng_uniform(seed, RNG_SAMPLE, position, item + (step << 32)). progress (may be NULL) is called
- * now and then with the number of finished ones; a nonzero return stops: E_CANCELLED. */
+/* Fills the outputs of all n generations. Precision says what the sampler's products round (see
+ * struct panel_kernels); log-probabilities for training come from the training forward. A prompt
+ * longer than the context is E_INPUT, one that fills it has no answer. The token at `position` (the
+ * prompt's first is 0) is drawn with rng_uniform(seed, RNG_SAMPLE, position, item + (step << 32)).
+ * progress (may be NULL) is called now and then with the number of finished ones; a nonzero return
+ * stops: E_CANCELLED. */
 int generate(const struct engine *en, const struct model *m, struct generation *g, size_t n,
     const struct generator_options *o, int (*progress)(void *ctx, size_t done), void *ctx,
     struct err *e);
-
-/* What a sampler makes of logits: probability[v] after temperature, top-k, top-p, min-p,
- * normalised; cut tokens are 0. All are 0 when no logit is finite or one is infinite: then
- * sampler_pick gives -1. scratch: v ints. */
-void sampler_probabilities(
-    float *probability, const float *logits, size_t v, const struct sampler *s, int32_t *scratch);
-
-/* The token at quantile u of [0, 1). */
-int32_t sampler_pick(const float *probability, size_t v, double u);
 
 #endif

@@ -1,7 +1,9 @@
-#include "workers/model/generator.h"
+#include "workers/model/sampler.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "workers/math/elementary.h"
 
 /* Every operation here is of IEEE 754 in the order written, so that the same logits give the
  * same probabilities on any machine. */
@@ -163,6 +165,11 @@ static void cut(float *term, const float *logits, size_t v, const struct sampler
         term[ids[i]] = 0;
 }
 
+static bool cuts(const struct sampler *s, size_t v)
+{
+    return (s->top_k > 0 && s->top_k < v) || s->top_p < 1 || s->min_p > 0;
+}
+
 void sampler_probabilities(
     float *probability, const float *logits, size_t v, const struct sampler *s, int32_t *scratch)
 {
@@ -181,7 +188,7 @@ void sampler_probabilities(
         return;
     }
     terms(probability, logits, v, top, (float)(1 / s->temperature));
-    if ((s->top_k > 0 && s->top_k < v) || s->top_p < 1 || s->min_p > 0)
+    if (cuts(s, v))
         cut(probability, logits, v, s, scratch);
     multiply(probability, (float)(1 / sum_of(probability, v)), v);
 }
@@ -200,4 +207,36 @@ int32_t sampler_pick(const float *probability, size_t v, double u)
             return last;
     }
     return last;
+}
+
+static int32_t greedy(float *log_prob, const float *logits, size_t v)
+{
+    float top = largest(logits, v);
+    int32_t best = 0;
+
+    if (!isfinite(top))
+        return -1;
+    while (logits[best] != top)
+        best++;
+    *log_prob = 0;
+    return best;
+}
+
+int32_t sampler_draw(const struct kernels *k, float *log_prob, const float *logits, size_t v,
+    const struct sampler *s, double u, float *scratch)
+{
+    if (s->temperature <= 0)
+        return greedy(log_prob, logits, v);
+    if (!cuts(s, v))
+        return k->softmax_draw(log_prob, logits, v, (float)(1 / s->temperature), u, scratch);
+    sampler_probabilities(scratch, logits, v, s, (int32_t *)(scratch + v));
+    int32_t id = sampler_pick(scratch, v, u);
+    if (id >= 0)
+        *log_prob = (float)elementary_log((double)scratch[id]);
+    return id;
+}
+
+size_t sampler_scratch(const struct sampler *s, size_t v)
+{
+    return cuts(s, v) ? 2 * v : (v + DRAW_BLOCK - 1) / DRAW_BLOCK;
 }

@@ -35,8 +35,10 @@ int generate_run(
             generator_options_for(t, spec->seed, 0, k->max_new_tokens);
         options.sampler = (struct sampler){ k->temperature, k->top_k, k->top_p, k->min_p };
         generator_ban_specials(&options, t);
-        rc = sampled_make(
-            &s, c, m, t, &prompts, k->shard, k->shards, k->answers_per_prompt, &options, e);
+        rc = warm_panels(&options, c, m, &model, "", k->precision, e);
+        if (rc == OK)
+            rc = sampled_make(
+                &s, c, m, t, &prompts, k->shard, k->shards, k->answers_per_prompt, &options, e);
     }
     if (rc == OK)
         rc = records_create(&w, c->store, ARTIFACT_KIND__ANSWERS, e);

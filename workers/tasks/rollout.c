@@ -1,5 +1,6 @@
 #include "workers/tasks/run.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +25,9 @@ struct rollout {
     const struct model *policy, *reference;
     const struct model *value, *reward; /* NULL: no critic; the rubric is the reward */
     struct model *fresh;                /* a critic's first */
-    bool begins;                        /* the policy is the reference's very artifact */
+    struct id policy_id;
+    const char *policy_prefix;
+    bool begins; /* the policy is the reference's very artifact */
     const struct tokenizer *tokenizer;
     struct prompt_set prompts;
     size_t n;         /* episodes of this shard */
@@ -35,6 +38,7 @@ struct rollout {
     float *log_probs, *scores; /* log_probs: room for all three rows */
     float **rows[3];
     float *gold, *repetition; /* gold: the rubric's */
+    float *sampler_log_probs; /* n x max_new */
 };
 
 /* The critic: of the state; in iteration 0 the reward model, or the policy with a fresh head, as
@@ -76,7 +80,9 @@ static int open_models(struct rollout *r, struct err *e)
         task_inputs(spec, "prompts", &prompts, 1) != 1)
         return err_set(e, E_PROTOCOL, "a rollout needs init or state, reference, prompts");
     r->begins = !later && id_equal(&init, &reference);
-    int rc = warm_model(&r->policy, r->c, later ? &state : &init, later ? "policy." : "", e);
+    r->policy_id = later ? state : init;
+    r->policy_prefix = later ? "policy." : "";
+    int rc = warm_model(&r->policy, r->c, &r->policy_id, r->policy_prefix, e);
     if (rc == OK)
         rc = warm_model(&r->reference, r->c, &reference, "", e);
     if (rc == OK)
@@ -122,7 +128,8 @@ static int choose_prompts(struct rollout *r, struct err *e)
     r->g = calloc(r->n + 1, sizeof *r->g);
     r->s = calloc(r->n + 1, sizeof *r->s);
     r->tokens = calloc(r->n + 1, r->p->max_new_tokens * sizeof *r->tokens);
-    if (!order || !r->prompt || !r->g || !r->s || !r->tokens) {
+    r->sampler_log_probs = calloc(r->n + 1, r->p->max_new_tokens * sizeof *r->sampler_log_probs);
+    if (!order || !r->prompt || !r->g || !r->s || !r->tokens || !r->sampler_log_probs) {
         free(order);
         return err_set(e, E_NOMEM, "no memory for %zu episodes", r->n);
     }
@@ -139,7 +146,8 @@ static int choose_prompts(struct rollout *r, struct err *e)
         r->g[i] = (struct generation){ .prompt = ids->p,
             .n_prompt = ids->n,
             .item = item,
-            .tokens = r->tokens + i * r->p->max_new_tokens };
+            .tokens = r->tokens + i * r->p->max_new_tokens,
+            .log_probs = r->sampler_log_probs + i * r->p->max_new_tokens };
     }
     free(order);
     return OK;
@@ -264,6 +272,23 @@ static int write_episodes(struct rollout *r, struct answer *out, struct err *e)
     return rc == OK ? answer_output(out, o, e) : rc;
 }
 
+/* KL of the sampler to the policy that the update takes it for, in nats per token: the mean over
+ * the sampled tokens of p/q - 1 - log p/q, which is never negative (Schulman 2020, "Approximating
+ * KL divergence", k3). */
+static double sampling_kl(const struct rollout *r)
+{
+    double sum = 0, tokens = 0;
+
+    for (size_t i = 0; i < r->n; i++) {
+        for (size_t j = 0; j < r->g[i].n_tokens; j++) {
+            double ratio = (double)r->rows[0][i][j] - (double)r->g[i].log_probs[j];
+            sum += expm1(ratio) - ratio;
+        }
+        tokens += (double)r->g[i].n_tokens;
+    }
+    return tokens > 0 ? sum / tokens : 0;
+}
+
 static void rollout_free(struct rollout *r)
 {
     prompt_set_free(&r->prompts);
@@ -271,6 +296,7 @@ static void rollout_free(struct rollout *r)
     free(r->g);
     free(r->s);
     free(r->tokens);
+    free(r->sampler_log_probs);
     free(r->log_probs);
     free(r->scores);
     free(r->gold);
@@ -292,12 +318,16 @@ int rollout_run(
         struct generator_options o = generator_options_for(
             r.tokenizer, spec->seed, spec->rollout->iteration, r.p->max_new_tokens);
         o.sampler.temperature = r.p->temperature;
-        rc = generate(c->engine, r.policy, r.g, r.n, &o, report_done, &r, e);
+        rc = warm_panels(&o, c, r.policy, &r.policy_id, r.policy_prefix, r.p->rollout_precision, e);
+        if (rc == OK)
+            rc = generate(c->engine, r.policy, r.g, r.n, &o, report_done, &r, e);
     }
     if (rc == OK)
         rc = score(&r, e);
     if (rc == OK)
         rc = write_episodes(&r, out, e);
+    if (rc == OK)
+        rc = answer_metric(out, "sampling/kl", sampling_kl(&r), e);
     rollout_free(&r);
     return rc;
 }

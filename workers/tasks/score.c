@@ -21,6 +21,7 @@ struct scoring {
     const struct task_context *c;
     const TaskSpec *spec;
     const ScoreTask *k;
+    struct id model;
     const struct model *m, *reference, *reward; /* the last two may be NULL */
     const struct tokenizer *t;
     struct records_writer *w;
@@ -29,10 +30,10 @@ struct scoring {
 static int open_models(struct scoring *x, struct err *e)
 {
     struct id id;
-    int rc = task_input(&id, x->spec, "model", e);
+    int rc = task_input(&x->model, x->spec, "model", e);
 
     if (rc == OK)
-        rc = warm_model(&x->m, x->c, &id, "", e);
+        rc = warm_model(&x->m, x->c, &x->model, "", e);
     if (rc == OK && task_inputs(x->spec, "reference", &id, 1) == 1)
         rc = warm_model(&x->reference, x->c, &id, "", e);
     if (rc == OK && task_inputs(x->spec, "reward_model", &id, 1) == 1)
@@ -150,7 +151,9 @@ static int answer_prompts(
 
     o.sampler.temperature = v->temperature;
     generator_ban_specials(&o, x->t);
-    rc = sampled_make(&a, x->c, x->m, x->t, set, why.shard, why.shards, why.each, &o, e);
+    rc = warm_panels(&o, x->c, x->m, &x->model, "", v->precision, e);
+    if (rc == OK)
+        rc = sampled_make(&a, x->c, x->m, x->t, set, why.shard, why.shards, why.each, &o, e);
     if (rc == OK)
         rc = measure(&y, x, &a, e);
     if (rc == OK)

@@ -17,6 +17,12 @@ struct kept_model {
 
 struct warm {
     struct kept_model models[MODELS];
+    struct {
+        struct id id;
+        char prefix[16];
+        enum precision precision;
+        struct panels *panels; /* NULL: none */
+    } packed;
     struct id tokenizer_id;
     struct tokenizer *tokenizer;
     struct id trainer_id;
@@ -32,6 +38,8 @@ int warm_new(struct warm **out, struct err *e)
 
 void warm_drop_models(struct warm *w)
 {
+    panels_free(w->packed.panels);
+    w->packed.panels = NULL;
     for (size_t i = 0; i < MODELS; i++) {
         model_free(w->models[i].model);
         w->models[i] = (struct kept_model){ 0 };
@@ -50,7 +58,7 @@ void warm_free(struct warm *w)
 
 uint64_t warm_models_bytes(const struct warm *w)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = w->packed.panels ? panels_bytes(w->packed.panels) : 0;
 
     for (size_t i = 0; i < MODELS; i++)
         if (w->models[i].model)
@@ -97,6 +105,27 @@ int warm_model(const struct model **out, const struct task_context *c, const str
     snprintf(oldest->prefix, sizeof oldest->prefix, "%s", prefix);
     *out = m;
     return OK;
+}
+
+/* By id, not by m: a trainer's model changes in place. */
+int warm_panels(struct generator_options *o, const struct task_context *c, const struct model *m,
+    const struct id *id, const char *prefix, Precision precision, struct err *e)
+{
+    struct warm *w = c->warm;
+    int rc = OK;
+
+    o->precision = precision == PRECISION__BF16 ? PRECISION_BF16 : PRECISION_FP32;
+    if (!w->packed.panels || !id_equal(&w->packed.id, id) ||
+        strcmp(w->packed.prefix, prefix) != 0 || w->packed.precision != o->precision) {
+        panels_free(w->packed.panels);
+        w->packed.panels = NULL;
+        w->packed.id = *id;
+        w->packed.precision = o->precision;
+        snprintf(w->packed.prefix, sizeof w->packed.prefix, "%s", prefix);
+        rc = panels_new(&w->packed.panels, c->engine, m, o->precision, e);
+    }
+    o->panels = w->packed.panels;
+    return rc;
 }
 
 int warm_tokenizer(

@@ -1,12 +1,13 @@
 #ifndef WORKERS_TASKS_WARM_H
 #define WORKERS_TASKS_WARM_H
 
-#include "workers/model/model.h"
+#include "workers/model/generator.h"
 #include "workers/tasks/task.h"
 #include "workers/text/tokenizer.h"
 
 /* What an executor keeps from task to task, by artifact id: a few models, a tokenizer and the
- * trainer of the last segment. Never changes a result: what is kept is what would be read. */
+ * trainer of the last segment, and one model's packed weights. Never changes a result: what is kept
+ * is what would be read. */
 struct trainer;
 
 /* Borrowed until the next call of warm_model with other ids pushes it out: the last 8 stay. Those
@@ -16,6 +17,10 @@ int warm_model(const struct model **out, const struct task_context *c, const str
 /* Lets go of all models: a training needs the room. */
 void warm_drop_models(struct warm *w);
 uint64_t warm_models_bytes(const struct warm *w);
+/* Sets the precision of `o` and the packed weights of m, the model that warm_model gives for the
+ * same id and prefix. They stay until the next call, or until models are dropped. */
+int warm_panels(struct generator_options *o, const struct task_context *c, const struct model *m,
+    const struct id *id, const char *prefix, Precision precision, struct err *e);
 int warm_tokenizer(
     const struct tokenizer **out, const struct task_context *c, const struct id *id, struct err *e);
 

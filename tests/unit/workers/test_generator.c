@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/workers/allocations.h"
 #include "workers/math/rng.h"
 #include "workers/model/generator.h"
 
@@ -22,6 +23,7 @@ static struct model *llama, *gpt2;
 struct sequences {
     struct generation g[N];
     int32_t prompt[N][CONTEXT], tokens[N][CONTEXT];
+    float log_probs[N][CONTEXT];
 };
 
 static struct model *make_model(ModelConfig__Family family)
@@ -83,6 +85,7 @@ static void fill(struct sequences *s)
         s->g[i].n_prompt = 1 + 3 * i;
         s->g[i].item = i;
         s->g[i].tokens = s->tokens[i];
+        s->g[i].log_probs = s->log_probs[i];
         for (uint32_t j = 0; j < CONTEXT; j++) {
             uint32_t words[4];
             rng_words(words, SEED, RNG_PROMPT, i, j);
@@ -105,32 +108,46 @@ static void same(const struct generation *a, const struct generation *b)
     assert_int_equal(a->n_tokens, b->n_tokens);
     assert_int_equal(a->ended, b->ended);
     assert_memory_equal(a->tokens, b->tokens, a->n_tokens * sizeof *a->tokens);
+    assert_memory_equal(a->log_probs, b->log_probs, a->n_tokens * sizeof *a->log_probs);
 }
 
-static void slots_threads_and_neighbours_change_nothing(void **state)
+static void check_neighbours(const struct model *m, enum precision precision)
+{
+    struct sequences first, other;
+    struct err e = ERR_INIT;
+    struct generator_options o = options(N);
+    struct panels *panels = NULL;
+
+    o.precision = precision;
+    run(&first, &engine, m, &o);
+    for (size_t slots = 1; slots <= 5; slots += 2) {
+        struct engine en;
+        assert_int_equal(engine_init(&en, NULL, (int)slots, &e), OK);
+        o.slots = slots;
+        run(&other, &en, m, &o);
+        for (int i = 0; i < N; i++)
+            same(&other.g[i], &first.g[i]);
+        engine_free(&en);
+    }
+    for (int i = 0; i < N; i++) { /* alone */
+        fill(&other);
+        assert_int_equal(generate(&engine, m, &other.g[i], 1, &o, NULL, NULL, &e), OK);
+        same(&other.g[i], &first.g[i]);
+    }
+    assert_int_equal(panels_new(&panels, &engine, m, precision, &e), OK);
+    o.panels = panels;
+    run(&other, &engine, m, &o);
+    for (int i = 0; i < N; i++)
+        same(&other.g[i], &first.g[i]);
+    panels_free(panels);
+}
+
+static void slots_threads_neighbours_and_packing_change_nothing(void **state)
 {
     (void)state;
-    const struct model *models[2] = { llama, gpt2 };
-    struct err e = ERR_INIT;
-
-    for (int m = 0; m < 2; m++) {
-        struct sequences first, other;
-        struct generator_options o = options(N);
-        run(&first, &engine, models[m], &o);
-        for (size_t slots = 1; slots <= 5; slots += 2) {
-            struct engine en;
-            assert_int_equal(engine_init(&en, NULL, (int)slots, &e), OK);
-            o.slots = slots;
-            run(&other, &en, models[m], &o);
-            for (int i = 0; i < N; i++)
-                same(&other.g[i], &first.g[i]);
-            engine_free(&en);
-        }
-        for (int i = 0; i < N; i++) { /* alone */
-            fill(&other);
-            assert_int_equal(generate(&engine, models[m], &other.g[i], 1, &o, NULL, NULL, &e), OK);
-            same(&other.g[i], &first.g[i]);
-        }
+    for (int precision = 0; precision < PRECISIONS; precision++) {
+        check_neighbours(llama, precision);
+        check_neighbours(gpt2, precision);
     }
 }
 
@@ -183,22 +200,146 @@ static void a_prompt_that_fills_the_context_has_no_answer(void **state)
 }
 
 /* Log-probabilities of all tokens after `tokens`, by the transformer that trains. */
-static void next_log_probs(float out[VOCAB], const struct model *m, const int32_t *tokens, size_t n)
+static void next_log_probs(float *out, const struct model *m, const int32_t *tokens, size_t n)
 {
     struct err e = ERR_INIT;
     struct workspace *w = NULL;
     const uint32_t start[2] = { 0, (uint32_t)n };
     const struct batch b = { 1, n, start, tokens, NULL };
+    uint32_t vocab = m->config.vocab_size;
     double sum = 0;
 
     assert_int_equal(workspace_new(&w, &m->config, n, false, &e), OK);
     transformer_forward(w, &engine, m, &b);
     transformer_logits(w, &engine, m, n - 1, out);
-    for (int i = 0; i < VOCAB; i++)
+    for (uint32_t i = 0; i < vocab; i++)
         sum += exp((double)out[i]);
-    for (int i = 0; i < VOCAB; i++)
+    for (uint32_t i = 0; i < vocab; i++)
         out[i] -= (float)log(sum);
     workspace_free(w);
+}
+
+/* The largest difference of a drawn token's log-probability to the training forward's. */
+static double largest_difference(const struct model *m, enum precision precision)
+{
+    struct sequences s;
+    struct generator_options o = options(5);
+    struct err e = ERR_INIT;
+    double most = 0;
+
+    o.precision = precision;
+    fill(&s);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < CONTEXT; j++)
+            s.prompt[i][j] %= (int32_t)m->config.vocab_size;
+    o.stops[0] = (int32_t)m->config.vocab_size - 1;
+    assert_int_equal(generate(&engine, m, s.g, N, &o, NULL, NULL, &e), OK);
+    for (int i = 0; i < N; i++) {
+        int32_t tokens[2 * CONTEXT];
+        size_t n = s.g[i].n_prompt;
+        memcpy(tokens, s.prompt[i], n * sizeof *tokens);
+        for (size_t j = 0; j < s.g[i].n_tokens; j++) {
+            float lp[VOCAB];
+            next_log_probs(lp, m, tokens, n + j);
+            tokens[n + j] = s.tokens[i][j];
+            most = fmax(most, fabs((double)(lp[tokens[n + j]] - s.log_probs[i][j])));
+        }
+    }
+    return most;
+}
+
+static void log_probs_are_those_of_the_training_forward(void **state)
+{
+    (void)state;
+    const struct model *models[2] = { llama, gpt2 };
+
+    for (int m = 0; m < 2; m++) {
+        struct err e = ERR_INIT;
+        struct model *usual = NULL;
+        assert_true(largest_difference(models[m], PRECISION_FP32) < 1e-4);
+        assert_int_equal(model_copy(&usual, models[m], &e), OK);
+        model_init(usual, SEED);
+        double rounding = largest_difference(usual, PRECISION_BF16);
+        assert_true(rounding > 1e-5 && rounding < 1e-2);
+        model_free(usual);
+    }
+}
+
+/* Sizes that are multiples of nothing; gates, groups of queries, an output of its own. */
+static void any_shape_gives_the_right_log_probs(void **state)
+{
+    (void)state;
+    static const struct {
+        ModelConfig__Family family;
+        uint32_t width, heads, kv_heads, hidden, vocab;
+        int tied;
+    } shapes[] = {
+        { MODEL_CONFIG__FAMILY__LLAMA, 6, 3, 1, 5, 5, 0 },
+        { MODEL_CONFIG__FAMILY__LLAMA, 36, 6, 2, 33, 7, 1 },
+        { MODEL_CONFIG__FAMILY__LLAMA, 130, 1, 1, 70, 31, 0 },
+        { MODEL_CONFIG__FAMILY__GPT2, 22, 11, 11, 19, 5, 1 },
+        { MODEL_CONFIG__FAMILY__GPT2, 68, 2, 1, 131, 53, 0 },
+    };
+
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct err e = ERR_INIT;
+        struct model *m = NULL;
+        ModelConfig c = MODEL_CONFIG__INIT;
+        c.family = shapes[i].family;
+        c.layers = 2;
+        c.width = shapes[i].width;
+        c.heads = shapes[i].heads;
+        c.kv_heads = shapes[i].kv_heads;
+        c.hidden = shapes[i].hidden;
+        c.vocab_size = shapes[i].vocab;
+        c.tied_output = shapes[i].tied;
+        c.qkv_bias = i == 1;
+        c.context = CONTEXT;
+        assert_int_equal(model_new(&m, &c, &e), OK);
+        rng_normal(m->params, m->n_params, SEED, RNG_INIT, 99);
+        for (size_t j = 0; j < m->n_params; j++)
+            m->params[j] *= 0.2f;
+        assert_true(largest_difference(m, PRECISION_FP32) < 1e-4);
+        assert_true(largest_difference(m, PRECISION_BF16) < 0.3);
+        model_free(m);
+    }
+}
+
+static void greedy_is_certain_and_cuts_leave_a_distribution(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct generator_options o = options(5);
+
+    o.sampler.temperature = 0;
+    run(&s, &engine, llama, &o);
+    for (size_t j = 0; j < s.g[0].n_tokens; j++)
+        assert_true(s.log_probs[0][j] == 0);
+    o.sampler = (struct sampler){ .temperature = 1, .top_p = 1, .top_k = 1 };
+    run(&s, &engine, llama, &o);
+    for (size_t j = 0; j < s.g[0].n_tokens; j++)
+        assert_true(s.log_probs[0][j] == 0);
+    o.sampler.top_k = 3;
+    run(&s, &engine, llama, &o);
+    for (size_t j = 0; j < s.g[0].n_tokens; j++) {
+        int32_t tokens[2 * CONTEXT];
+        float lp[VOCAB], best[3] = { -INFINITY, -INFINITY, -INFINITY };
+        tokens[0] = s.prompt[0][0];
+        memcpy(tokens + 1, s.tokens[0], j * sizeof *tokens);
+        next_log_probs(lp, llama, tokens, 1 + j);
+        for (int v = 0; v < VOCAB; v++) {
+            for (int k = 0, at = -1; k < 3 && at < 0; k++) {
+                if (lp[v] <= best[k])
+                    continue;
+                memmove(best + k + 1, best + k, (size_t)(2 - k) * sizeof *best);
+                best[k] = lp[v];
+                at = k;
+            }
+        }
+        double kept = exp((double)best[0]) + exp((double)best[1]) + exp((double)best[2]);
+        double expected = (double)lp[s.tokens[0][j]] - log(kept);
+        assert_true(fabs((double)s.log_probs[0][j] - expected) < 1e-4);
+    }
 }
 
 static void greedy_follows_the_logits_of_the_transformer(void **state)
@@ -341,6 +482,39 @@ static void progress_is_told_and_may_stop_it(void **state)
     assert_true(done >= 3 && done < N);
 }
 
+struct count {
+    size_t calls, first, last;
+};
+
+static int count_allocations(void *ctx, size_t done)
+{
+    struct count *c = ctx;
+
+    (void)done;
+    c->first = c->calls++ == 0 ? allocations : c->first;
+    c->last = allocations;
+    return 0;
+}
+
+static void nothing_is_allocated_while_it_runs(void **state)
+{
+    (void)state;
+    struct sequences s;
+    struct generator_options o = options(4);
+    struct err e = ERR_INIT;
+
+    if (!COUNTED)
+        skip();
+    for (int precision = 0; precision < PRECISIONS; precision++) {
+        struct count c = { 0 };
+        o.precision = precision;
+        fill(&s);
+        assert_int_equal(generate(&engine, llama, s.g, N, &o, count_allocations, &c, &e), OK);
+        assert_true(c.calls > MAX_NEW);
+        assert_int_equal(c.last, c.first);
+    }
+}
+
 static void broken_weights_are_an_error(void **state)
 {
     (void)state;
@@ -360,14 +534,18 @@ static void broken_weights_are_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slots_threads_and_neighbours_change_nothing),
+        cmocka_unit_test(slots_threads_neighbours_and_packing_change_nothing),
         cmocka_unit_test(it_stops_at_stop_tokens_and_limits),
         cmocka_unit_test(a_prompt_that_fills_the_context_has_no_answer),
+        cmocka_unit_test(log_probs_are_those_of_the_training_forward),
+        cmocka_unit_test(any_shape_gives_the_right_log_probs),
         cmocka_unit_test(greedy_follows_the_logits_of_the_transformer),
+        cmocka_unit_test(greedy_is_certain_and_cuts_leave_a_distribution),
         cmocka_unit_test(the_samplers_histogram_is_the_models_distribution),
         cmocka_unit_test(seed_step_and_item_each_change_what_is_drawn),
         cmocka_unit_test(banned_tokens_are_never_drawn),
         cmocka_unit_test(progress_is_told_and_may_stop_it),
+        cmocka_unit_test(nothing_is_allocated_while_it_runs),
         cmocka_unit_test(broken_weights_are_an_error),
     };
 

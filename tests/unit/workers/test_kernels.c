@@ -89,35 +89,6 @@ static void check_bf16(const struct kernels *k)
     }
 }
 
-static void check_rows_nt(const struct kernels *k)
-{
-    enum { OUTS = 7, STRIDE = 9 };
-    float alone[OUTS];
-
-    for (size_t c = 1; c < COUNTS * 5; c++) {
-        size_t i = counts[1 + c % (COUNTS - 1)], n = 1 + c % 9;
-        const float *b = w + OUTS * i;
-        for (size_t j = 0; j < n * STRIDE; j++)
-            y[j] = -1;
-        k->rows_nt(y, x, w, b, n, i, 0, 2, STRIDE);
-        k->rows_nt(y, x, w, b, n, i, 2, OUTS, STRIDE);
-        for (size_t r = 0; r < n; r++) {
-            for (size_t o = 0; o < OUTS; o++) {
-                double sum = b[o];
-                for (size_t j = 0; j < i; j++)
-                    sum += (double)x[r * i + j] * w[o * i + j];
-                assert_near(y[r * STRIDE + o], sum, 1e-5);
-            }
-            assert_true(y[r * STRIDE + OUTS] == -1 && y[r * STRIDE + OUTS + 1] == -1);
-            k->rows_nt(alone, x + r * i, w, b, 1, i, 0, OUTS, OUTS);
-            assert_memory_equal(alone, y + r * STRIDE, sizeof alone);
-        }
-        k->rows_nt(alone, x, w, NULL, 1, i, 0, OUTS, OUTS);
-        for (size_t o = 0; o < OUTS; o++)
-            assert_near(alone[o] + b[o], y[o], 1e-6);
-    }
-}
-
 /* Three steps of the textbook, in double. */
 static void check_adamw_form(const struct kernels *k, size_t n, int eps_outside)
 {
@@ -320,7 +291,6 @@ static void a_set_is_found_by_its_name(void **state)
     }
 SETS(vectors_add_scale_mix_and_multiply, check_vectors)
 SETS(bfloat16_is_the_nearest_ties_to_even, check_bf16)
-SETS(few_rows_times_columns_do_not_depend_on_each_other, check_rows_nt)
 SETS(adamw_follows_the_paper, check_adamw)
 SETS(first_step_of_adamw_is_as_computed_by_hand, check_adamw_by_hand)
 SETS(softmax_survives_extreme_logits, check_extreme_logits)
@@ -336,7 +306,6 @@ int main(void)
         cmocka_unit_test(a_set_is_found_by_its_name),
         cmocka_unit_test(vectors_add_scale_mix_and_multiply),
         cmocka_unit_test(bfloat16_is_the_nearest_ties_to_even),
-        cmocka_unit_test(few_rows_times_columns_do_not_depend_on_each_other),
         cmocka_unit_test(adamw_follows_the_paper),
         cmocka_unit_test(first_step_of_adamw_is_as_computed_by_hand),
         cmocka_unit_test(softmax_survives_extreme_logits),

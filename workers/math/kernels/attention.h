@@ -225,26 +225,3 @@ static void attention_backward(float *dq, float *dk, float *dv, const float *dou
         }
     }
 }
-
-static void attention_row(float *out, const float *q, const float *k, const float *v, size_t t,
-    size_t d, size_t kv_stride, float *scratch)
-{
-    float scale_d = 1 / sqrtf((float)d), top = -INFINITY;
-    vec total = { 0 };
-
-    for (size_t j = 0; j < t; j++) {
-        scratch[j] = sum_products(q, k + j * kv_stride, NULL, d) * scale_d;
-        top = scratch[j] > top ? scratch[j] : top;
-    }
-    for (size_t j = 0; j < t; j += LANES) {
-        store_upto(scratch + j, vexp(load_upto(scratch + j, t - j) - top), t - j);
-        total += load_upto(scratch + j, t - j);
-    }
-    float over = 1 / sum_lanes(total);
-    for (size_t c = 0; c < d; c += LANES) {
-        vec s = { 0 };
-        for (size_t j = 0; j < t; j++)
-            s = vfma(splat(scratch[j]), load_upto(v + j * kv_stride + c, d - c), s);
-        store_upto(out + c, s * over, d - c);
-    }
-}

@@ -99,3 +99,49 @@ static void log_softmax_backward(float *logits, float *log_prob, const float *g,
         logits[target[r]] += g[r] * inv_temperature;
     }
 }
+
+/* The first j of n at which the sum from `from` on exceeds `target`; if rounding hides it, the last
+ * that has a share. */
+INLINE size_t where_exceeds(
+    const float *x, size_t n, float inv_temperature, float top, double from, double target)
+{
+    float e[DRAW_BLOCK + LANES];
+    size_t last = 0;
+    vec shifted;
+
+    for (size_t j = 0; j < n; j += LANES)
+        store(e + j, exp_below(load_upto(x + j, n - j), inv_temperature, top, n - j, &shifted));
+    for (size_t j = 0; j < n; j++) {
+        from += (double)e[j];
+        last = e[j] > 0 ? j : last;
+        if (from > target)
+            return j;
+    }
+    return last;
+}
+
+static int32_t softmax_draw(
+    float *log_prob, const float *logits, size_t v, float inv_temperature, double u, float *sums)
+{
+    float top = max_of(logits, v) * inv_temperature;
+    size_t blocks = (v + DRAW_BLOCK - 1) / DRAW_BLOCK, b = 0, last = 0;
+    double total = 0, sum = 0;
+
+    if (!isfinite(top))
+        return -1;
+    for (size_t i = 0; i < blocks; i++) {
+        size_t n = v - i * DRAW_BLOCK < DRAW_BLOCK ? v - i * DRAW_BLOCK : DRAW_BLOCK;
+        sums[i] =
+            (float)sum_exp((float *)logits + i * DRAW_BLOCK, n, inv_temperature, top, NULL, 0);
+        last = sums[i] > 0 ? i : last;
+        total += (double)sums[i];
+    }
+    if (!isfinite(total))
+        return -1;
+    for (; b < last && sum + (double)sums[b] <= u * total; b++)
+        sum += (double)sums[b];
+    size_t first = b * DRAW_BLOCK, n = v - first < DRAW_BLOCK ? v - first : DRAW_BLOCK;
+    size_t id = first + where_exceeds(logits + first, n, inv_temperature, top, sum, u * total);
+    *log_prob = (float)((double)logits[id] * inv_temperature - top - elementary_log(total));
+    return (int32_t)id;
+}
