@@ -8,6 +8,11 @@ static const struct known_table *const tables[] = {
     &known_math,
     &known_losses,
     &known_gradient,
+    &known_bits,
+    &known_sampler,
+    &known_floor,
+    &known_reward,
+    &known_outcomes,
 };
 #define TABLES (sizeof tables / sizeof *tables)
 

@@ -27,7 +27,8 @@ struct known_table {
     const struct known *rows;
     size_t n;
 };
-extern const struct known_table known_math, known_losses, known_gradient;
+extern const struct known_table known_math, known_losses, known_gradient, known_bits, known_sampler,
+    known_floor, known_reward, known_outcomes;
 
 /* All tables in the order of the page. */
 size_t known_count(void);

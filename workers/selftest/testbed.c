@@ -85,6 +85,11 @@ int spec_run(TaskAnswer **out, struct testbed *t, struct spec *s, struct err *e)
 
     message_fill_defaults(&s->m.base);
     int rc = task_run(out, &c, &s->m, e);
+    if (rc == OK && t->forgets) {
+        warm_free(t->warm);
+        t->warm = NULL;
+        rc = warm_new(&t->warm, e);
+    }
     return rc == OK ? OK : err_wrap(e, "%s task", message_kind(&s->m.base));
 }
 

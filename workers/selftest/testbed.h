@@ -13,6 +13,7 @@ struct testbed {
     struct engine engine;
     struct store *store; /* NULL until testbed_store */
     struct warm *warm;
+    bool forgets; /* after every task, as an executor that starts anew */
 };
 
 /* threads: 1 in tests, which run side by side. */
