@@ -38,7 +38,7 @@ static int print_help(const struct option_row *rows, size_t n)
 int selftest_main(int argc, char **argv)
 {
     struct option_texts only = { .n = 0 };
-    const char *output = "table";
+    const char *output = "table", *broken = NULL;
     uint32_t threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     struct selftest_options o = { .only = &only };
     bool help = false;
@@ -50,6 +50,7 @@ int selftest_main(int argc, char **argv)
             1024, NULL },
         { "output", 0, OPTION_TEXT, &output, "FORM", "table, for people, or json, for programs", 0,
             0, NULL },
+        { "break", 0, OPTION_TEXT, &broken, "WHAT", NULL, 0, 0, NULL },
         { "help", 'h', OPTION_FLAG, &help, NULL, NULL, 0, 0, NULL },
     };
     struct err e = ERR_INIT;
@@ -64,6 +65,9 @@ int selftest_main(int argc, char **argv)
     o.json = strcmp(output, "json") == 0;
     if (!o.json && strcmp(output, "table") != 0)
         return bad_usage("--output: table or json");
+    if (broken && strcmp(broken, "kl") != 0)
+        return bad_usage("--break: kl");
+    o.wrong_kl = broken != NULL;
     o.processes = (int)threads;
     rc = selftest_run(&verdict, &o, &e);
     if (rc == E_INPUT)

@@ -12,7 +12,9 @@ static const struct known_table *const tables[] = {
     &known_sampler,
     &known_floor,
     &known_reward,
+    &known_labels,
     &known_outcomes,
+    &known_gate,
 };
 #define TABLES (sizeof tables / sizeof *tables)
 

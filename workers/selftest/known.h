@@ -28,7 +28,7 @@ struct known_table {
     size_t n;
 };
 extern const struct known_table known_math, known_losses, known_gradient, known_bits, known_sampler,
-    known_floor, known_reward, known_outcomes;
+    known_floor, known_reward, known_labels, known_outcomes, known_gate;
 
 /* All tables in the order of the page. */
 size_t known_count(void);

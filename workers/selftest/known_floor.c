@@ -321,18 +321,12 @@ static int completion(struct verdict *v, struct testbed *t, const struct known *
 {
     static uint32_t order[4096];
     ModelConfig c = letters_config(MODEL_CONFIG__FAMILY__GPT2, 2, 32, 16);
-    struct id tokenizer, init, file, model;
-    struct model *m = NULL;
+    struct id init, file, model;
     size_t right = 0;
     double loss = NAN;
-    int rc = letters_tokenizer(&tokenizer, t, ">", e);
+    int rc = letters_fresh(&init, t, &c, ">", 2, e);
 
     rng_permutation(order, 4096, 9, RNG_NOISE, 0);
-    if (rc == OK)
-        rc = letters_model(&m, &c, &tokenizer, 2, e);
-    if (rc == OK)
-        rc = letters_save(&init, t, m, e);
-    model_free(m);
     if (rc == OK)
         rc = write_words(&file, t, order, k->variant == 1, e);
     if (rc == OK)

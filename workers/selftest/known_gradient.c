@@ -55,7 +55,7 @@ static int bench_open(
     if (rc == OK)
         rc = model_new(&x->m, &c, e);
     if (rc == OK)
-        rc = workspace_new(&x->w, &x->m->config, TOKENS, true, e);
+        rc = workspace_new(&x->w, &x->m->config, TOKENS, WORKSPACE_TRAINING, e);
     if (rc != OK)
         return rc;
     x->en = en;

@@ -93,21 +93,6 @@ static int write_rankings(
     return rc;
 }
 
-static int fresh_checkpoint(struct id *out, struct testbed *t, struct err *e)
-{
-    ModelConfig c = letters_config(MODEL_CONFIG__FAMILY__LLAMA, 1, 16, 16);
-    struct model *m = NULL;
-    struct id tokenizer;
-    int rc = letters_tokenizer(&tokenizer, t, ">", e);
-
-    if (rc == OK)
-        rc = letters_model(&m, &c, &tokenizer, 6, e);
-    if (rc == OK)
-        rc = letters_save(out, t, m, e);
-    model_free(m);
-    return rc;
-}
-
 /* The scores of n sequences by a checkpoint with a scalar head. */
 static int score_with(float *score, struct testbed *t, const struct id *checkpoint,
     const struct scored_sequence *s, size_t n, struct err *e)
@@ -158,9 +143,10 @@ static int recovered_error(
 static int plackett_luce(struct verdict *v, struct testbed *t, const struct known *k, struct err *e)
 {
     static const uint32_t n[] = { 64, 256, 1024 };
+    ModelConfig config = letters_config(MODEL_CONFIG__FAMILY__LLAMA, 1, 16, 16);
     struct id init;
     double sx = 0, sy = 0, sxx = 0, sxy = 0, last = 0, count = 0;
-    int rc = fresh_checkpoint(&init, t, e);
+    int rc = letters_fresh(&init, t, &config, ">", 6, e);
 
     (void)k;
     for (int i = 0; i < 3 * SEEDS && rc == OK; i++) {

@@ -47,10 +47,10 @@ static int next_distribution(
 {
     struct workspace *w = NULL;
     static const uint32_t start[] = { 0, PROMPT };
-    struct batch b = { 1, PROMPT, start, prompt };
+    struct batch b = { 1, PROMPT, start, prompt, NULL };
     float logits[LETTERS];
     double sum = 0;
-    int rc = workspace_new(&w, &m->config, PROMPT, false, e);
+    int rc = workspace_new(&w, &m->config, PROMPT, 0, e);
 
     if (rc != OK)
         return rc;

@@ -88,6 +88,21 @@ int letters_save(struct id *out, struct testbed *t, const struct model *m, struc
     return rc;
 }
 
+int letters_fresh(struct id *out, struct testbed *t, const ModelConfig *c, const char *suffix,
+    uint64_t seed, struct err *e)
+{
+    struct model *m = NULL;
+    struct id tokenizer;
+    int rc = letters_tokenizer(&tokenizer, t, suffix, e);
+
+    if (rc == OK)
+        rc = letters_model(&m, c, &tokenizer, seed, e);
+    if (rc == OK)
+        rc = letters_save(out, t, m, e);
+    model_free(m);
+    return rc;
+}
+
 TrainTask letters_training(TrainTask__Objective objective, uint32_t batch_size, double rate)
 {
     TrainTask k = TRAIN_TASK__INIT;

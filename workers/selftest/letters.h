@@ -20,6 +20,10 @@ int letters_model(struct model **out, const ModelConfig *c, const struct id *tok
     uint64_t seed, struct err *e);
 int letters_save(struct id *out, struct testbed *t, const struct model *m, struct err *e);
 
+/* The checkpoint of a fresh model, with a tokenizer of its own. */
+int letters_fresh(struct id *out, struct testbed *t, const ModelConfig *c, const char *suffix,
+    uint64_t seed, struct err *e);
+
 /* The usual training: AdamW (.9, .95), weight decay 0, gradient norm clipped at 1, cosine to a
  * hundredth of the learning rate. */
 TrainTask letters_training(TrainTask__Objective objective, uint32_t batch_size, double rate);

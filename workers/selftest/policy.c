@@ -71,7 +71,7 @@ static void all_outcomes(struct all *x, const double weight[OUTCOMES])
         }
     }
     x->start[OUTCOMES] = (uint32_t)n;
-    x->b = (struct batch){ OUTCOMES, n, x->start, x->tokens };
+    x->b = (struct batch){ OUTCOMES, n, x->start, x->tokens, NULL };
 }
 
 int policy_distribution(
@@ -81,7 +81,7 @@ int policy_distribution(
     static struct all x;
 
     all_outcomes(&x, NULL);
-    int rc = workspace_new(&w, &m->config, OUTCOMES * ROW, false, e);
+    int rc = workspace_new(&w, &m->config, OUTCOMES * ROW, 0, e);
     if (rc != OK)
         return rc;
     transformer_forward(w, en, m, &x.b);
@@ -108,7 +108,7 @@ int policy_fit(struct model **out, struct model *takes, const struct engine *en,
 
     all_outcomes(&x, target);
     if (rc == OK)
-        rc = workspace_new(&n.workspace, &n.model->config, OUTCOMES * ROW, true, e);
+        rc = workspace_new(&n.workspace, &n.model->config, OUTCOMES * ROW, WORKSPACE_TRAINING, e);
     for (uint64_t step = 0; step < STEPS && rc == OK; step++) {
         memset(n.grad, 0, n.model->n_params * sizeof *n.grad);
         transformer_forward(n.workspace, en, n.model, &x.b);

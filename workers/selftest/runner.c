@@ -81,12 +81,13 @@ static void remove_folder(const char *path)
 
 /* ---- a child ---- */
 
-static void judge(struct verdict *v, const char *folder, const struct known *k)
+static void judge(struct verdict *v, const struct run *r, const char *folder, const struct known *k)
 {
     struct testbed bed;
     struct err e = ERR_INIT;
     int rc = testbed_open(&bed, folder, 1, &e);
 
+    bed.wrong_kl = r->o->wrong_kl;
     if (rc == OK)
         rc = k->run(v, &bed, k, &e);
     if (rc != OK)
@@ -104,7 +105,7 @@ static void child_main(const struct run *r, size_t test, int fd)
     signal(SIGTERM, SIG_DFL);
     snprintf(folder, sizeof folder, "%s/%zu", r->folder, test);
     if (mkdir(folder, 0700) == 0)
-        judge(&v, folder, known_at(r->tests[test]));
+        judge(&v, r, folder, known_at(r->tests[test]));
     else
         verdict_say(&v, false, "", "%s: %s", folder, strerror(errno));
     remove_folder(folder);

@@ -8,6 +8,7 @@
 struct selftest_options {
     const struct option_texts *only; /* names, or what they begin with; none: all */
     int processes;                   /* side by side */
+    bool wrong_kl;                   /* a switch that must make the gate fail */
     bool json, list;                 /* list: names only, nothing runs */
 };
 

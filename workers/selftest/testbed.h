@@ -13,7 +13,8 @@ struct testbed {
     struct engine engine;
     struct store *store; /* NULL until testbed_store */
     struct warm *warm;
-    bool forgets; /* after every task, as an executor that starts anew */
+    bool wrong_kl; /* to show that the gate refuses it */
+    bool forgets;  /* after every task, as an executor that starts anew */
 };
 
 /* threads: 1 in tests, which run side by side. */
