@@ -36,12 +36,32 @@ static int enumeration(struct verdict *v, struct testbed *t, const struct known 
     return OK;
 }
 
+/* The reference, or a model fitted to the optimum of *beta; aim: the distribution it shall have. */
+static int start_model(
+    struct model **out, double aim[OUTCOMES], struct testbed *t, const double *beta, struct err *e)
+{
+    struct model *m = NULL;
+    struct id tokenizer;
+    int rc = letters_tokenizer(&tokenizer, t, "", e);
+
+    if (rc == OK)
+        rc = policy_reference(&m, &tokenizer, e);
+    outcomes_reference(aim);
+    if (beta)
+        outcomes_optimum(aim, *beta);
+    if (rc == OK)
+        rc = beta ? policy_fit(out, m, &t->engine, aim, e) : OK;
+    if (rc == OK && !beta)
+        *out = m;
+    return rc;
+}
+
 /* variant 0: the reference; 1 + i: the optimum of beta i. */
 static int start(struct verdict *v, struct testbed *t, const struct known *k, struct err *e)
 {
     struct model *m = NULL;
     double aim[OUTCOMES], p[OUTCOMES], worst = 0;
-    int rc = policy_start(&m, aim, t, k->variant ? &betas[k->variant - 1] : NULL, e);
+    int rc = start_model(&m, aim, t, k->variant ? &betas[k->variant - 1] : NULL, e);
 
     if (rc == OK)
         rc = policy_distribution(p, &t->engine, m, e);
@@ -57,7 +77,7 @@ static int sampler(struct verdict *v, struct testbed *t, const struct known *k, 
 {
     struct model *m = NULL;
     double aim[OUTCOMES], p[OUTCOMES];
-    int rc = policy_start(&m, aim, t, NULL, e);
+    int rc = start_model(&m, aim, t, NULL, e);
 
     (void)k;
     if (rc == OK)

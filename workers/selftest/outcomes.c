@@ -6,7 +6,7 @@
 
 static const double letter_share[OUTCOME_LETTERS] = { .4, .3, .2, .1 };
 
-static int letter(int y, int place)
+int outcome_letter(int y, int place)
 {
     return y >> 2 * (OUTCOME_LENGTH - 1 - place) & 3;
 }
@@ -16,8 +16,9 @@ double outcome_reward(int y)
     double r = 0;
 
     for (int i = 0; i < OUTCOME_LENGTH; i++)
-        r += .5 * (letter(y, i) == 3);
-    bool ab = (letter(y, 0) == 0 && letter(y, 1) == 1) || (letter(y, 1) == 0 && letter(y, 2) == 1);
+        r += .5 * (outcome_letter(y, i) == 3);
+    bool ab = (outcome_letter(y, 0) == 0 && outcome_letter(y, 1) == 1) ||
+              (outcome_letter(y, 1) == 0 && outcome_letter(y, 2) == 1);
     return r + ab;
 }
 
@@ -26,7 +27,7 @@ void outcomes_reference(double p[OUTCOMES])
     for (int y = 0; y < OUTCOMES; y++) {
         p[y] = 1;
         for (int i = 0; i < OUTCOME_LENGTH; i++)
-            p[y] *= letter_share[letter(y, i)];
+            p[y] *= letter_share[outcome_letter(y, i)];
     }
 }
 
@@ -83,7 +84,7 @@ void outcomes_first(double first[OUTCOME_LETTERS], const double p[OUTCOMES])
 {
     memset(first, 0, OUTCOME_LETTERS * sizeof *first);
     for (int y = 0; y < OUTCOMES; y++)
-        first[letter(y, 0)] += p[y];
+        first[outcome_letter(y, 0)] += p[y];
 }
 
 /* ---- GRPO ---- */

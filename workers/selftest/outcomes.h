@@ -8,6 +8,7 @@
  * the reward is 1 for an "ab" and .5 for each d. */
 enum { OUTCOMES = 64, OUTCOME_LENGTH = 3, OUTCOME_LETTERS = 4 };
 
+int outcome_letter(int y, int place); /* 0: a, … 3: d */
 double outcome_reward(int y);
 void outcomes_reference(double p[OUTCOMES]);
 /* argmax of E r - beta KL(p, reference) = reference e^(r / beta) / Z; returns the value there,

@@ -15,7 +15,7 @@ const int32_t policy_prompt_tokens[POLICY_PROMPT] = { LETTER_END_OF_TEXT, LETTER
 
 static int32_t letter_token(int y, int place)
 {
-    return LETTER('a') + (y >> 2 * (OUTCOME_LENGTH - 1 - place) & 3);
+    return LETTER('a') + outcome_letter(y, place);
 }
 
 static float *weights(struct model *m, const char *name)
@@ -171,24 +171,5 @@ int policy_histogram(
                 p[y] += 1 / (double)n;
         }
     }
-    return rc;
-}
-
-int policy_start(
-    struct model **out, double aim[OUTCOMES], struct testbed *t, const double *beta, struct err *e)
-{
-    struct id tokenizer;
-    struct model *m = NULL;
-    int rc = letters_tokenizer(&tokenizer, t, "", e);
-
-    if (rc == OK)
-        rc = policy_reference(&m, &tokenizer, e);
-    outcomes_reference(aim);
-    if (beta)
-        outcomes_optimum(aim, *beta);
-    if (rc == OK && beta)
-        rc = policy_fit(&m, m, &t->engine, aim, e);
-    if (rc == OK)
-        *out = m;
     return rc;
 }

@@ -20,10 +20,6 @@ int policy_reference(struct model **out, const struct id *tokenizer, struct err 
 int policy_fit(struct model **out, struct model *takes, const struct engine *en,
     const double target[OUTCOMES], struct err *e);
 
-/* The reference, or a model fitted to the optimum of *beta; aim: the distribution it shall have. */
-int policy_start(
-    struct model **out, double aim[OUTCOMES], struct testbed *t, const double *beta, struct err *e);
-
 /* What the model says by the training forward pass. */
 int policy_distribution(
     double p[OUTCOMES], const struct engine *en, const struct model *m, struct err *e);
