@@ -52,7 +52,7 @@ static int any_batch(struct verdict *v, struct testbed *t, const struct known *k
 {
     static struct pile x;
     ModelConfig c = letters_config((ModelConfig__Family)k->variant, 2, 32, LONGEST);
-    struct task_context context = { t->store, &t->engine, t->warm, NULL, NULL };
+    struct task_context context = testbed_context(t);
     struct model *m[2] = { NULL, NULL };
     struct id none = { { 0 } };
     size_t differ = 0;

@@ -131,7 +131,7 @@ enum { PIECE = 31 }; /* predictions in a row: what the context holds */
 static int measure(struct excess *x, struct testbed *t, const struct model *m,
     const struct chain *c, const int32_t *tokens, size_t n, struct err *e)
 {
-    struct task_context context = { t->store, &t->engine, t->warm, NULL, NULL };
+    struct task_context context = testbed_context(t);
     struct scored_sequence *s = calloc(n, sizeof *s);
     float *out = calloc(n, sizeof *out), **rows = calloc(n, sizeof *rows);
     size_t pieces = 0;

@@ -164,7 +164,7 @@ static int trial_scores(
     enum { ROW = 4 + LENGTH + 1 };
     int32_t tokens[TRIALS][ROW] = { { 0 } };
     struct scored_sequence s[TRIALS];
-    struct task_context c = { t->store, &t->engine, t->warm, NULL, NULL };
+    struct task_context c = testbed_context(t);
     struct model *m = NULL;
     int rc = model_load(&m, t->store, checkpoint, "", e);
 

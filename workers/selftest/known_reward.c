@@ -97,7 +97,7 @@ static int write_rankings(
 static int score_with(float *score, struct testbed *t, const struct id *checkpoint,
     const struct scored_sequence *s, size_t n, struct err *e)
 {
-    struct task_context c = { t->store, &t->engine, t->warm, NULL, NULL };
+    struct task_context c = testbed_context(t);
     struct model *m = NULL;
     int rc = model_load(&m, t->store, checkpoint, "", e);
 

@@ -119,7 +119,7 @@ static int scored_answers(
     struct scored_sequence *s = calloc(n, sizeof *s);
     int32_t *tokens = calloc(n, LENGTH * sizeof *tokens);
     struct model *judge = NULL;
-    struct task_context c = { t->store, &t->engine, t->warm, NULL, NULL };
+    struct task_context c = testbed_context(t);
     int rc = g && s && tokens ? OK : err_set(e, E_NOMEM, "no memory for %zu answers", n);
 
     if (rc == OK)

@@ -23,6 +23,11 @@ void testbed_close(struct testbed *t)
     *t = (struct testbed){ .store = NULL };
 }
 
+struct task_context testbed_context(struct testbed *t)
+{
+    return (struct task_context){ .store = t->store, .engine = &t->engine, .warm = t->warm };
+}
+
 int testbed_store(struct testbed *t, struct err *e)
 {
     return t->store ? OK : store_open(&t->store, t->folder, true, e);

@@ -21,6 +21,8 @@ struct testbed {
 int testbed_open(struct testbed *t, const char *folder, int threads, struct err *e);
 void testbed_close(struct testbed *t);
 
+/* What the tasks of this testbed may use, as it is now. */
+struct task_context testbed_context(struct testbed *t);
 /* Makes the store when there is none yet. */
 int testbed_store(struct testbed *t, struct err *e);
 /* Forgets everything kept warm, and goes on with another number of threads. */
