@@ -102,6 +102,7 @@ int policy_fit(struct model **out, struct model *takes, const struct engine *en,
     enum { STEPS = 600 };
     static const struct optimizer o = { .9, .95, 1e-5, 0, 1, true };
     static struct all x;
+    const struct average none = { .weights = NULL };
     struct network n;
     double norm;
     int rc = network_init(&n, takes, e);
@@ -117,12 +118,13 @@ int policy_fit(struct model **out, struct model *takes, const struct engine *en,
         rc = network_grad_norm(&norm, en, &n, e);
         double rate = learning_rate_at(SCHEDULE__COSINE, 1e-2, 0, 0, step, 10, STEPS);
         if (rc == OK)
-            network_step(en, &n, &o, rate, step + 1, norm);
+            network_step(en, &n, &o, &none, rate, step + 1, norm);
     }
     if (rc == OK) {
         *out = n.model;
         n.model = NULL;
     }
+    workspace_free(n.workspace);
     network_free(&n);
     return rc;
 }
