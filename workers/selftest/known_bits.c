@@ -75,6 +75,64 @@ static int any_batch(struct verdict *v, struct testbed *t, const struct known *k
     return rc;
 }
 
+/* ---- labels of the prompt ---- */
+
+enum { PROMPT = 9 }; /* tokens; the rest of LONGEST is the answer */
+
+/* The gradient of the answer's loss, with these labels at the prompt's positions. */
+static int answer_gradient(
+    float *grad, const struct engine *en, const struct model *m, uint64_t labels, struct err *e)
+{
+    static const uint32_t start[] = { 0, LONGEST };
+    int32_t tokens[LONGEST], target[LONGEST];
+    float g[LONGEST], log_prob[LONGEST];
+    struct batch b = { .n_sequences = 1, .n_tokens = LONGEST, .start = start, .tokens = tokens };
+    struct workspace *w = NULL;
+    int rc = workspace_new(&w, &m->config, LONGEST, WORKSPACE_TRAINING, e);
+
+    for (uint32_t i = 0; i < LONGEST; i++) {
+        bool answer = i >= PROMPT;
+        tokens[i] = (int32_t)(rng_uniform(8, RNG_INIT, 0, i) * LETTERS);
+        target[i] = (int32_t)(rng_uniform(answer ? 9 : labels, RNG_INIT, 0, i) * LETTERS);
+        if (labels == 0 && !answer)
+            target[i] = -1;
+        g[i] = answer ? -1.F / (LONGEST - PROMPT) : 0;
+    }
+    if (rc != OK)
+        return rc;
+    memset(grad, 0, m->n_params * sizeof *grad);
+    transformer_forward(w, en, m, &b);
+    transformer_backward_log_probs(w, en, m, grad, target, g, 1, log_prob);
+    workspace_free(w);
+    return OK;
+}
+
+static int prompt_labels(struct verdict *v, struct testbed *t, const struct known *k, struct err *e)
+{
+    ModelConfig c = letters_config(MODEL_CONFIG__FAMILY__LLAMA, 2, 32, LONGEST);
+    struct model *m = NULL;
+    struct id none = { { 0 } };
+    float *grad[3] = { NULL };
+    size_t differ = 0;
+    int rc = letters_model(&m, &c, &none, 4, e);
+
+    (void)k;
+    for (uint64_t i = 0; i < 3 && rc == OK; i++) {
+        grad[i] = malloc(m->n_params * sizeof(float));
+        rc = grad[i] ? answer_gradient(grad[i], &t->engine, m, i * 20, e)
+                     : err_set(e, E_NOMEM, "no memory for a gradient");
+        for (size_t j = 0; j < m->n_params && rc == OK; j++)
+            differ += grad[i][j] != grad[0][j];
+    }
+    if (rc == OK)
+        verdict_say(v, differ == 0, "the same gradient",
+            differ ? "%zu numbers differ" : "the same gradient", differ);
+    for (int i = 0; i < 3; i++)
+        free(grad[i]);
+    model_free(m);
+    return rc;
+}
+
 /* ---- training ---- */
 
 static int small_text(
@@ -141,6 +199,8 @@ static const struct known rows[] = {
     { "bits/batch/llama", "scores and log-probs alone, together, in another order", any_batch,
         MODEL_CONFIG__FAMILY__LLAMA },
     { "bits/batch/gpt2", "the same of the gpt2 family", any_batch, MODEL_CONFIG__FAMILY__GPT2 },
+    { "bits/prompt-labels", "gradient of an answer, whatever the labels in its prompt",
+        prompt_labels, 0 },
     { "bits/threads", "20 steps of training with 1, 2 and 3 threads", same_training, 0 },
     { "bits/segments", "20 steps in segments of 20, 7 and 1", same_training, 1 },
 };

@@ -122,6 +122,12 @@ static int update(TaskAnswer **out, struct testbed *t, struct turn *x, struct er
     return spec_run(out, t, &s, e);
 }
 
+/* Endless or broken answers must be seen while it runs. */
+static bool tells_health(const TaskAnswer *a)
+{
+    return answer_value(a, "end_rate") >= 0 && answer_value(a, "repetition_rate") >= 0;
+}
+
 int practise(struct practised *out, struct testbed *t, const struct practice *how, double beta,
     const struct id *init, const struct id *reference, struct err *e)
 {
@@ -139,6 +145,8 @@ int practise(struct practised *out, struct testbed *t, const struct practice *ho
             out->first_kl = answer_value(a, "objective/kl");
             out->first_ratio = answer_value(a, "policy/approxkl_avg");
         }
+        if (rc == OK && !tells_health(a))
+            rc = err_set(e, E_INVARIANT, "an iteration does not tell end_rate, repetition_rate");
         if (rc == OK && !(done = answer_find(&out->checkpoint, a, "checkpoint")) &&
             !answer_find(&x.state, a, "state"))
             rc = err_set(e, E_MISSING, "an update gave neither a state nor a checkpoint");
