@@ -33,6 +33,7 @@ static int pile_score(
     struct pile *x, int way, const struct task_context *c, const struct model *m, struct err *e)
 {
     struct scored_sequence turned[SEQUENCES];
+    const struct scorer_options how = { 1, PRECISION__FP32 };
     bool each = !m->config.scalar_head;
     int rc = OK;
 
@@ -43,8 +44,8 @@ static int pile_score(
     }
     size_t at_once = way == 0 ? 1 : SEQUENCES;
     for (size_t i = 0; i < SEQUENCES && rc == OK; i += at_once)
-        rc = each ? score_log_probs(x->rows + i, c, m, turned + i, at_once, 1, e)
-                  : score_values(x->rows + i, c, m, turned + i, at_once, e);
+        rc = each ? score_log_probs(x->rows + i, c, m, turned + i, at_once, &how, e)
+                  : score_values(x->rows + i, c, m, turned + i, at_once, how.precision, e);
     return rc;
 }
 

@@ -132,6 +132,7 @@ static int measure(struct excess *x, struct testbed *t, const struct model *m,
     const struct chain *c, const int32_t *tokens, size_t n, struct err *e)
 {
     struct task_context context = testbed_context(t);
+    const struct scorer_options how = { 1, PRECISION__FP32 };
     struct scored_sequence *s = calloc(n, sizeof *s);
     float *out = calloc(n, sizeof *out), **rows = calloc(n, sizeof *rows);
     size_t pieces = 0;
@@ -147,7 +148,7 @@ static int measure(struct excess *x, struct testbed *t, const struct model *m,
         at += count;
     }
     if (rc == OK)
-        rc = score_log_probs(rows, &context, m, s, pieces, 1, e);
+        rc = score_log_probs(rows, &context, m, s, pieces, &how, e);
     for (size_t i = 1; i < n && rc == OK; i++) {
         double truth = log(c->p[state_of(tokens[i - 1])][state_of(tokens[i])]);
         x->d[x->n++] = truth - out[i];
