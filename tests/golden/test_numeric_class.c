@@ -25,6 +25,20 @@
 static const struct pin {
     const char *class, *what, *hash;
 } pins[] = {
+    { "openblas-0.3.21/SkylakeX/avx512", "train llama fp32", "8ef8db4c206fe276" },
+    { "openblas-0.3.21/SkylakeX/avx512", "train llama bf16", "6961f0938e43a435" },
+    { "openblas-0.3.21/SkylakeX/avx512", "train gpt2 fp32", "95758edd6ead6087" },
+    { "openblas-0.3.21/SkylakeX/avx512", "train gpt2 bf16", "5471a47d1e368284" },
+    { "openblas-0.3.21/SkylakeX/avx512", "update policy", "a29c35efbeaf95b2" },
+    { "openblas-0.3.21/SkylakeX/avx512", "update value", "7bf5cd7c036794cd" },
+    { "openblas-0.3.21/SkylakeX/avx512", "decode", "43612bb1992588d2" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "train llama fp32", "8ef8db4c206fe276" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "train llama bf16", "6961f0938e43a435" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "train gpt2 fp32", "95758edd6ead6087" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "train gpt2 bf16", "5471a47d1e368284" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "update policy", "a29c35efbeaf95b2" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "update value", "7bf5cd7c036794cd" },
+    { "openblas-0.3.21/SkylakeX/avx512bf16", "decode", "43612bb1992588d2" },
     { "openblas-0.3.21/Haswell/avx2", "train llama fp32", "704d49cd6db6c7a2" },
     { "openblas-0.3.21/Haswell/avx2", "train llama bf16", "9b1a266f368d80c8" },
     { "openblas-0.3.21/Haswell/avx2", "train gpt2 fp32", "00103d584004095a" },
