@@ -378,6 +378,20 @@ static void agree_rank(const struct drafts *d, const struct draft *one)
             "'%s' has one answer to each prompt: there is nothing to rank", sample->name);
 }
 
+/* As many answers as are sampled for each prompt are ranked, and learnt from. */
+static void agree_reward_model(const struct drafts *d, const struct draft *one)
+{
+    const struct draft *rank = source_of(d, one, "rankings");
+    const struct draft *sample = rank ? source_of(d, rank, "answers") : NULL;
+    uint32_t most = one->copy->reward_model->max_answers;
+
+    if (sample && rank->copy->rank->by->kind_case != RANK_BY__KIND_FILE &&
+        sample->copy->sample->answers_per_prompt > most)
+        tell(d, one, at_key(one, "max_answers"), NULL,
+            "'%s' has %u answers to each prompt, more than 'max_answers' %u", sample->name,
+            sample->copy->sample->answers_per_prompt, most);
+}
+
 static void agree_practice(const struct drafts *d, const struct draft *one)
 {
     static const char *const ports[] = { "reward_model", "reference" };
@@ -414,6 +428,7 @@ static const struct {
 } agreements[] = {
     { STAGE__KIND_SAMPLE, agree_sample },
     { STAGE__KIND_RANK, agree_rank },
+    { STAGE__KIND_REWARD_MODEL, agree_reward_model },
     { STAGE__KIND_PPO, agree_practice },
     { STAGE__KIND_RLOO, agree_practice },
     { STAGE__KIND_GRPO, agree_practice },

@@ -109,6 +109,16 @@ static const struct kind kinds[] = {
     { .name = "rloo", .number = STAGE__KIND_RLOO, .unfold = unfold_rl, PRACTICE },
     { .name = "grpo", .number = STAGE__KIND_GRPO, .unfold = unfold_rl, PRACTICE },
     {
+        .name = "dpo", .number = STAGE__KIND_DPO, .unfold = unfold_dpo,
+        .ports = {
+            { .name = "init", .field = "init_from", .takes = CONTENT_MODEL },
+            { .name = "tokenizer", .takes = CONTENT_TOKENIZER },
+            { .name = "rankings", .field = "rankings", .takes = CONTENT_RANKINGS },
+        },
+        .outputs = { { "checkpoint", CONTENT_MODEL }, { "tokenizer", CONTENT_TOKENIZER } },
+        .numeric = true,
+    },
+    {
         .name = "evaluate", .number = STAGE__KIND_EVALUATE, .unfold = unfold_evaluate,
         .rubric = { "rubric", NULL },
         .ports = {

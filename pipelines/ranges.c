@@ -60,6 +60,9 @@ static const struct range ranges[] = {
     ANY(warmup_start, 0, 1, CLOSED, "it is a share of the learning rate"),
     ANY(ema_decay, 0, 1, OPEN_MAX, "0 turns it off; at 1 the average would never move"),
     OF(evaluate_stage, best_of, 1, 1024, CLOSED, "1 turns it off"),
+    OF(dpo_stage, beta, 0, 1000, OPEN_MIN, "it is the weight of KL to the reference"),
+    OF(dpo_stage, label_smoothing, 0, 0.5, OPEN_MAX, "at a half labels would say nothing"),
+    OF(reward_model_stage, max_answers, 2, 64, CLOSED, "one answer has no rank"),
     OF(evaluate_stage, side_by_side, 0, 10000, CLOSED, NULL),
 
     /* rubrics: weights may count against */

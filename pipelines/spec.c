@@ -26,6 +26,7 @@ static const struct {
     { TASK_SPEC__KIND_ROLLOUT, true, true },
     { TASK_SPEC__KIND_SCORE, true, true },
     { TASK_SPEC__KIND_REPORT, false, false },
+    { TASK_SPEC__KIND_REFERENCE, true, false },
 };
 
 static int set_head(struct round *r, TaskSpec *t)

@@ -21,6 +21,7 @@ int unfold_sample(struct round *r);
 int unfold_rank(struct round *r);
 int unfold_reward_model(struct round *r);
 int unfold_rl(struct round *r);
+int unfold_dpo(struct round *r);
 int unfold_evaluate(struct round *r);
 
 /* ---- spec.c: tasks ---- */

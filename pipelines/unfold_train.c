@@ -5,6 +5,7 @@
  *   sft            demonstrations ── encode ─┬─ train ── state ── … ── checkpoint
  *                  text, as in pretrain ─────┘
  *   reward_model   rankings ── encode ── train ── state ── … ── checkpoint ── calibrate
+ *   dpo            rankings ── encode ── reference ── train ── state ── … ── checkpoint
  *
  * A segment takes the state to a further one, or, with the last step, to a checkpoint. */
 
@@ -32,10 +33,11 @@ int round_train(struct round *r, TaskSpec **out, TrainTask__Objective objective,
     return rc;
 }
 
-/* Every round of training is to leave a state or a checkpoint behind. */
-static int check_progress(struct round *r)
+/* Every round of training, which begins with round `first`, is to leave a state or a checkpoint
+ * behind. */
+static int check_progress(struct round *r, uint32_t first)
 {
-    if (r->number > 1 && !round_has(r, "state"))
+    if (r->number > first && !round_has(r, "state"))
         return err_set(r->e, E_INVARIANT, "training gave neither a state nor a checkpoint");
     return OK;
 }
@@ -50,7 +52,7 @@ int unfold_pretrain(struct round *r)
         return round_model(r, "checkpoint");
     if (r->number == 0)
         return round_encode_text(r);
-    rc = check_progress(r);
+    rc = check_progress(r, 1);
     if (rc == OK)
         rc = round_train(
             r, &t, TRAIN_TASK__OBJECTIVE__LM, r->job->stage->pretrain->checkpoint_every, first);
@@ -75,7 +77,7 @@ static int train_on_examples(
     struct round *r, TaskSpec **out, TrainTask__Objective objective, uint32_t segment)
 {
     static const char *const first[] = { "init", NULL };
-    int rc = check_progress(r);
+    int rc = check_progress(r, 1);
 
     if (rc == OK)
         rc = round_train(r, out, objective, segment, first);
@@ -124,4 +126,33 @@ int unfold_reward_model(struct round *r)
         return encode_examples(r, ENCODE_AS__AS_RANKINGS, "rankings");
     return train_on_examples(
         r, &t, TRAIN_TASK__OBJECTIVE__RANKING, r->job->stage->reward_model->checkpoint_every);
+}
+
+static int ask_reference(struct round *r)
+{
+    TaskSpec *t;
+    int rc = round_task(r, &t, TASK_SPEC__KIND_REFERENCE, "compared");
+
+    if (rc == OK)
+        rc = round_bound(r, t, "model", "init");
+    return rc == OK ? round_input(r, t, "examples", "examples") : rc;
+}
+
+int unfold_dpo(struct round *r)
+{
+    static const char *const first[] = { "init", NULL };
+    TaskSpec *t;
+    int rc;
+
+    if (round_has(r, "checkpoint"))
+        return round_model(r, "checkpoint");
+    if (r->number == 0)
+        return encode_examples(r, ENCODE_AS__AS_RANKINGS, "rankings");
+    if (r->number == 1)
+        return ask_reference(r);
+    rc = check_progress(r, 2);
+    if (rc == OK)
+        rc = round_train(
+            r, &t, TRAIN_TASK__OBJECTIVE__DPO, r->job->stage->dpo->checkpoint_every, first);
+    return rc == OK ? round_input(r, t, "examples", "compared.examples") : rc;
 }

@@ -124,6 +124,7 @@ static const struct {
     { TASK_SPEC__KIND_ROLLOUT, "experience", ARTIFACT_KIND__EXPERIENCE, 900 },
     { TASK_SPEC__KIND_SCORE, "scores", ARTIFACT_KIND__SCORES, 800 },
     { TASK_SPEC__KIND_REPORT, "report", ARTIFACT_KIND__REPORT, 50 },
+    { TASK_SPEC__KIND_REFERENCE, "examples", ARTIFACT_KIND__RANKING_EXAMPLES, 300 },
 };
 
 int64_t pretended_ms(const TaskSpec *spec)

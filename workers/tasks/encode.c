@@ -104,6 +104,7 @@ struct example_encoding {
     size_t context;
     struct records_writer *w;
     int64_t kept, dropped, tokens;
+    uint32_t most; /* answers to one prompt; 0: any */
 };
 
 static int encode_demonstration(void *ctx, const struct conversation *k, struct err *e)
@@ -206,10 +207,11 @@ static int add_row(struct ranked_rows *b, Tier *tier, const Ranking *r, uint32_t
 {
     struct ids *ids = &b->ids[b->x.n_rows];
     int rc = prompt_tokens(ids, x->t, r->prompt->turns, r->prompt->n_turns, e);
+    size_t prompt = ids->n;
 
     if (rc == OK)
         rc = answer_tokens(ids, x->t, r->answers[answer], e);
-    if (rc != OK || ids->n > x->context) {
+    if (rc != OK || ids->n > x->context || ids->n == prompt) {
         ids_free(ids);
         *ids = (struct ids){ 0 };
         x->dropped += rc == OK;
@@ -217,6 +219,8 @@ static int add_row(struct ranked_rows *b, Tier *tier, const Ranking *r, uint32_t
     }
     Example *row = &b->rows[b->x.n_rows];
     example__init(row);
+    row->has_prompt = true;
+    row->prompt = (uint32_t)prompt;
     row->tokens = (uint32_t *)ids->p;
     row->n_tokens = ids->n;
     b->row_pointers[b->x.n_rows] = row;
@@ -257,6 +261,10 @@ static int encode_ranking(struct example_encoding *x, const Ranking *r, double s
     struct ranked_rows *b = calloc(1, sizeof *b);
     struct buf prompt = { 0 };
     int rc = b ? OK : err_set(e, E_NOMEM, "no memory for a ranking");
+
+    if (rc == OK && x->most > 0 && r->n_answers > x->most)
+        rc = err_set(e, E_INPUT, "prompt '%s' has %zu answers, more than max_answers %u",
+            r->prompt->id ? r->prompt->id : "", r->n_answers, x->most);
 
     if (rc == OK) {
         ranking_example__init(&b->x);
@@ -319,6 +327,7 @@ static int encode_rankings(
         rc = records_create(&x.w, c->store, ARTIFACT_KIND__RANKING_EXAMPLES, e);
     if (rc == OK) {
         x.context = m->config.context;
+        x.most = spec->encode->max_answers;
         rc = encode_each_ranking(&x, c->store, &rankings, spec->encode->held_out, e);
     }
     if (rc == OK && x.kept == 0)

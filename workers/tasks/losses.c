@@ -18,29 +18,77 @@ static double softplus(double x)
     return x > 0 ? x + rest : rest;
 }
 
+/* Of a pair whose labels are right. *grad = dloss/dd. */
+static double sigmoid_loss(double *grad, double d, double beta)
+{
+    *grad = -beta / (1 + elementary_exp(beta * d)); /* -beta sigmoid(-beta d) */
+    return softplus(-beta * d);
+}
+
+double preference_pair_loss(double *grad, double d, const struct preference *p)
+{
+    double wrong, loss, ahead = d - 1 / (2 * p->beta);
+
+    switch (p->kind) {
+    case PREFERENCE_SIGMOID:
+        return sigmoid_loss(grad, d, p->beta);
+    case PREFERENCE_IPO:
+        *grad = 2 * ahead;
+        return ahead * ahead;
+    case PREFERENCE_CONSERVATIVE:
+        loss = (1 - p->smoothing) * sigmoid_loss(grad, d, p->beta);
+        loss += p->smoothing * sigmoid_loss(&wrong, -d, p->beta);
+        *grad = (1 - p->smoothing) * *grad - p->smoothing * wrong;
+        return loss;
+    }
+    assert(!"a kind of preference");
+    return 0;
+}
+
+double preference_loss(double *grad, struct pairs *pairs, const double *x, const uint32_t *tier,
+    size_t k, const struct preference *p)
+{
+    double loss = 0;
+
+    assert(k <= RANKING_MAX);
+    *pairs = (struct pairs){ 0 };
+    for (size_t i = 0; i < k; i++)
+        grad[i] = 0;
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j < k; j++) {
+            double g;
+            if (tier[i] >= tier[j])
+                continue;
+            loss += preference_pair_loss(&g, x[i] - x[j], p);
+            grad[i] += g;
+            grad[j] -= g;
+            pairs->n++;
+            pairs->right += x[i] > x[j];
+            pairs->chosen += x[i];
+            pairs->rejected += x[j];
+        }
+    }
+    for (size_t i = 0; i < k && pairs->n > 0; i++)
+        grad[i] /= (double)pairs->n;
+    return pairs->n > 0 ? loss / (double)pairs->n : 0;
+}
+
 double ranking_loss(
     float *grad, const float *score, const uint32_t *tier, size_t k, size_t *pairs, size_t *right)
 {
-    double loss = 0, g[RANKING_MAX] = { 0 };
+    static const struct preference plain = { PREFERENCE_SIGMOID, 1, 0 };
+    double x[RANKING_MAX] = { 0 }, g[RANKING_MAX];
+    struct pairs all;
 
     assert(k <= RANKING_MAX);
-    *pairs = *right = 0;
-    for (size_t i = 0; i < k; i++) {
-        for (size_t j = 0; j < k; j++) {
-            if (tier[i] >= tier[j])
-                continue;
-            double d = (double)score[i] - score[j];
-            double p = 1 / (1 + elementary_exp(d)); /* sigmoid(-d) */
-            loss += softplus(-d);
-            g[i] -= p;
-            g[j] += p;
-            *pairs += 1;
-            *right += d > 0;
-        }
-    }
+    for (size_t i = 0; i < k; i++)
+        x[i] = score[i];
+    double loss = preference_loss(g, &all, x, tier, k, &plain);
     for (size_t i = 0; i < k && grad; i++)
-        grad[i] = *pairs ? (float)(g[i] / (double)*pairs) : 0;
-    return *pairs ? loss / (double)*pairs : 0;
+        grad[i] = (float)g[i];
+    *pairs = all.n;
+    *right = all.right;
+    return loss;
 }
 
 double kl_estimate(enum kl_estimator k, double d)

@@ -16,6 +16,30 @@
 double ranking_loss(
     float *grad, const float *score, const uint32_t *tier, size_t k, size_t *pairs, size_t *right);
 
+/* What is lost on a pair of which the first should be preferred, by d, what it is ahead:
+ *   sigmoid        -log sigmoid(beta d)            Rafailov et al. 2023, eq. 7
+ *   ipo            (d - 1 / (2 beta))^2            Azar et al. 2023, eq. 17
+ *   conservative   the sigmoid's, the label being wrong with chance `smoothing`   Mitchell 2023
+ * With beta 1 and scores for log-ratios the first is Bradley and Terry's. */
+enum preference_kind { PREFERENCE_SIGMOID, PREFERENCE_IPO, PREFERENCE_CONSERVATIVE };
+struct preference {
+    enum preference_kind kind;
+    double beta, smoothing;
+};
+double preference_pair_loss(
+    double *grad, double d, const struct preference *p); /* *grad = dloss/dd */
+
+/* Of all pairs (i, j) of one prompt in which tier[i] < tier[j] (i is better). */
+struct pairs {
+    size_t n, right;         /* right: x_i > x_j */
+    double chosen, rejected; /* sums of x_i, x_j */
+};
+
+/* Mean of the losses of x_i - x_j over the pairs; ties drop out; no pair: 0. grad[k] = dloss/dx_k
+ * is set. k <= RANKING_MAX. */
+double preference_loss(double *grad, struct pairs *pairs, const double *x, const uint32_t *tier,
+    size_t k, const struct preference *p);
+
 /* Estimators of KL(pi, ref) from one sample of pi, by its d = log pi - log ref (Schulman,
  * "Approximating KL divergence", 2020): d; |d|, which estimates nothing; d^2 / 2; e^-d - 1 + d. In
  * a reward only k1 has the gradient of KL. */

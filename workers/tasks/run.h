@@ -24,6 +24,9 @@ int score_run(
 int report_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
 
+int reference_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
+
 /* The single input called `name`; E_PROTOCOL when there is none. */
 int task_input(struct id *out, const TaskSpec *spec, const char *name, struct err *e);
 

@@ -113,6 +113,50 @@ int score_log_probs(float *const *log_prob, const struct task_context *c, const 
     return score_each(&(struct outputs){ .each = log_prob }, c, m, s, n, how, e);
 }
 
+/* Room for the log-probabilities of every answer's tokens, row by row. */
+static int answer_rows(float **row, struct scored_sequence *s, const RankingExample *x,
+    const struct model *m, struct err *e)
+{
+    size_t tokens = 0;
+
+    for (size_t i = 0; i < x->n_rows; i++) {
+        const Example *one = x->rows[i];
+        if (one->prompt == 0 || one->prompt >= one->n_tokens || one->n_tokens > m->config.context)
+            return err_set(e, E_CORRUPT, "an answer of %zu tokens, %u of them the prompt's",
+                one->n_tokens, one->prompt);
+        const int32_t *ids = (const int32_t *)one->tokens;
+        s[i] = (struct scored_sequence){ ids, ids + one->prompt, one->prompt,
+            one->n_tokens - one->prompt };
+        tokens += s[i].n_answer;
+    }
+    row[0] = calloc(tokens + 1, sizeof **row);
+    if (!row[0])
+        return err_set(e, E_NOMEM, "no memory for %zu log-probabilities", tokens);
+    for (size_t i = 1; i < x->n_rows; i++)
+        row[i] = row[i - 1] + s[i - 1].n_answer;
+    return OK;
+}
+
+int score_answers(double *log_prob, const struct task_context *c, const struct model *m,
+    const RankingExample *x, Precision precision, struct err *e)
+{
+    struct scored_sequence s[RANKING_MAX];
+    float *row[RANKING_MAX] = { NULL };
+
+    if (x->n_rows > RANKING_MAX)
+        return err_set(e, E_CORRUPT, "a prompt with %zu answers", x->n_rows);
+    int rc = answer_rows(row, s, x, m, e);
+    if (rc == OK)
+        rc = score_log_probs(row, c, m, s, x->n_rows, 1, precision, e);
+    for (size_t i = 0; i < x->n_rows && rc == OK; i++) {
+        log_prob[i] = 0;
+        for (size_t k = 0; k < s[i].n_answer; k++)
+            log_prob[i] += row[i][k];
+    }
+    free(row[0]);
+    return rc;
+}
+
 int score_values(float *const *value, const struct task_context *c, const struct model *m,
     const struct scored_sequence *s, size_t n, Precision precision, struct err *e)
 {

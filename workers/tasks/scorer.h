@@ -3,6 +3,7 @@
 
 #include "workers/tasks/task.h"
 #include "workers/model/transformer.h"
+#include "workers/tasks/losses.h"
 
 /* Forward passes over many sequences: prompt + answer. Sequences are batched as room allows;
  * results do not depend on how. */
@@ -24,6 +25,11 @@ int score_log_probs(float *const *log_prob, const struct task_context *c, const 
 /* value[i][k]: the scalar head before answer token k. */
 int score_values(float *const *value, const struct task_context *c, const struct model *m,
     const struct scored_sequence *s, size_t n, Precision precision, struct err *e);
+
+/* log_prob[i]: log pi(answer i | prompt), summed over its tokens in order, of every row of x; at
+ * most RANKING_MAX. */
+int score_answers(double *log_prob, const struct task_context *c, const struct model *m,
+    const RankingExample *x, Precision precision, struct err *e);
 
 /* score[i]: the scalar head at the last token of prompt + answer, in float32: a teacher's judgement
  * does not depend on how its pupil is trained. */

@@ -17,6 +17,7 @@ static const struct {
     [TASK_SPEC__KIND_ROLLOUT] = { "rollout", rollout_run },
     [TASK_SPEC__KIND_SCORE] = { "score", score_run },
     [TASK_SPEC__KIND_REPORT] = { "report", report_run },
+    [TASK_SPEC__KIND_REFERENCE] = { "reference", reference_run },
 };
 
 int task_input(struct id *out, const TaskSpec *spec, const char *name, struct err *e)

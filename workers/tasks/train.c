@@ -16,6 +16,7 @@ static const struct objective *const objectives[] = {
     [TRAIN_TASK__OBJECTIVE__PPO] = &objective_ppo,
     [TRAIN_TASK__OBJECTIVE__RLOO] = &objective_rloo,
     [TRAIN_TASK__OBJECTIVE__GRPO] = &objective_grpo,
+    [TRAIN_TASK__OBJECTIVE__DPO] = &objective_dpo,
 };
 
 double rate_by_step(const struct trainer *t, double peak)

@@ -41,7 +41,7 @@ struct tally {
     double loss, weight; /* loss x weight, weight */
     double value_loss, kl, score, reward, entropy, clipped, value_clipped, approx_kl, tokens;
     double predicted, actions; /* answers' tokens; what is clipped: tokens or answers */
-    double pairs, right, episodes, ended, length, repetition, gold, golds;
+    double pairs, right, chosen, rejected, episodes, ended, length, repetition, gold, golds;
     uint64_t steps;
 };
 
@@ -78,7 +78,7 @@ struct trainer {
 };
 
 extern const struct objective objective_lm, objective_answers, objective_ranking, objective_ppo,
-    objective_rloo, objective_grpo;
+    objective_rloo, objective_grpo, objective_dpo;
 
 /* rate of the supervised objectives: warm-up from 0 over warmup_steps, then the schedule. */
 double rate_by_step(const struct trainer *t, double peak);

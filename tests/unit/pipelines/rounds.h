@@ -91,6 +91,7 @@ static const struct {
     { TASK_SPEC__KIND_ROLLOUT, ARTIFACT_KIND__EXPERIENCE, "experience" },
     { TASK_SPEC__KIND_SCORE, ARTIFACT_KIND__SCORES, "scores" },
     { TASK_SPEC__KIND_REPORT, ARTIFACT_KIND__REPORT, "report" },
+    { TASK_SPEC__KIND_REFERENCE, ARTIFACT_KIND__RANKING_EXAMPLES, "examples" },
 };
 
 static inline void answer_with(

@@ -124,6 +124,13 @@ static const struct {
         " tokens:tokens.0.tokens@0 tokens:tokens.1.tokens@0)\n"
         "checkpoint = checkpoint@2\n"
         "tokenizer = sft.tokenizer\n" },
+    { RANKING "  chat: {kind: dpo, init_from: sft, rankings: ranking}\n", "chat", 2,
+        "0\nencode(model:sft.checkpoint rankings:ranking.rankings)\n"
+        "1\ncompared=reference(model:sft.checkpoint examples:examples@0)\n"
+        "2\ntrain(init:sft.checkpoint examples:compared.examples@1)\n"
+        "3\ntrain(state:state@2 examples:compared.examples@1)\n"
+        "checkpoint = checkpoint@3\n"
+        "tokenizer = sft.tokenizer\n" },
     { TEACHER "  report: {kind: evaluate, models: [base, sft], prompts: prompts, outside: prompts,"
               " reference: sft, reward_model: teacher, text: [corpus, prompts], shards: 1}\n",
         "report", 0,

@@ -122,6 +122,68 @@ static void the_kl_reward_is_signed_and_the_score_lands_on_the_last_token(void *
     near(r[2], 2, 1e-7);
 }
 
+/* Hand-computed at beta .5, d 1.2: sigma(.6) = .645656. */
+static void losses_of_a_pair_are_the_known_ones(void **state)
+{
+    (void)state;
+    double g;
+    struct preference p = { PREFERENCE_SIGMOID, .5, .1 };
+
+    near(preference_pair_loss(&g, 1.2, &p), .437488, 1e-6);
+    near(g, -.5 * .354344, 1e-6);
+    p.kind = PREFERENCE_IPO; /* (1.2 - 1)^2 */
+    near(preference_pair_loss(&g, 1.2, &p), .04, 1e-12);
+    near(g, .4, 1e-12);
+    p.kind = PREFERENCE_CONSERVATIVE; /* .9 x .437488 + .1 x 1.037488 */
+    near(preference_pair_loss(&g, 1.2, &p), .497488, 1e-6);
+    near(g, -.9 * .177172 + .1 * .322828, 1e-6);
+    p.kind = PREFERENCE_SIGMOID;
+    near(preference_pair_loss(&g, 0, &p), log(2), 1e-12);
+}
+
+static void every_pair_losss_gradient_is_its_finite_difference(void **state)
+{
+    (void)state;
+    for (int kind = PREFERENCE_SIGMOID; kind <= PREFERENCE_CONSERVATIVE; kind++)
+        for (double d = -6; d < 6; d += .7) {
+            struct preference p = { (enum preference_kind)kind, .3, .2 };
+            double g, unused, h = 1e-5;
+            preference_pair_loss(&g, d, &p);
+            double up = preference_pair_loss(&unused, d + h, &p);
+            near(g, (up - preference_pair_loss(&unused, d - h, &p)) / (2 * h), 1e-7);
+        }
+}
+
+/* With labels wrong one time in ten the best that can be is what says so: sigma(beta d) = .9. */
+static void a_conservative_loss_is_least_where_it_believes_its_labels(void **state)
+{
+    (void)state;
+    struct preference p = { PREFERENCE_CONSERVATIVE, .5, .1 };
+    double g;
+
+    preference_pair_loss(&g, log(9) / .5, &p);
+    near(g, 0, 1e-9);
+}
+
+static void a_prompts_pairs_are_averaged_and_told(void **state)
+{
+    (void)state;
+    const struct preference p = { PREFERENCE_IPO, .5, 0 };
+    double x[] = { 2, 1, 1 }, g[3];
+    uint32_t tier[] = { 0, 1, 1 };
+    struct pairs pairs;
+
+    near(preference_loss(g, &pairs, x, tier, 3, &p), 0, 1e-12); /* each is ahead by 1 / (2 beta) */
+    x[0] = 4;
+    near(preference_loss(g, &pairs, x, tier, 3, &p), 4, 1e-12);
+    assert_int_equal(pairs.n, 2);
+    assert_int_equal(pairs.right, 2);
+    near(pairs.chosen - pairs.rejected, 6, 1e-12);
+    near(g[0], 4, 1e-12);
+    near(g[1], -2, 1e-12);
+    near(g[2], -2, 1e-12);
+}
+
 static void estimators_of_kl_are_the_known_ones(void **state)
 {
     (void)state;
@@ -274,6 +336,10 @@ int main(void)
         cmocka_unit_test(advantages_and_returns_are_the_known_ones),
         cmocka_unit_test(whitening_rewards_can_keep_their_mean),
         cmocka_unit_test(the_kl_reward_is_signed_and_the_score_lands_on_the_last_token),
+        cmocka_unit_test(losses_of_a_pair_are_the_known_ones),
+        cmocka_unit_test(every_pair_losss_gradient_is_its_finite_difference),
+        cmocka_unit_test(a_conservative_loss_is_least_where_it_believes_its_labels),
+        cmocka_unit_test(a_prompts_pairs_are_averaged_and_told),
         cmocka_unit_test(estimators_of_kl_are_the_known_ones),
         cmocka_unit_test(k1_and_k3_are_kl_on_average_and_its_absolute_value_is_not),
         cmocka_unit_test(the_kl_losss_gradient_is_its_finite_difference),
