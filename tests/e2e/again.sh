@@ -12,13 +12,13 @@ outputs "$home" >"$work/first"
 "$jielong" run "$tiny" --home "$home" >/dev/null 2>&1 || die "the second run"
 [ "$(tasks_run)" = 0 ] || die "the second run ran $(tasks_run) tasks"
 outputs "$home" | cmp - "$work/first" || die "the second run has other outputs"
-for job in vocabulary base sft answers ranking teacher chat report; do
+for job in vocabulary base sft answers ranking teacher chat direct left_out grouped report; do
     [ "$(job_field "$home" "$job" cached)" = true ] || die "$job is not cached"
 done
 say "the second run ran no task"
 
 "$jielong" run "$tiny" --home "$home" --set chat.kl_coef=0.5 >/dev/null 2>&1 || die "the changed run"
-for job in vocabulary base sft answers ranking teacher; do
+for job in vocabulary base sft answers ranking teacher direct left_out grouped; do
     [ "$(job_field "$home" "$job" cached)" = true ] || die "$job ran again"
 done
 [ "$(job_field "$home" chat cached)" = false ] || die "chat did not run"
