@@ -26,6 +26,9 @@ static const struct {
     { "rank", { { "rankings", "%.0f rankings" } } },
     { "reward_model", { { "accuracy", "accuracy %.2f" }, { "loss", "loss %.2f" } } },
     { "ppo", { { "objective/scores", "reward %.2f" }, { "objective/kl", "kl %.1f" } } },
+    { "rloo", { { "objective/scores", "reward %.2f" }, { "objective/kl", "kl %.1f" } } },
+    { "grpo", { { "objective/scores", "reward %.2f" }, { "objective/kl", "kl %.1f" } } },
+    { "dpo", { { "rewards/accuracies", "accuracy %.2f" }, { "rewards/margins", "margin %.2f" } } },
 };
 
 static const double *metric(Metric *const *m, size_t n, const char *name)

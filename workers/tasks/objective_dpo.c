@@ -107,7 +107,7 @@ static int measure_held_out(struct tally *y, const struct trainer *t, struct err
         double ratio[RANKING_MAX], grad[RANKING_MAX];
         uint32_t tier[RANKING_MAX];
         struct pairs pairs;
-        rc = score_answers(ratio, t->c, t->policy.model, x, e);
+        rc = score_answers(ratio, t->c, t->policy.model, x, t->task->precision, e);
         for (uint32_t k = 0; k < x->n_rows && rc == OK; k++) {
             ratio[k] -= x->rows[k]->ref_log_prob;
             tier[k] = ranked_tier(x, k);

@@ -8,10 +8,10 @@
  */
 
 static int write_example(struct records_writer *w, const struct task_context *c,
-    const struct model *m, RankingExample *x, struct err *e)
+    const struct model *m, Precision precision, RankingExample *x, struct err *e)
 {
     double log_prob[RANKING_MAX];
-    int rc = score_answers(log_prob, c, m, x, e);
+    int rc = score_answers(log_prob, c, m, x, precision, e);
 
     for (size_t i = 0; i < x->n_rows && rc == OK; i++) {
         x->rows[i]->has_ref_log_prob = true;
@@ -21,7 +21,7 @@ static int write_example(struct records_writer *w, const struct task_context *c,
 }
 
 static int write_examples(struct records_writer *w, struct records_reader *r,
-    const struct task_context *c, const struct model *m, struct err *e)
+    const struct task_context *c, const struct model *m, Precision precision, struct err *e)
 {
     int rc = OK;
 
@@ -30,7 +30,7 @@ static int write_examples(struct records_writer *w, struct records_reader *r,
         rc = records_next(r, &x, e);
         if (rc != OK || !x)
             break;
-        rc = write_example(w, c, m, (RankingExample *)x, e);
+        rc = write_example(w, c, m, precision, (RankingExample *)x, e);
         message_free(x);
     }
     return rc;
@@ -56,7 +56,7 @@ int reference_run(
     if (rc == OK)
         rc = records_create(&w, c->store, ARTIFACT_KIND__RANKING_EXAMPLES, e);
     if (rc == OK)
-        rc = write_examples(w, r, c, m, e);
+        rc = write_examples(w, r, c, m, spec->reference->precision, e);
     records_close(r);
     if (rc == OK) {
         rc = records_commit(w, "examples", &o, e);

@@ -142,12 +142,13 @@ int score_answers(double *log_prob, const struct task_context *c, const struct m
 {
     struct scored_sequence s[RANKING_MAX];
     float *row[RANKING_MAX] = { NULL };
+    const struct scorer_options how = { 1, precision };
 
     if (x->n_rows > RANKING_MAX)
         return err_set(e, E_CORRUPT, "a prompt with %zu answers", x->n_rows);
     int rc = answer_rows(row, s, x, m, e);
     if (rc == OK)
-        rc = score_log_probs(row, c, m, s, x->n_rows, 1, precision, e);
+        rc = score_log_probs(row, c, m, s, x->n_rows, &how, e);
     for (size_t i = 0; i < x->n_rows && rc == OK; i++) {
         log_prob[i] = 0;
         for (size_t k = 0; k < s[i].n_answer; k++)

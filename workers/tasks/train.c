@@ -230,6 +230,9 @@ static int network_update(
     double norm;
     int rc = network_grad_norm(&norm, t->c->engine, n, e);
 
+    if (rc != OK && k->rl)
+        return err_wrap(e, "iteration %llu, step %llu", (unsigned long long)t->counters.iteration,
+            (unsigned long long)t->counters.step);
     if (rc != OK)
         return err_wrap(e, "step %llu", (unsigned long long)t->counters.step);
     network_step(t->c->engine, n, &o, &a, t->objective->rate(t, peak), t->counters.step + 1, norm);

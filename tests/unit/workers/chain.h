@@ -132,6 +132,18 @@ static TaskAnswer *spec_run(struct chain *c, struct spec *s)
     return a;
 }
 
+/* Runs it: it must end with this code, and say so. */
+static inline void spec_fails(struct chain *c, struct spec *s, int code, const char *words)
+{
+    struct task_context t = { c->store, &c->engine, c->warm, NULL, NULL };
+    TaskAnswer *a = NULL;
+
+    message_fill_defaults(&s->m.base);
+    assert_int_equal(task_run(&a, &t, &s->m, &c->e), code);
+    if (!strstr(c->e.msg, words))
+        fail_msg("expected '%s', got '%s'", words, c->e.msg);
+}
+
 static inline bool answer_has(const TaskAnswer *a, const char *output)
 {
     for (size_t i = 0; i < a->n_outputs; i++)

@@ -110,11 +110,27 @@ static void dpo_gives_the_same_bytes_with_any_segments_and_threads(void **state)
     same_id(compared(w, w->base), examples);
 }
 
+static void another_models_reference_stops_the_training(void **state)
+{
+    struct world *w = *state;
+    struct id examples = compared(w, sft(w, 5, NULL));
+    struct spec s;
+    TrainTask k;
+
+    dpo_task(&k, DPO_STAGE__LOSS__SIGMOID, 1);
+    spec_start(&s, TASK_SPEC__KIND_TRAIN);
+    s.m.train = &k;
+    spec_input(&s, "init", w->base);
+    spec_input(&s, "examples", examples);
+    spec_fails(&w->c, &s, E_INVARIANT, "it must be exactly 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_loss_is_that_of_no_preference),
         cmocka_unit_test(a_clear_preference_is_learnt_by_every_loss),
+        cmocka_unit_test(another_models_reference_stops_the_training),
         cmocka_unit_test(dpo_gives_the_same_bytes_with_any_segments_and_threads),
     };
     return cmocka_run_group_tests(tests, start, end);

@@ -34,8 +34,9 @@ struct practice {
     RlConfig rl;
     uint32_t shards;
     struct id init, prompts;
-    const struct id *teacher; /* NULL: none */
-    Rubric *rubric;           /* NULL: none */
+    const struct id *teacher;   /* NULL: none */
+    const struct id *reference; /* NULL: init */
+    Rubric *rubric;             /* NULL: none */
     int threads;
     bool cold;
     Precision precision;
@@ -61,7 +62,7 @@ static struct id rollout(
     spec_input(&s, state ? "state" : "init", state ? *state : p->init);
     if (p->teacher)
         spec_input(&s, "reward_model", *p->teacher);
-    spec_input(&s, "reference", p->init);
+    spec_input(&s, "reference", p->reference ? *p->reference : p->init);
     spec_input(&s, "prompts", p->prompts);
     TaskAnswer *a = spec_run(&p->w->c, &s);
     struct id id = answer_id(a, "experience");
@@ -69,28 +70,35 @@ static struct id rollout(
     return id;
 }
 
+/* An update in the making: the shards' experience is still to be given. */
+static void update_start(
+    struct spec *s, TrainTask *k, struct practice *p, uint32_t i, const struct id *state)
+{
+    train_task(k, p->objective, 1);
+    k->batch_size = p->rl.minibatch_size;
+    k->has_steps = 1;
+    k->steps = p->rl.iterations;
+    k->eps = 1e-5;
+    k->weight_decay = 0;
+    k->learning_rate = 1e-3;
+    k->rl = &p->rl;
+    k->has_precision = 1;
+    k->precision = p->precision;
+    spec_start(s, TASK_SPEC__KIND_TRAIN);
+    s->m.train = k;
+    spec_input(s, state ? "state" : "init", state ? *state : p->init);
+    if (p->teacher && i == 0 && p->objective == TRAIN_TASK__OBJECTIVE__PPO)
+        spec_input(s, "reward_model", *p->teacher);
+}
+
 static TaskAnswer *update(struct practice *p, uint32_t i, const struct id *state)
 {
     struct spec s;
     TrainTask k;
 
-    train_task(&k, p->objective, 1);
-    k.batch_size = p->rl.minibatch_size;
-    k.has_steps = 1;
-    k.steps = p->rl.iterations;
-    k.eps = 1e-5;
-    k.weight_decay = 0;
-    k.learning_rate = 1e-3;
-    k.rl = &p->rl;
-    k.has_precision = 1;
-    k.precision = p->precision;
-    spec_start(&s, TASK_SPEC__KIND_TRAIN);
-    s.m.train = &k;
+    update_start(&s, &k, p, i, state);
     for (uint32_t n = 0; n < p->shards; n++)
         spec_input(&s, "experience", rollout(p, i, n, state));
-    spec_input(&s, state ? "state" : "init", state ? *state : p->init);
-    if (p->teacher && !state && p->objective == TRAIN_TASK__OBJECTIVE__PPO)
-        spec_input(&s, "reward_model", *p->teacher);
     if (p->cold)
         chain_cold(&p->w->c, p->threads);
     return spec_run(&p->w->c, &s);
@@ -257,6 +265,135 @@ static void a_checkpoint_tells_the_curve_of_its_practice(void **state)
     checkpoint_close(r);
 }
 
+/* ---- what stops a practice ---- */
+
+/* The same experience, after something was done to each of its episodes. */
+static struct id tampered(struct chain *c, struct id experience, void (*with)(Episode *x))
+{
+    struct records_reader *r;
+    struct records_writer *w;
+    Output *o = NULL;
+    struct id id;
+
+    chain_check(c, records_open(&r, c->store, &experience, ARTIFACT_KIND__EXPERIENCE,
+                       &episode__descriptor, &c->e));
+    chain_check(c, records_create(&w, c->store, ARTIFACT_KIND__EXPERIENCE, &c->e));
+    for (;;) {
+        ProtobufCMessage *m = NULL;
+        chain_check(c, records_next(r, &m, &c->e));
+        if (!m)
+            break;
+        with((Episode *)m);
+        chain_check(c, records_add(w, m, &c->e));
+        message_free(m);
+    }
+    records_close(r);
+    chain_check(c, records_commit(w, "experience", &o, &c->e));
+    id_from_span(&id, o->id.data, o->id.len);
+    message_free(o);
+    return id;
+}
+
+static void log_prob_moved(Episode *x)
+{
+    x->log_probs[0] -= 1e-6F;
+}
+
+static void score_lost(Episode *x)
+{
+    x->score = x->item == 3 ? NAN : x->score;
+}
+
+static void value_lost(Episode *x)
+{
+    x->n_values--;
+}
+
+static void reference_lost(Episode *x)
+{
+    x->n_ref_log_probs--;
+}
+
+static void place_beyond(Episode *x)
+{
+    x->item += 32;
+}
+
+/* Neighbouring groups change half of their answers. */
+static void groups_mixed(Episode *x)
+{
+    x->item = x->item % 8 == 1 ? x->item + 4 : x->item % 8 == 5 ? x->item - 4 : x->item;
+}
+
+static void nothing(Episode *x)
+{
+    (void)x;
+}
+
+static void a_broken_invariant_stops_the_update_and_names_it_and_the_batch(void **state)
+{
+    static const struct {
+        TrainTask__Objective objective;
+        void (*with)(Episode *x);
+        const char *words;
+    } cases[] = {
+        { TRAIN_TASK__OBJECTIVE__PPO, log_prob_moved,
+            "iteration 0, minibatch 0: the first ratio is not 1" },
+        { TRAIN_TASK__OBJECTIVE__RLOO, log_prob_moved,
+            "iteration 0, minibatch 0: the first ratio is not 1" },
+        { TRAIN_TASK__OBJECTIVE__GRPO, score_lost, "iteration 0: the score of prompt" },
+        { TRAIN_TASK__OBJECTIVE__PPO, value_lost, "iteration 0: an episode of" },
+        { TRAIN_TASK__OBJECTIVE__GRPO, reference_lost, "iteration 0: an episode of" },
+        { TRAIN_TASK__OBJECTIVE__PPO, place_beyond, "iteration 0: an episode is of place" },
+        { TRAIN_TASK__OBJECTIVE__RLOO, groups_mixed, "iteration 0: group 0 is incomplete" },
+    };
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct practice p = practice(w, cases[i].objective);
+        struct spec s;
+        TrainTask k;
+        p.teacher = &teacher;
+        p.shards = 1;
+        update_start(&s, &k, &p, 0, NULL);
+        spec_input(&s, "experience", tampered(&w->c, rollout(&p, 0, 0, NULL), cases[i].with));
+        spec_fails(&w->c, &s, E_INVARIANT, cases[i].words);
+    }
+}
+
+static void an_episode_that_is_missing_or_there_twice_stops_the_update(void **state)
+{
+    struct world *w = *state;
+    struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__RLOO);
+    Rubric rubric = RUBRIC__INIT;
+    struct spec s;
+    TrainTask k;
+
+    p.rubric = &rubric;
+    struct id half = tampered(&w->c, rollout(&p, 0, 0, NULL), nothing);
+    update_start(&s, &k, &p, 0, NULL);
+    spec_input(&s, "experience", half);
+    spec_fails(&w->c, &s, E_INVARIANT, "episode 4 of 32 is missing");
+    spec_input(&s, "experience", half);
+    spec_fails(&w->c, &s, E_INVARIANT, "beyond the batch or there twice");
+}
+
+/* Practice may begin elsewhere than at its reference: KL is then not 0, and no invariant is broken.
+ */
+static void a_policy_can_be_held_to_another_reference(void **state)
+{
+    struct world *w = *state;
+    struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__GRPO);
+    Rubric rubric = RUBRIC__INIT;
+
+    p.rubric = &rubric;
+    p.reference = &w->base;
+    p.rl.iterations = 1;
+    practise(&p);
+    assert_true(p.kl0 > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +403,9 @@ int main(void)
         cmocka_unit_test(practice_gives_the_same_bytes_however_the_batch_was_cut),
         cmocka_unit_test(a_rubric_alone_is_a_reward_and_is_learnt),
         cmocka_unit_test(a_checkpoint_tells_the_curve_of_its_practice),
+        cmocka_unit_test(a_broken_invariant_stops_the_update_and_names_it_and_the_batch),
+        cmocka_unit_test(an_episode_that_is_missing_or_there_twice_stops_the_update),
+        cmocka_unit_test(a_policy_can_be_held_to_another_reference),
     };
     return cmocka_run_group_tests(tests, start, end);
 }
