@@ -259,7 +259,8 @@ static int write_episodes(struct rollout *r, struct answer *out, struct err *e)
         x.score = r->reward ? r->scores[i] : r->gold[i];
         x.ended = g->ended;
         x.item = (uint32_t)item_of(r, i);
-        x.has_gold = r->reward && r->spec->rollout->rubric;
+        x.has_gold = r->reward && r->spec->rollout->rubric &&
+                     rubric_applies(r->spec->rollout->rubric, r->prompts.prompts[r->prompt[i]]);
         x.gold = x.has_gold ? r->gold[i] : 0;
         x.repetition = r->repetition[i];
         rc = records_add(w, &x.base, e);

@@ -246,9 +246,13 @@ static void a_checkpoint_tells_the_curve_of_its_practice(void **state)
     struct id teacher = reward_model(w, w->base, NULL), model;
     struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__PPO);
     Rubric rubric = RUBRIC__INIT;
+    Rule rule = RULE__INIT, *rules[] = { &rule };
     struct checkpoint_reader *r;
 
     p.teacher = &teacher;
+    rule.contains = "s";
+    rubric.rules = rules;
+    rubric.n_rules = 1;
     p.rubric = &rubric;
     p.cold = true;
     model = practise(&p);
