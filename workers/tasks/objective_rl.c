@@ -15,7 +15,8 @@
  * INVARIANTS, checked while it runs
  * (1) In the first minibatch of each batch the policy is the one that sampled: every
  *     log-probability equals the recorded one bit for bit, so ratio = 1 and approximate KL = 0.
- * (2) The mask covers every token of a minibatch's answers, and nothing else.
+ * (2) The mask covers every token of a minibatch's answers, and nothing else; its weights sum to
+ *     what they should.
  * (3) No loss or gradient norm is NaN or infinite.
  * What the batch itself must be like: experience.h. That KL is 0 in iteration 0: rollout.c. */
 
@@ -154,19 +155,21 @@ static int rl_batch(struct trainer *t, struct err *e)
     uint64_t local = t->counters.step - s->base;
     size_t from = (size_t)(local % s->per_epoch) * t->task->batch_size;
     size_t to = from + t->task->batch_size < s->x.n ? from + t->task->batch_size : s->x.n;
-    size_t tokens = 0, counted = 0;
+    size_t tokens = 0;
+    double sum = 0;
 
     shuffle(t, local / s->per_epoch);
     for (size_t i = from; i < to; i++)
         tokens += s->x.episodes[s->order[i]]->n_answer;
     for (size_t i = from; i < to; i++) {
         size_t own = s->x.episodes[s->order[i]]->n_answer;
-        episode_rows(t, s->order[i], t->objective->estimator->weight(to - from, own, tokens));
+        double weight = t->objective->estimator->weight(to - from, own, tokens);
+        episode_rows(t, s->order[i], weight);
+        sum += weight * (double)own;
     }
-    for (size_t i = 0; i < t->rows.n_tokens; i++)
-        counted += t->rows.target[i] >= 0 && t->rows.weight[i] > 0;
-    if (counted != tokens)
-        return broken(t, "the mask does not cover the answers' tokens", e);
+    int rc = trainer_check_mask(t, &t->rows, tokens, sum, e);
+    if (rc != OK)
+        return err_wrap(e, "iteration %llu", (unsigned long long)t->counters.iteration);
     return trainer_mix(t, e);
 }
 

@@ -173,8 +173,7 @@ static int room_init(struct trainer *t, struct err *e)
     rc = memory_need_check(t, e);
     /* a rollout's models may stay for the next one, if there is room beside the training */
     uint64_t models = warm_models_bytes(t->c->warm);
-    if (!t->objective->has_value ||
-        (t->c->memory > 0 && memory_total(&t->need) + models > t->c->memory))
+    if (!t->task->rl || (t->c->memory > 0 && memory_total(&t->need) + models > t->c->memory))
         warm_drop_models(t->c->warm);
     if (rc == OK && !t->policy.workspace)
         rc = workspaces_init(t, e);

@@ -135,11 +135,9 @@ static TaskAnswer *spec_run(struct chain *c, struct spec *s)
 /* Runs it: it must end with this code, and say so. */
 static inline void spec_fails(struct chain *c, struct spec *s, int code, const char *words)
 {
-    struct task_context t = { c->store, &c->engine, c->warm, NULL, NULL };
     TaskAnswer *a = NULL;
 
-    message_fill_defaults(&s->m.base);
-    assert_int_equal(task_run(&a, &t, &s->m, &c->e), code);
+    assert_int_equal(spec_try(&a, c, s), code);
     if (!strstr(c->e.msg, words))
         fail_msg("expected '%s', got '%s'", words, c->e.msg);
 }
