@@ -14,15 +14,16 @@
 enum { PROMPT = 2 };
 static const int32_t prompt[PROMPT] = { LETTER_END_OF_TEXT, LETTER('j') };
 
-/* A model whose next-token distributions are neither flat nor certain. */
-static int uneven_model(struct model **out, ModelConfig__Family family, struct err *e)
+/* Initial weights times `scale`: at 8 next-token distributions are neither flat nor certain, at 1
+ * no two answers are likely to be the same. */
+static int scaled_model(struct model **out, ModelConfig__Family family, float scale, struct err *e)
 {
     ModelConfig c = letters_config(family, 2, 16, 16);
     struct id none = { { 0 } };
     int rc = letters_model(out, &c, &none, 3, e);
 
     for (size_t i = 0; rc == OK && i < (*out)->n_params; i++)
-        (*out)->params[i] *= 8;
+        (*out)->params[i] *= scale;
     return rc;
 }
 
@@ -92,7 +93,7 @@ static int softmax(struct verdict *v, struct testbed *t, const struct known *k, 
     static int32_t tokens[DRAWS];
     struct model *m = NULL;
     double p[LETTERS], count[LETTERS] = { 0 };
-    int rc = uneven_model(&m, (ModelConfig__Family)k->variant, e);
+    int rc = scaled_model(&m, (ModelConfig__Family)k->variant, 8, e);
 
     if (rc == OK)
         rc = next_distribution(p, &t->engine, m, e);
@@ -167,7 +168,7 @@ static int best_of_n(struct verdict *v, struct testbed *t, const struct known *k
     static float base[BASE], score[BEST * N];
     struct model *m = NULL;
     double kl[BEST], mean, half;
-    int rc = uneven_model(&m, MODEL_CONFIG__FAMILY__GPT2, e);
+    int rc = scaled_model(&m, MODEL_CONFIG__FAMILY__GPT2, 1, e);
 
     (void)k;
     if (rc == OK)
