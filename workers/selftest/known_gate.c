@@ -3,6 +3,7 @@
 
 #include "workers/selftest/known.h"
 #include "workers/selftest/practice.h"
+#include "workers/selftest/preferences.h"
 
 /* The gate: practice must bring a real transformer to an optimum that is known exactly. */
 
@@ -114,6 +115,20 @@ static int gate(struct verdict *v, struct testbed *t, const struct known *k, str
     return rc == OK ? judge_checkpoint(v, t, &done.checkpoint, &aim, betas[i], e) : rc;
 }
 
+/* variant: beta. From the reference alone: that is what its log-ratios are to. */
+static int preferred(struct verdict *v, struct testbed *t, const struct known *k, struct err *e)
+{
+    struct id reference, checkpoint;
+    struct aim aim = { .within = .02, .exact = true };
+    double beta = betas[k->variant];
+    int rc = starts(&reference, NULL, t, NULL, e);
+
+    aim.optimum = outcomes_optimum(aim.p, beta);
+    if (rc == OK)
+        rc = prefer(&checkpoint, t, beta, &reference, e);
+    return rc == OK ? judge_checkpoint(v, t, &checkpoint, &aim, beta, e) : rc;
+}
+
 /* ---- what must hold of the first update ---- */
 
 /* variant 0: the KL to the reference; 1: the approximate KL of the policy to itself. */
@@ -147,6 +162,9 @@ static const struct known rows[] = {
     { "gate/first-ratio", "approximate KL of the first minibatch to its own rollout", first, 1 },
     GATE("ppo", 0),
     GATE("rloo", 6),
+    { "gate/dpo/1", "dpo at β 1 from π_ref", preferred, 0 },
+    { "gate/dpo/0.5", "dpo at β 0.5 from π_ref", preferred, 1 },
+    { "gate/dpo/0.2", "dpo at β 0.2 from π_ref", preferred, 2 },
     GATE("grpo", 12),
 };
 #undef GATE

@@ -1,0 +1,12 @@
+#ifndef WORKERS_SELFTEST_PREFERENCES_H
+#define WORKERS_SELFTEST_PREFERENCES_H
+
+#include "workers/selftest/policy.h"
+
+/* DPO in the world of outcomes, through the real tasks: rankings of outcomes whose labels have
+ * exactly Bradley and Terry's proportions, the reference's log-probabilities, training. init is the
+ * reference. */
+int prefer(
+    struct id *checkpoint, struct testbed *t, double beta, const struct id *init, struct err *e);
+
+#endif
