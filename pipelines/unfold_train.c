@@ -154,5 +154,7 @@ int unfold_dpo(struct round *r)
     if (rc == OK)
         rc = round_train(
             r, &t, TRAIN_TASK__OBJECTIVE__DPO, r->job->stage->dpo->checkpoint_every, first);
+    if (rc == OK)
+        t->train->has_from_reference = t->train->from_reference = true;
     return rc == OK ? round_input(r, t, "examples", "compared.examples") : rc;
 }

@@ -115,18 +115,19 @@ static int gate(struct verdict *v, struct testbed *t, const struct known *k, str
     return rc == OK ? judge_checkpoint(v, t, &done.checkpoint, &aim, betas[i], e) : rc;
 }
 
-/* variant: beta. From the reference alone: that is what its log-ratios are to. */
+/* The same optimum from rankings. variant: beta, and where it starts, as in `gate`. */
 static int preferred(struct verdict *v, struct testbed *t, const struct known *k, struct err *e)
 {
-    struct id reference, checkpoint;
-    struct aim aim = { .within = .02, .exact = true };
-    double beta = betas[k->variant];
-    int rc = starts(&reference, NULL, t, NULL, e);
+    int i = k->variant / 2 % 3;
+    bool there = k->variant % 2;
+    struct id reference, init, checkpoint;
+    struct aim aim;
 
-    aim.optimum = outcomes_optimum(aim.p, beta);
+    aim_at(&aim, &practice_ppo, i);
+    int rc = starts(&reference, there ? &init : NULL, t, aim.p, e);
     if (rc == OK)
-        rc = prefer(&checkpoint, t, beta, &reference, e);
-    return rc == OK ? judge_checkpoint(v, t, &checkpoint, &aim, beta, e) : rc;
+        rc = prefer(&checkpoint, t, betas[i], there ? &init : &reference, &reference, e);
+    return rc == OK ? judge_checkpoint(v, t, &checkpoint, &aim, betas[i], e) : rc;
 }
 
 /* ---- what must hold of the first update ---- */
@@ -149,23 +150,21 @@ static int first(struct verdict *v, struct testbed *t, const struct known *k, st
     return rc;
 }
 
-#define AT(practice, beta, n)                                                                   \
-    { "gate/" practice "/" beta "/ref", practice " at β " beta " from π_ref", gate, n },        \
+#define AT(test, practice, beta, n)                                                             \
+    { "gate/" practice "/" beta "/ref", practice " at β " beta " from π_ref", test, n },        \
     {                                                                                           \
-        "gate/" practice "/" beta "/there", practice " at β " beta " from its aim", gate, n + 1 \
+        "gate/" practice "/" beta "/there", practice " at β " beta " from its aim", test, n + 1 \
     }
-#define GATE(practice, n) \
-    AT(practice, "1", n), AT(practice, "0.5", n + 2), AT(practice, "0.2", n + 4)
+#define GATE(test, practice, n) \
+    AT(test, practice, "1", n), AT(test, practice, "0.5", n + 2), AT(test, practice, "0.2", n + 4)
 
 static const struct known rows[] = {
     { "gate/first-kl", "KL to the reference in iteration 0", first, 0 },
     { "gate/first-ratio", "approximate KL of the first minibatch to its own rollout", first, 1 },
-    GATE("ppo", 0),
-    GATE("rloo", 6),
-    { "gate/dpo/1", "dpo at β 1 from π_ref", preferred, 0 },
-    { "gate/dpo/0.5", "dpo at β 0.5 from π_ref", preferred, 1 },
-    { "gate/dpo/0.2", "dpo at β 0.2 from π_ref", preferred, 2 },
-    GATE("grpo", 12),
+    GATE(gate, "ppo", 0),
+    GATE(gate, "rloo", 6),
+    GATE(gate, "grpo", 12),
+    GATE(preferred, "dpo", 0),
 };
 #undef GATE
 #undef AT

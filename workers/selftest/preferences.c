@@ -102,8 +102,8 @@ static int ask_reference(struct id *out, struct testbed *t, const struct id *mod
     return spec_run_for(out, t, &s, "examples", e);
 }
 
-int prefer(
-    struct id *checkpoint, struct testbed *t, double beta, const struct id *init, struct err *e)
+int prefer(struct id *checkpoint, struct testbed *t, double beta, const struct id *init,
+    const struct id *reference, struct err *e)
 {
     TrainTask k =
         letters_training(TRAIN_TASK__OBJECTIVE__DPO, (LEVELS - 1) * (RIGHT + WRONG), 1e-2);
@@ -111,11 +111,12 @@ int prefer(
     struct id rankings;
     int rc = write_rankings(&rankings, t, e);
 
-    k.has_epochs = k.has_loss = k.has_beta = true;
+    k.has_epochs = k.has_loss = k.has_beta = k.has_from_reference = true;
+    k.from_reference = id_equal(init, reference);
     k.epochs = 200;
     k.loss = DPO_STAGE__LOSS__SIGMOID;
     k.beta = beta * 2 * M_LN2;
     if (rc == OK)
-        rc = ask_reference(&data.id, t, init, &rankings, e);
+        rc = ask_reference(&data.id, t, reference, &rankings, e);
     return rc == OK ? letters_train(checkpoint, NULL, t, &k, &first, &data, e) : rc;
 }

@@ -10,7 +10,8 @@
  * log-ratio, log pi(y|x) - log pi_ref(y|x), both summed over its tokens; the loss is that of all
  * pairs of a prompt, mean over prompts. The reference was asked once (reference.c).
  *
- * INVARIANTS (1) Before the first step the policy is the reference: every log-ratio is exactly 0.
+ * INVARIANTS (1) Where the policy starts as the reference, every log-ratio is exactly 0 before the
+ * first step.
  * (2) No loss, log-ratio or gradient norm is NaN or infinite. */
 
 static int dpo_open(struct trainer *t, const TaskSpec *spec, struct err *e)
@@ -33,11 +34,13 @@ static struct preference preference_of(const TrainTask *k)
 
 static int check_ratio(const struct trainer *t, size_t u, double ratio, struct err *e)
 {
-    if (isfinite(ratio) && (t->counters.step > 0 || ratio == 0))
+    bool same = t->task->from_reference && t->counters.step == 0;
+
+    if (isfinite(ratio) && (!same || ratio == 0))
         return OK;
     return err_set(e, E_INVARIANT, "step %llu, prompt %zu of the batch: a log-ratio is %.9g%s",
         (unsigned long long)t->counters.step, u, ratio,
-        t->counters.step == 0 ? ", but the policy is the reference: it must be exactly 0" : "");
+        same ? ", but the policy is the reference: it must be exactly 0" : "");
 }
 
 /* The answers to the prompt of unit u: sequences first … first + n - 1 of the micro-batch, whose

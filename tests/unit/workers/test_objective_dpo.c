@@ -23,6 +23,7 @@ static void dpo_task(TrainTask *k, DpoStage__Loss loss, uint32_t segment)
 {
     train_task(k, TRAIN_TASK__OBJECTIVE__DPO, segment);
     k->has_epochs = k->has_loss = k->has_beta = k->has_label_smoothing = true;
+    k->has_from_reference = k->from_reference = true;
     k->epochs = 3;
     k->loss = loss;
     k->beta = .1;
