@@ -171,6 +171,9 @@ static void check_pretrain(const struct drafts *d, const struct draft *one)
             c->kv_heads, c->heads);
     if (c->qkv_bias && c->family != MODEL_CONFIG__FAMILY__LLAMA)
         tell(d, one, site_key(model, "qkv_bias"), NULL, "only the llama family has 'qkv_bias'");
+    if (c->value_head)
+        tell(d, one, site_key(model, "value_head"), "a stage of kind ppo sets it",
+            "a model that continues text has no value head");
     if (c->scalar_head)
         tell(d, one, site_key(model, "scalar_head"), "a stage of kind reward_model sets it",
             "a model that continues text has no scalar head");

@@ -86,13 +86,21 @@ static int set_loop(struct round *r, TrainTask *k)
     return configure(r, &k->rl);
 }
 
+/* Whether the critic is made of the reward model, not of the policy. */
+static bool critic_apart(const struct round *r)
+{
+    const Stage *s = r->job->stage;
+
+    return s->kind_case == STAGE__KIND_PPO && !s->ppo->value_shared;
+}
+
 static int update(struct round *r)
 {
     static const char *const with_critic[] = { "init", "reward_model", NULL };
     static const char *const without[] = { "init", NULL };
     const struct practice *p = practice_of(r);
     TaskSpec *t;
-    int rc = round_train(r, &t, p->objective, 1, p->critic ? with_critic : without);
+    int rc = round_train(r, &t, p->objective, 1, critic_apart(r) ? with_critic : without);
 
     if (rc == OK)
         rc = set_loop(r, t->train);

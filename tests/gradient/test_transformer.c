@@ -44,18 +44,19 @@ static const struct variant {
     bool tied, qkv_bias, scalar;
     double dropout;
     unsigned mode; /* of the workspace, beside training */
+    bool value;    /* a value head beside the LM head */
 } variants[] = {
-    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false, 0, 0 },
-    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false, 0, 0 },
+    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false, 0, 0, false },
+    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false, 0, 0, false },
     { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true, false,
-        0, 0 },
-    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true, 0, 0 },
-    { "llama, dropout", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0.2, 0 },
-    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0, 0 },
-    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false, 0, 0 },
-    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true, 0, 0 },
+        0, 0, false },
+    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true, 0, 0, false },
+    { "llama, dropout", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0.2, 0, false },
+    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0, 0, false },
+    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false, 0, 0, false },
+    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true, 0, 0, false },
     { "gpt2, dropout, checkpointing", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0.4,
-        WORKSPACE_CHECKPOINTING },
+        WORKSPACE_CHECKPOINTING, false },
 };
 
 /* ---- the reference ---- */
@@ -289,6 +290,7 @@ static void make_model(struct fixture *f, const struct variant *v)
     c.tied_output = v->tied;
     c.qkv_bias = v->qkv_bias;
     c.scalar_head = v->scalar;
+    c.value_head = v->value;
     assert_int_equal(model_new(&f->m, &c, &e), OK);
     for (size_t i = 0; i < f->m->n_tensors; i++) {
         const struct tensor *t = &f->m->tensors[i];
@@ -427,11 +429,46 @@ static void gradients_are_added_to_what_is_there(void **state)
     tear_down(&f);
 }
 
+/* Each part's gradient is one that was compared above: of the LM head, of a scalar head. */
+static void both_heads_at_once_have_the_sum_of_their_gradients(void **state)
+{
+    (void)state;
+    struct fixture f;
+    float value_g[TOKENS], *apart;
+    const struct head_gradients g = { f.g, value_g };
+
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        struct variant both = variants[v];
+        if (both.scalar)
+            continue;
+        both.value = true;
+        set_up(&f, &both);
+        rng_normal(value_g, TOKENS, SEED, RNG_NOISE, 1);
+        apart = calloc(f.m->n_params, sizeof *apart);
+        assert_non_null(apart);
+        transformer_forward(f.w, &f.engine, f.m, &f.batch);
+        transformer_backward_log_probs(
+            f.w, &f.engine, f.m, apart, f.target, f.g, temperature, f.result);
+        transformer_forward(f.w, &f.engine, f.m, &f.batch);
+        transformer_backward_values(f.w, &f.engine, f.m, apart, value_g);
+        transformer_forward(f.w, &f.engine, f.m, &f.batch);
+        transformer_backward_both(
+            f.w, &f.engine, f.m, f.grad, f.target, &g, temperature, f.result);
+        for (size_t i = 0; i < f.m->n_params; i++)
+            if (!(fabs((double)f.grad[i] - (double)apart[i]) <= 1e-4 * (1 + fabs((double)apart[i]))))
+                fail_msg("%s: %zu: %g, not %g", both.name, i, (double)f.grad[i], (double)apart[i]);
+        assert_true(f.grad[model_tensor(f.m, "score.weight")->offset] != 0);
+        free(apart);
+        tear_down(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_gradient_is_the_slope_of_the_reference),
         cmocka_unit_test(gradients_are_added_to_what_is_there),
+        cmocka_unit_test(both_heads_at_once_have_the_sum_of_their_gradients),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

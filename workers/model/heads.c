@@ -135,42 +135,52 @@ static void scatter(const struct chunk *c, float *log_prob)
     }
 }
 
+/* Through the LM head: sets dh. */
+static void log_probs_backward(
+    struct pass *p, const int32_t *target, const float *g, float temperature, float *log_prob)
+{
+    struct workspace *w = p->w;
+    struct chunk c;
+    size_t row = 0, v = w->s.vocab, width = w->s.width;
+
+    chunk_begin(&c, p, temperature);
+    c.dlogp = g;
+    memset(w->dh, 0, p->n * width * sizeof *w->dh);
+    memset(log_prob, 0, p->n * sizeof *log_prob);
+    while (chunk_gather(&c, target, &row)) {
+        chunk_logits(&c);
+        pool_run(p->pool, c.tiles, log_prob_backward_tile, &c);
+        gemm_tn(&p->products, p->grad + (c.w - p->m->params), w->logits, w->chunk_h, c.n, v, width);
+        gemm_nn(&p->products, w->chunk_dh, w->logits, c.w, c.n, v, width, 0);
+        scatter(&c, log_prob);
+    }
+}
+
 void transformer_backward_log_probs(struct workspace *w, const struct engine *en,
     const struct model *m, float *grad, const int32_t *target, const float *g, float temperature,
     float *log_prob)
 {
     struct pass p;
-    struct chunk c;
-    size_t row = 0, v = w->s.vocab, width = w->s.width;
 
     pass_begin(&p, w, en, m);
     p.grad = grad;
-    chunk_begin(&c, &p, temperature);
-    c.dlogp = g;
-    memset(w->dh, 0, p.n * width * sizeof *w->dh);
-    memset(log_prob, 0, p.n * sizeof *log_prob);
-    while (chunk_gather(&c, target, &row)) {
-        chunk_logits(&c);
-        pool_run(p.pool, c.tiles, log_prob_backward_tile, &c);
-        gemm_tn(&p.products, grad + (c.w - m->params), w->logits, w->chunk_h, c.n, v, width);
-        gemm_nn(&p.products, w->chunk_dh, w->logits, c.w, c.n, v, width, 0);
-        scatter(&c, log_prob);
-    }
+    log_probs_backward(&p, target, g, temperature, log_prob);
     transformer_backward_body(&p);
 }
 
 /* ---- scalar head: value = score . h + bias ---- */
 
 struct values {
-    struct pass p;
+    struct pass *p;
     float *value;
     const float *g;
+    bool adds; /* to dh; else sets it */
 };
 
 static void values_tile(void *ctx, size_t tile)
 {
     const struct values *v = ctx;
-    const struct pass *p = &v->p;
+    const struct pass *p = v->p;
     size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
 
     for (size_t r = first; r < first + n; r++)
@@ -181,42 +191,64 @@ static void values_tile(void *ctx, size_t tile)
 void transformer_values(
     struct workspace *w, const struct engine *en, const struct model *m, float *value)
 {
-    struct values v = { .value = value };
+    struct pass p;
+    struct values v = { .p = &p, .value = value };
 
-    assert(m->config.scalar_head);
-    pass_begin(&v.p, w, en, m);
-    pool_run(v.p.pool, v.p.tiles, values_tile, &v);
+    pass_begin(&p, w, en, m);
+    assert(p.weight[SCORE_W] != NULL);
+    pool_run(p.pool, p.tiles, values_tile, &v);
 }
 
 static void values_backward_tile(void *ctx, size_t tile)
 {
     const struct values *v = ctx;
-    const struct pass *p = &v->p;
+    const struct pass *p = v->p;
     size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
 
     for (size_t r = first; r < first + n; r++) {
-        float *dh = p->w->dh + r * c;
+        float *dh = (v->adds ? p->w->h : p->w->dh) + r * c;
         memcpy(dh, p->weight[SCORE_W], c * sizeof *dh);
         p->k->scale(dh, v->g[r], c);
+        if (v->adds)
+            p->k->add(p->w->dh + r * c, dh, c);
     }
+}
+
+static void values_backward(struct pass *p, const float *g, bool adds)
+{
+    struct values v = { .p = p, .g = g, .adds = adds };
+    float *bias = p->grad + layout_offset(&p->layout, SCORE_B, 0);
+    double sum = 0;
+
+    assert(p->weight[SCORE_W] != NULL);
+    pool_run(p->pool, p->tiles, values_backward_tile, &v);
+    gemm_tn(&p->products, p->grad + layout_offset(&p->layout, SCORE_W, 0), g, p->w->final, p->n, 1,
+        p->w->s.width);
+    for (size_t r = 0; r < p->n; r++)
+        sum += (double)g[r];
+    *bias += (float)sum;
 }
 
 void transformer_backward_values(struct workspace *w, const struct engine *en,
     const struct model *m, float *grad, const float *g)
 {
-    struct values v = { .g = g };
-    size_t bias;
-    double sum = 0;
+    struct pass p;
 
-    assert(m->config.scalar_head);
-    pass_begin(&v.p, w, en, m);
-    v.p.grad = grad;
-    pool_run(v.p.pool, v.p.tiles, values_backward_tile, &v);
-    gemm_tn(&v.p.products, grad + layout_offset(&v.p.layout, SCORE_W, 0), g, w->final, v.p.n, 1,
-        w->s.width);
-    bias = layout_offset(&v.p.layout, SCORE_B, 0);
-    for (size_t r = 0; r < v.p.n; r++)
-        sum += (double)g[r];
-    grad[bias] += (float)sum;
-    transformer_backward_body(&v.p);
+    pass_begin(&p, w, en, m);
+    p.grad = grad;
+    values_backward(&p, g, false);
+    transformer_backward_body(&p);
+}
+
+void transformer_backward_both(struct workspace *w, const struct engine *en, const struct model *m,
+    float *grad, const int32_t *target, const struct head_gradients *g, float temperature,
+    float *log_prob)
+{
+    struct pass p;
+
+    pass_begin(&p, w, en, m);
+    p.grad = grad;
+    log_probs_backward(&p, target, g->log_prob, temperature, log_prob);
+    values_backward(&p, g->value, true);
+    transformer_backward_body(&p);
 }

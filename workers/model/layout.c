@@ -45,6 +45,9 @@ static int check_shape(const ModelConfig *c, struct err *e)
     if (c->heads % c->kv_heads != 0)
         return err_set(
             e, E_INPUT, "model.kv_heads: %u does not divide the heads %u", c->kv_heads, c->heads);
+    if (c->scalar_head && c->value_head)
+        return err_set(e, E_INPUT, "model.value_head: it stands beside an LM head, of which this "
+                                   "model has none");
     if (!(c->rope_theta >= 1 && c->rope_theta <= 1e9))
         return err_set(e, E_INPUT, "model.rope_theta: %g is not in 1..1e9", c->rope_theta);
     if (!(c->norm_eps > 0 && c->norm_eps <= 1))
@@ -134,7 +137,7 @@ static bool with_output(const ModelConfig *c)
 
 static bool with_score(const ModelConfig *c)
 {
-    return c->scalar_head;
+    return c->scalar_head || c->value_head;
 }
 
 static float ones(const ModelConfig *c)
@@ -184,8 +187,8 @@ enum scope { FRONT, LAYER, BACK };
 #define ONE SIZE_MAX
 #define OF(field) offsetof(struct shape, field)
 
-/* In the order in which they lie, which is the slots'. Rows and columns name a member of struct
- * shape. */
+/* In the order in which they lie, which is the slots': a score stands behind all else. Rows and
+ * columns name a member of struct shape. */
 static const struct row {
     enum scope scope;
     const char *name;

@@ -92,15 +92,13 @@ int model_copy(struct model **out, const struct model *m, struct err *e)
     return rc;
 }
 
-int model_with_scalar_head(
-    struct model **out, const struct model *body, uint64_t seed, struct err *e)
+/* Tensors that the body has not are initialised. */
+static int with_head(struct model **out, const struct model *body, const ModelConfig *c,
+    uint64_t seed, struct err *e)
 {
-    ModelConfig c = body->config;
     struct model *m = NULL;
-    int rc;
+    int rc = new_like(&m, body, c, e);
 
-    c.scalar_head = 1;
-    rc = new_like(&m, body, &c, e);
     if (rc != OK)
         return rc;
     for (size_t i = 0; i < m->n_tensors; i++) {
@@ -113,6 +111,37 @@ int model_with_scalar_head(
     }
     *out = m;
     return OK;
+}
+
+int model_with_scalar_head(
+    struct model **out, const struct model *body, uint64_t seed, struct err *e)
+{
+    ModelConfig c = body->config;
+
+    c.scalar_head = 1;
+    return with_head(out, body, &c, seed, e);
+}
+
+int model_with_value_head(
+    struct model **out, const struct model *body, uint64_t seed, struct err *e)
+{
+    ModelConfig c = body->config;
+
+    c.value_head = 1;
+    return with_head(out, body, &c, seed, e);
+}
+
+/* The head's tensors are the last. */
+struct model model_without_value_head(const struct model *m)
+{
+    struct model alone = *m;
+    struct layout l;
+
+    alone.config.value_head = 0;
+    layout_make(&l, NULL, &alone.config);
+    alone.n_tensors = l.n_tensors;
+    alone.n_params = l.n_params;
+    return alone;
 }
 
 const struct tensor *model_tensor(const struct model *m, const char *name)

@@ -49,6 +49,11 @@ int model_copy(struct model **out, const struct model *m, struct err *e);
  * zero bias (Stiennon et al. 2020). */
 int model_with_scalar_head(
     struct model **out, const struct model *body, uint64_t seed, struct err *e);
+/* A policy that is its own critic: the language model, and such a head beside its own. */
+int model_with_value_head(
+    struct model **out, const struct model *body, uint64_t seed, struct err *e);
+/* The language model alone; its weights are borrowed from m. */
+struct model model_without_value_head(const struct model *m);
 
 /* Reads a checkpoint's weights; of a TRAINING_STATE those named prefix + name ("policy.", "value.":
  * the header holds a configuration for each). "": no prefix. */

@@ -61,7 +61,7 @@ void transformer_log_probs(struct workspace *w, const struct engine *en, const s
 void transformer_logits(
     struct workspace *w, const struct engine *en, const struct model *m, size_t i, float *logits);
 
-/* Scalar head at every position: value[n_tokens], raw (no bias, no scale of the reward). */
+/* Scalar or value head at every position: value[n_tokens], raw (no bias, no scale of the reward). */
 void transformer_values(
     struct workspace *w, const struct engine *en, const struct model *m, float *value);
 
@@ -75,5 +75,13 @@ void transformer_backward_log_probs(struct workspace *w, const struct engine *en
 /* The same for the scalar head: g[i] = dL/dvalue[i]. */
 void transformer_backward_values(struct workspace *w, const struct engine *en,
     const struct model *m, float *grad, const float *g);
+
+/* The same for a policy that is its own critic: of an L of both, in one pass through the body. */
+struct head_gradients {
+    const float *log_prob, *value;
+};
+void transformer_backward_both(struct workspace *w, const struct engine *en, const struct model *m,
+    float *grad, const int32_t *target, const struct head_gradients *g, float temperature,
+    float *log_prob);
 
 #endif

@@ -11,7 +11,8 @@ enum { DRAWS = 100000 };
 
 static const double betas[] = { 1, .5, .2 };
 
-static const struct practice *const practices[] = { &practice_ppo, &practice_rloo, &practice_grpo };
+static const struct practice *const practices[] = { &practice_ppo, &practice_rloo, &practice_grpo,
+    &practice_shared };
 
 /* How near GRPO must come at each beta. Its advantages never vanish, and where nearly all answers
  * of a group are equally good the way to its fixed point is long. */
@@ -164,6 +165,7 @@ static const struct known rows[] = {
     GATE(gate, "ppo", 0),
     GATE(gate, "rloo", 6),
     GATE(gate, "grpo", 12),
+    { "gate/shared", "PPO at β 0.5 from π_ref, its critic a head of the policy", gate, 20 },
     GATE(preferred, "dpo", 0),
 };
 #undef GATE

@@ -2,10 +2,14 @@
 
 /* Found by trial: each comes within a total variation of .01 of its aim, whatever the start. The
  * average of the last weights takes off the noise of sampling. */
-const struct practice practice_ppo = { "ppo", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128, 1 };
-const struct practice practice_rloo = { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 60, 512, 128, 4 };
+const struct practice practice_ppo = { "ppo", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128, 1, false };
+const struct practice practice_shared = { "ppo, shared", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128,
+    1, true };
+const struct practice practice_rloo = { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 60, 512, 128, 4,
+    false };
 /* One step for each batch: KL in the loss is exact on the policy's own samples alone. */
-const struct practice practice_grpo = { "grpo", TRAIN_TASK__OBJECTIVE__GRPO, 100, 512, 512, 16 };
+const struct practice practice_grpo = { "grpo", TRAIN_TASK__OBJECTIVE__GRPO, 100, 512, 512, 16,
+    false };
 
 /* 1 for an "ab", .5 for each d; nothing else counts. */
 struct reward {
@@ -52,6 +56,9 @@ static RlConfig settings(const struct practice *how, double beta, bool wrong_kl)
     c.clip_ratio = .2;
     c.value_clip = .2;
     c.value_learning_rate = 1e-2;
+    c.has_value_shared = c.has_value_coef = true;
+    c.value_shared = how->shared;
+    c.value_coef = .1;
     c.discount = 1;
     c.gae_lambda = .95;
     c.whiten_advantages = true;

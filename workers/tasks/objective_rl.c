@@ -266,38 +266,55 @@ static int policy_gradient(struct trainer *t, const struct batch *b, size_t toke
 
 /* ---- the critic ---- */
 
+/* Of value_out at each target, into value_g. */
 static int value_gradient(struct trainer *t, const struct batch *b, size_t token0, struct err *e)
 {
+    const RlConfig *rl = t->task->rl;
     const struct rows *r = &t->rows;
+    double coef = t->apart ? 1 : rl->value_coef;
 
     for (size_t i = 0; i < b->n_tokens; i++) {
         size_t k = token0 + i;
         double grad;
         bool clipped;
-        float value = t->log_prob[i];
-        t->g[i] = 0;
+        t->value_g[i] = 0;
         if (r->target[k] < 0)
             continue;
-        double loss = ppo_value_loss(&grad, value, r->column[ROW_OLD_VALUE][k],
-            r->column[ROW_RETURN][k], t->task->rl->value_clip, &clipped);
+        double loss = ppo_value_loss(&grad, t->value_out[i], r->column[ROW_OLD_VALUE][k],
+            r->column[ROW_RETURN][k], rl->value_clip, &clipped);
         if (!isfinite(loss))
             return broken(t, "the value loss is not finite", e);
-        t->g[i] = (float)(grad * r->weight[k]);
+        t->value_g[i] = (float)(coef * grad * r->weight[k]);
         t->tally.value_loss += loss;
         t->tally.value_clipped += clipped;
     }
     return OK;
 }
 
+/* A critic that is a network of its own. */
 static int critic_loss(struct trainer *t, const struct batch *b, size_t token0, struct err *e)
 {
     struct network *v = &t->value;
 
     transformer_forward(v->workspace, t->c->engine, v->model, b);
-    transformer_values(v->workspace, t->c->engine, v->model, t->log_prob);
+    transformer_values(v->workspace, t->c->engine, v->model, t->value_out);
     int rc = value_gradient(t, b, token0, e);
     if (rc == OK)
-        transformer_backward_values(v->workspace, t->c->engine, v->model, v->grad, t->g);
+        transformer_backward_values(v->workspace, t->c->engine, v->model, v->grad, t->value_g);
+    return rc;
+}
+
+/* A critic that is a head of the policy: one pass back through the body for both losses. */
+static int shared_loss(struct trainer *t, const struct batch *b, size_t token0, struct err *e)
+{
+    const struct head_gradients g = { t->g, t->value_g };
+    struct network *p = &t->policy;
+
+    transformer_values(p->workspace, t->c->engine, p->model, t->value_out);
+    int rc = value_gradient(t, b, token0, e);
+    if (rc == OK)
+        transformer_backward_both(p->workspace, t->c->engine, p->model, p->grad,
+            t->rows.target + token0, &g, (float)t->task->rl->temperature, t->log_prob);
     return rc;
 }
 
@@ -313,11 +330,13 @@ static int rl_loss(
     transformer_forward(p->workspace, en, p->model, b);
     transformer_log_probs(p->workspace, en, p->model, target, temperature, t->log_prob, t->entropy);
     int rc = policy_gradient(t, b, token0, e);
+    if (rc == OK && t->objective->has_value && !t->apart)
+        return shared_loss(t, b, token0, e);
     if (rc != OK)
         return rc;
     transformer_backward_log_probs(
         p->workspace, en, p->model, p->grad, target, t->g, temperature, t->log_prob);
-    return t->objective->has_value ? critic_loss(t, b, token0, e) : OK;
+    return t->apart ? critic_loss(t, b, token0, e) : OK;
 }
 
 /* ---- the end of an iteration ---- */

@@ -45,12 +45,15 @@ struct rollout {
  * the update will have it. */
 static int open_critic(struct rollout *r, const struct id *state, struct err *e)
 {
-    if (state)
+    bool shared = r->p->value_shared;
+
+    if (state && !shared)
         return warm_model(&r->value, r->c, state, "value.", e);
-    r->value = r->reward;
-    if (r->value)
+    r->value = shared ? r->policy : r->reward;
+    if (state || (!shared && r->value))
         return OK;
-    int rc = model_with_scalar_head(&r->fresh, r->policy, r->spec->seed, e);
+    int rc = shared ? model_with_value_head(&r->fresh, r->policy, r->spec->seed, e)
+                    : model_with_scalar_head(&r->fresh, r->policy, r->spec->seed, e);
     r->value = r->fresh;
     return rc;
 }

@@ -68,6 +68,7 @@ static void scorer_rows(struct rows *r, const struct scored_sequence *s, size_t 
 struct outputs {
     float *const *each;
     float *last;
+    bool values; /* of the scalar head, else log-probabilities */
 };
 
 static void put_out(
@@ -93,7 +94,7 @@ static int score_each(const struct outputs *o, const struct task_context *c, con
         size_t first = u;
         u = rows_micro(&x.rows, u, SCORE_TOKENS, x.starts, &b, &token0);
         transformer_forward(x.w, c->engine, m, &b);
-        if (m->config.scalar_head)
+        if (o->values)
             transformer_values(x.w, c->engine, m, x.out);
         else
             transformer_log_probs(
@@ -163,9 +164,9 @@ int score_values(float *const *value, const struct task_context *c, const struct
 {
     const struct scorer_options how = { 1, precision };
 
-    if (!m->config.scalar_head)
+    if (!m->config.scalar_head && !m->config.value_head)
         return err_set(e, E_INPUT, "a language model gives no values");
-    return score_each(&(struct outputs){ .each = value }, c, m, s, n, &how, e);
+    return score_each(&(struct outputs){ .each = value, .values = true }, c, m, s, n, &how, e);
 }
 
 int score_rewards(float *score, const struct task_context *c, const struct model *m,
@@ -175,5 +176,5 @@ int score_rewards(float *score, const struct task_context *c, const struct model
 
     if (!m->config.scalar_head)
         return err_set(e, E_INPUT, "a language model gives no scores");
-    return score_each(&(struct outputs){ .last = score }, c, m, s, n, &how, e);
+    return score_each(&(struct outputs){ .last = score, .values = true }, c, m, s, n, &how, e);
 }

@@ -116,7 +116,10 @@ static int scratch_init(struct trainer *t, struct err *e)
     t->log_prob = calloc(n, sizeof *t->log_prob);
     t->entropy = calloc(n, sizeof *t->entropy);
     t->g = calloc(n, sizeof *t->g);
-    if (!t->starts || !t->target || !t->log_prob || !t->entropy || !t->g)
+    t->value_out = calloc(n, sizeof *t->value_out);
+    t->value_g = calloc(n, sizeof *t->value_g);
+    if (!t->starts || !t->target || !t->log_prob || !t->entropy || !t->g || !t->value_out ||
+        !t->value_g)
         return err_set(e, E_NOMEM, "no memory for a step of %zu tokens", n);
     return OK;
 }
@@ -133,7 +136,7 @@ static int workspaces_init(struct trainer *t, struct err *e)
     struct network *p = &t->policy, *v = &t->value;
     int rc = workspace_new(&p->workspace, &p->model->config, t->micro_tokens, t->mode, e);
 
-    if (rc != OK || !t->objective->has_value)
+    if (rc != OK || !t->apart)
         return rc;
     if (workspace_serves(&p->model->config, &v->model->config)) {
         v->workspace = p->workspace;
@@ -149,10 +152,10 @@ static int memory_need_check(struct trainer *t, struct err *e)
     struct memory_need *n = &t->need;
 
     n->activations = workspace_bytes(p, t->micro_tokens, t->mode);
-    if (t->objective->has_value && !workspace_serves(p, &t->value.model->config))
+    if (t->apart && !workspace_serves(p, &t->value.model->config))
         n->activations += workspace_bytes(&t->value.model->config, t->micro_tokens, t->mode);
     n->batch = rows_bytes(&t->rows) + rows_bytes(&t->mix) + sequences * sizeof *t->starts +
-               t->micro_tokens * (sizeof *t->target + 3 * sizeof *t->g);
+               t->micro_tokens * (sizeof *t->target + 5 * sizeof *t->g);
     return memory_check(n, t->c->memory, e);
 }
 
@@ -296,7 +299,7 @@ static int train_loop(struct trainer *t, struct err *e)
             rc = step_gradient(t, e);
         if (rc == OK)
             rc = network_update(t, &t->policy, t->average, t->task->learning_rate, e);
-        if (rc == OK && t->objective->has_value)
+        if (rc == OK && t->apart)
             rc = network_update(t, &t->value, NULL, t->task->rl->value_learning_rate, e);
         if (rc != OK)
             break;
@@ -328,6 +331,7 @@ static int trainer_begin(
     t->seed = spec->seed;
     t->objective = objectives[spec->train->objective];
     t->averages = t->objective->averaged && t->task->rl->ema_decay > 0;
+    t->apart = t->objective->has_value && !t->task->rl->value_shared;
     t->tally = (struct tally){ 0 };
     if (!warm)
         rc = goes_on ? trainer_load(t, &state, e) : trainer_init(t, spec, e);
@@ -356,9 +360,11 @@ static void segment_close(struct trainer *t)
     free(t->log_prob);
     free(t->entropy);
     free(t->g);
+    free(t->value_out);
+    free(t->value_g);
     t->starts = NULL;
     t->target = NULL;
-    t->log_prob = t->entropy = t->g = NULL;
+    t->log_prob = t->entropy = t->g = t->value_out = t->value_g = NULL;
 }
 
 static int segment_metrics(struct trainer *t, struct answer *out, struct err *e)

@@ -32,7 +32,7 @@ struct objective {
     double (*rate)(const struct trainer *t, double peak);
     bool eps_outside; /* of AdamW's bias correction */
     bool averaged;    /* keeps an exponential moving average, if the task has one, and exports it */
-    bool has_value;   /* trains a value network beside the policy */
+    bool has_value;   /* trains a critic */
     const struct estimator *estimator; /* of advantages, in practice; or NULL */
 };
 
@@ -51,6 +51,7 @@ struct trainer {
     uint64_t seed;
     const struct objective *objective;
     bool averages; /* an average is kept */
+    bool apart;    /* the critic is a network of its own; else a head of the policy */
     struct network policy, value;
     float *average; /* of the policy's weights; laid out like them */
     struct memory_need need;
@@ -64,7 +65,7 @@ struct trainer {
     struct rows rows, mix;
     uint32_t *starts; /* scratch for rows_micro */
     int32_t *target;  /* scratch, in tokens of the largest micro-batch */
-    float *log_prob, *g, *entropy;
+    float *log_prob, *g, *entropy, *value_out, *value_g;
     size_t micro_tokens;       /* of the largest micro-batch: what the workspaces hold */
     unsigned mode;             /* of the workspaces */
     struct dropout dropout;    /* of the micro-batch */

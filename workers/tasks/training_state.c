@@ -115,12 +115,15 @@ static int policy_model(struct model **out, struct trainer *t, const TaskSpec *s
     if (t->task->objective == TRAIN_TASK__OBJECTIVE__LM)
         return fresh_model(out, t, spec, e);
     rc = load_input(&body, t, spec, "init", e);
-    if (rc == OK && t->task->objective == TRAIN_TASK__OBJECTIVE__RANKING) {
+    if (rc != OK)
+        return rc;
+    *out = body;
+    if (t->task->objective == TRAIN_TASK__OBJECTIVE__RANKING)
         rc = model_with_scalar_head(out, body, t->seed, e);
+    else if (t->objective->has_value && !t->apart)
+        rc = model_with_value_head(out, body, t->seed, e);
+    if (*out != body || rc != OK)
         model_free(body);
-    } else if (rc == OK) {
-        *out = body;
-    }
     if (rc != OK)
         return rc;
     rc = admit(t, &(*out)->config, e);
@@ -148,7 +151,7 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
         rc = network_init(&t->policy, m, e);
     if (rc == OK)
         t->tokenizer = t->policy.model->tokenizer;
-    if (rc == OK && t->objective->has_value) {
+    if (rc == OK && t->apart) {
         rc = value_model(&m, t, spec, e);
         if (rc == OK && (rc = admit(t, &m->config, e)) != OK)
             model_free(m);
@@ -219,7 +222,7 @@ int trainer_load(struct trainer *t, const struct id *state, struct err *e)
         rc = network_new(t, &t->policy, &h->model, e);
     if (rc == OK)
         t->policy.model->tokenizer = t->tokenizer;
-    if (rc == OK && t->objective->has_value)
+    if (rc == OK && t->apart)
         rc = network_new(t, &t->value, &h->value_model, e);
     if (rc == OK && t->averages)
         rc = average_init(t, e);
@@ -373,7 +376,7 @@ int trainer_save_state(struct trainer *t, struct answer *out, struct err *e)
 
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e)
 {
-    struct model m = *t->policy.model;
+    struct model m = model_without_value_head(t->policy.model);
     CurvePoint **curve = curve_pointers(t);
     Output *o = NULL;
     int rc = curve ? OK : err_set(e, E_NOMEM, "no memory for a curve");

@@ -95,6 +95,15 @@ static const struct {
         " experience:experience.0.experience@0)\n"
         "checkpoint = checkpoint@1\n"
         "tokenizer = sft.tokenizer\n" },
+    /* a critic on the policy's body is not made of the teacher */
+    { TEACHER "  chat: {kind: ppo, init_from: sft, reward_model: teacher, prompts: prompts,"
+              " value_shared: true, ptx_coef: 0, rollout_shards: 1, iterations: 1}\n",
+        "chat", 1,
+        "0\nexperience.0=rollout(init:sft.checkpoint reference:sft.checkpoint"
+        " reward_model:teacher.checkpoint prompts:prompts)\n"
+        "1\ntrain(init:sft.checkpoint experience:experience.0.experience@0)\n"
+        "checkpoint = checkpoint@1\n"
+        "tokenizer = sft.tokenizer\n" },
     { SFT "  chat: {kind: ppo, init_from: sft, reference: base, rubric: data/rubric.yaml,"
           " prompts: prompts, ptx_coef: 0, rollout_shards: 1, iterations: 1}\n",
         "chat", 1,

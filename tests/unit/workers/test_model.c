@@ -250,6 +250,30 @@ static void a_scalar_head_stands_on_the_same_body(void **state)
     model_free(m);
 }
 
+/* What a policy that is its own critic leaves behind is the language model, no more. */
+static void a_value_head_stands_beside_the_lm_head_and_can_be_left_out(void **state)
+{
+    (void)state;
+    ModelConfig c = small();
+    c.tied_output = 0;
+    struct model *body = new_model(&c), *m = NULL, alone;
+    struct err e = ERR_INIT;
+
+    model_init(body, 3);
+    assert_int_equal(model_with_value_head(&m, body, 9, &e), OK);
+    assert_int_equal(m->n_tensors, body->n_tensors + 2);
+    assert_true(m->params[model_tensor(m, "score.weight")->offset] != 0);
+    alone = model_without_value_head(m);
+    assert_int_equal(alone.n_tensors, body->n_tensors);
+    assert_int_equal(alone.n_params, body->n_params);
+    assert_memory_equal(&alone.config, &body->config, sizeof alone.config);
+    assert_memory_equal(alone.params, body->params, body->n_params * sizeof *body->params);
+    model_free(body);
+    model_free(m);
+    c.scalar_head = c.value_head = 1;
+    assert_int_equal(model_config_check(&c, &e), E_INPUT);
+}
+
 /* ---- in and out of a store ---- */
 
 static char home[256];
@@ -339,6 +363,7 @@ int main(void)
         cmocka_unit_test(weights_start_as_those_of_gpt2_do),
         cmocka_unit_test(the_seed_alone_decides_the_weights),
         cmocka_unit_test(a_scalar_head_stands_on_the_same_body),
+        cmocka_unit_test(a_value_head_stands_beside_the_lm_head_and_can_be_left_out),
         cmocka_unit_test(a_checkpoint_gives_back_the_model),
         cmocka_unit_test(a_missing_tensor_is_an_error_that_names_it),
     };

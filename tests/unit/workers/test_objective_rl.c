@@ -18,6 +18,7 @@ static RlConfig small_practice(TrainTask__Objective objective)
     p.gae_lambda = .95;
     p.whiten_advantages = p.scale_rewards = true;
     p.missing_end_score = -1;
+    p.value_coef = .1;
     p.schedule = SCHEDULE__CONSTANT;
     p.warmup_iterations = 10;
     p.warmup_start = .1;
@@ -192,6 +193,42 @@ static void practice_gives_the_same_bytes_warm_or_cold_with_any_threads(void **s
         p.cold = true;
         same_id(practise(&p), one);
     }
+}
+
+/* One body for both losses: invariants hold, bytes are the same warm or cold, and what comes of it
+ * is a language model like any other. */
+static void a_critic_can_be_a_head_of_the_policy(void **state)
+{
+    struct world *w = *state;
+    struct id teacher = reward_model(w, w->base, NULL);
+    struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__PPO);
+    struct checkpoint_reader *r, *init;
+
+    p.teacher = &teacher;
+    struct id apart = practise(&p);
+    p.rl.value_shared = true;
+    p.rl.value_coef = .1;
+    p.threads = 1;
+    p.cold = true;
+    struct id one = practise(&p);
+    assert_true(p.kl0 == 0);
+    assert_memory_not_equal(one.b, apart.b, sizeof one.b);
+    p.threads = 3;
+    p.cold = false;
+    same_id(practise(&p), one);
+    p.shards = 3;
+    same_id(practise(&p), one);
+    p.rl.value_coef = .2; /* the body learns to foretell, too */
+    struct id other = practise(&p);
+    assert_memory_not_equal(other.b, one.b, sizeof one.b);
+    chain_check(&w->c, checkpoint_open(&r, w->c.store, &one, &w->c.e));
+    chain_check(&w->c, checkpoint_open(&init, w->c.store, &p.init, &w->c.e));
+    const CheckpointHeader *h = checkpoint_header(r), *g = checkpoint_header(init);
+    assert_int_equal(h->n_tensors, g->n_tensors);
+    assert_int_equal(h->model.len, g->model.len);
+    assert_memory_equal(h->model.data, g->model.data, g->model.len);
+    checkpoint_close(r);
+    checkpoint_close(init);
 }
 
 /* Advantages are of the whole batch: how it was cut does not matter. */
@@ -404,6 +441,7 @@ int main(void)
         cmocka_unit_test(practice_starts_at_kl_zero_and_ratio_one_bit_for_bit),
         cmocka_unit_test(practice_in_bf16_starts_there_too_and_gives_the_same_bytes),
         cmocka_unit_test(practice_gives_the_same_bytes_warm_or_cold_with_any_threads),
+        cmocka_unit_test(a_critic_can_be_a_head_of_the_policy),
         cmocka_unit_test(practice_gives_the_same_bytes_however_the_batch_was_cut),
         cmocka_unit_test(a_rubric_alone_is_a_reward_and_is_learnt),
         cmocka_unit_test(a_checkpoint_tells_the_curve_of_its_practice),
