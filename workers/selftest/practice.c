@@ -3,7 +3,7 @@
 /* Found by trial: each comes within a total variation of .01 of its aim, whatever the start. The
  * average of the last weights takes off the noise of sampling. */
 const struct practice practice_ppo = { "ppo", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128, 1, false };
-const struct practice practice_shared = { "ppo, shared", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128,
+const struct practice practice_shared = { "ppo, shared", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 256,
     1, true };
 const struct practice practice_rloo = { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 60, 512, 128, 4,
     false };
