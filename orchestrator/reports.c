@@ -102,7 +102,7 @@ static int take_result(struct orchestrator *o, struct session *s, const Result *
     if (o->result->kind_case == RESULT__KIND_FAILURE) {
         Cause c = o->result->failure->cause;
         ev.kind = EV_FAILURE;
-        ev.cause = c >= CAUSE__BAD_INPUT && c < CAUSE__LOST ? c : CAUSE__CRASH;
+        ev.cause = retry_workers_cause(c) ? c : CAUSE__CRASH;
     }
     rc = runs_event(o, &ev, e);
     o->result = NULL;

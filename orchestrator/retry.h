@@ -13,6 +13,8 @@ struct retry_rule {
 };
 const struct retry_rule *retry_rule(Cause cause);
 
+bool retry_workers_cause(Cause cause); /* one that a worker may tell */
+
 /* Attempts whose worker was lost say little about the task, but this many are poison. */
 #define RETRY_LOSSES 20
 

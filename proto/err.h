@@ -7,14 +7,15 @@
 enum {
     OK = 0,
     E_NOMEM = -1,
-    E_IO = -2,        /* the operating system refused: file, socket, disk full, map full */
-    E_CORRUPT = -3,   /* stored bytes are not what was written */
-    E_PROTOCOL = -4,  /* a peer's message is malformed or out of place */
-    E_CANCELLED = -5, /* asked to stop */
-    E_INPUT = -6,     /* a person's file or option is wrong: the message says where */
-    E_MISSING = -7,   /* no such artifact, run, job, … */
-    E_INVARIANT = -8, /* an invariant of the learning does not hold */
-    E_BUSY = -9,      /* someone else holds it */
+    E_IO = -2,         /* the operating system refused: file, socket, disk full, map full */
+    E_CORRUPT = -3,    /* stored bytes are not what was written */
+    E_PROTOCOL = -4,   /* a peer's message is malformed or out of place */
+    E_CANCELLED = -5,  /* asked to stop */
+    E_INPUT = -6,      /* a person's file or option is wrong: the message says where */
+    E_MISSING = -7,    /* no such artifact, run, job, … */
+    E_INVARIANT = -8,  /* an invariant of the learning does not hold */
+    E_BUSY = -9,       /* someone else holds it */
+    E_TOO_LARGE = -10, /* needs more memory than there is: another attempt would, too */
 };
 
 struct err {

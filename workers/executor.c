@@ -83,6 +83,7 @@ static Cause cause_of(int code)
         { E_INPUT, CAUSE__BAD_INPUT },
         { E_PROTOCOL, CAUSE__BAD_INPUT },
         { E_NOMEM, CAUSE__OUT_OF_MEMORY },
+        { E_TOO_LARGE, CAUSE__TOO_LARGE },
         { E_INVARIANT, CAUSE__INVARIANT },
         { E_IO, CAUSE__IO },
         { E_CORRUPT, CAUSE__IO },

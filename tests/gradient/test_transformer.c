@@ -47,7 +47,8 @@ static const struct variant {
     bool value;    /* a value head beside the LM head */
 } variants[] = {
     { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false, 0, 0, false },
-    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false, 0, 0, false },
+    { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false, 0, 0,
+        false },
     { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true, false,
         0, 0, false },
     { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true, 0, 0, false },
@@ -452,10 +453,9 @@ static void both_heads_at_once_have_the_sum_of_their_gradients(void **state)
         transformer_forward(f.w, &f.engine, f.m, &f.batch);
         transformer_backward_values(f.w, &f.engine, f.m, apart, value_g);
         transformer_forward(f.w, &f.engine, f.m, &f.batch);
-        transformer_backward_both(
-            f.w, &f.engine, f.m, f.grad, f.target, &g, temperature, f.result);
+        transformer_backward_both(f.w, &f.engine, f.m, f.grad, f.target, &g, temperature, f.result);
         for (size_t i = 0; i < f.m->n_params; i++)
-            if (!(fabs((double)f.grad[i] - (double)apart[i]) <= 1e-4 * (1 + fabs((double)apart[i]))))
+            if (!(fabsf(f.grad[i] - apart[i]) <= 1e-4F * (1 + fabsf(apart[i]))))
                 fail_msg("%s: %zu: %g, not %g", both.name, i, (double)f.grad[i], (double)apart[i]);
         assert_true(f.grad[model_tensor(f.m, "score.weight")->offset] != 0);
         free(apart);

@@ -46,8 +46,9 @@ static int check_shape(const ModelConfig *c, struct err *e)
         return err_set(
             e, E_INPUT, "model.kv_heads: %u does not divide the heads %u", c->kv_heads, c->heads);
     if (c->scalar_head && c->value_head)
-        return err_set(e, E_INPUT, "model.value_head: it stands beside an LM head, of which this "
-                                   "model has none");
+        return err_set(e, E_INPUT,
+            "model.value_head: it stands beside an LM head, of which this "
+            "model has none");
     if (!(c->rope_theta >= 1 && c->rope_theta <= 1e9))
         return err_set(e, E_INPUT, "model.rope_theta: %g is not in 1..1e9", c->rope_theta);
     if (!(c->norm_eps > 0 && c->norm_eps <= 1))

@@ -61,7 +61,7 @@ void transformer_log_probs(struct workspace *w, const struct engine *en, const s
 void transformer_logits(
     struct workspace *w, const struct engine *en, const struct model *m, size_t i, float *logits);
 
-/* Scalar or value head at every position: value[n_tokens], raw (no bias, no scale of the reward). */
+/* Scalar or value head at every position: value[n_tokens], raw (without a reward's bias, scale). */
 void transformer_values(
     struct workspace *w, const struct engine *en, const struct model *m, float *value);
 

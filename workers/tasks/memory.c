@@ -30,7 +30,7 @@ int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
 {
     if (limit == 0 || memory_total(n) <= limit)
         return OK;
-    return err_set(e, E_NOMEM,
+    return err_set(e, E_TOO_LARGE,
         "training needs %.1f MiB of memory (weights %.1f, gradients %.1f, moments %.1f, "
         "activations %.1f, batch %.1f) but %.1f MiB is all there is",
         mib(memory_total(n)), mib(n->weights), mib(n->gradients), mib(n->moments),

@@ -16,7 +16,7 @@ void memory_add_network(struct memory_need *n, const ModelConfig *c);
 
 uint64_t memory_total(const struct memory_need *n);
 
-/* E_NOMEM, with the numbers, when that is more than `limit` bytes; 0: no limit is known. */
+/* E_TOO_LARGE, with the numbers, when that is more than `limit` bytes; 0: no limit is known. */
 int memory_check(const struct memory_need *n, uint64_t limit, struct err *e);
 
 /* Bytes that this process may take: the machine's memory, or what its control groups leave of it.

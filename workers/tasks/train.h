@@ -96,7 +96,7 @@ int trainer_check_mask(
 /* Adds the step's share of pretraining windows to mix. */
 int trainer_mix(struct trainer *t, struct err *e);
 
-/* training_state.c; E_NOMEM, with the numbers, before networks that do not fit are made */
+/* training_state.c; E_TOO_LARGE, with the numbers, before networks that do not fit are made */
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* first segment */
 int trainer_load(struct trainer *t, const struct id *state, struct err *e);
 int trainer_save_state(struct trainer *t, struct answer *out, struct err *e);

@@ -37,7 +37,7 @@ static void what_does_not_fit_is_told_in_numbers(void **state)
     (void)state;
     assert_int_equal(memory_check(&n, 105 * mib, &e), OK);
     assert_int_equal(memory_check(&n, 0, &e), OK);
-    assert_int_equal(memory_check(&n, 104 * mib, &e), E_NOMEM);
+    assert_int_equal(memory_check(&n, 104 * mib, &e), E_TOO_LARGE);
     assert_string_equal(e.msg,
         "training needs 105.0 MiB of memory (weights 10.0, gradients 20.0, moments 30.0, "
         "activations 40.0, batch 5.0) but 104.0 MiB is all there is");

@@ -64,7 +64,7 @@ static void a_training_that_does_not_fit_fails_at_once_with_the_numbers(void **s
     const char *const says[2] = { "activations 0.0", "activations" };
     for (int i = 0; i < 2; i++) { /* not even the weights; the weights, but no more */
         w->c.memory = i == 0 ? 100000 : 1000000;
-        assert_int_equal(spec_try(&a, &w->c, &s), E_NOMEM);
+        assert_int_equal(spec_try(&a, &w->c, &s), E_TOO_LARGE);
         assert_non_null(strstr(w->c.e.msg, "training needs "));
         assert_non_null(strstr(w->c.e.msg, says[i]));
         assert_true(i == 0 || !strstr(w->c.e.msg, says[0]));
