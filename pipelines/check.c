@@ -250,6 +250,17 @@ static void check_practice(const struct drafts *d, const struct draft *one)
             "there is no reward: neither 'reward_model' nor 'rubric' is given");
 }
 
+static void check_sft(const struct drafts *d, const struct draft *one)
+{
+    const SftStage *s = one->copy->sft;
+    struct site at = at_key(one, "chosen_by");
+
+    at.of_key = true;
+    if (s->chosen_by && s->chosen_by[0] && (!s->chosen_on || !s->chosen_on[0]))
+        tell(d, one, at, "name an input of prompts",
+            "'chosen_by' needs 'chosen_on': prompts whose answers it scores");
+}
+
 static void check_evaluate(const struct drafts *d, const struct draft *one)
 {
     const EvaluateStage *v = one->copy->evaluate;
@@ -292,6 +303,7 @@ static const struct {
 } relations[] = {
     { STAGE__KIND_TOKENIZER, check_tokenizer },
     { STAGE__KIND_PRETRAIN, check_pretrain },
+    { STAGE__KIND_SFT, check_sft },
     { STAGE__KIND_RANK, check_rank },
     { STAGE__KIND_PPO, check_practice },
     { STAGE__KIND_RLOO, check_practice },

@@ -21,6 +21,11 @@ static bool mixes_text(const Stage *s)
     return s->sft->pretrain_mix > 0;
 }
 
+static bool chooses(const Stage *s)
+{
+    return s->sft->chosen_by && s->sft->chosen_by[0];
+}
+
 static bool has_ptx(const Stage *s)
 {
     const ProtobufCMessage *m = stage_config(s);
@@ -69,6 +74,10 @@ static const struct kind kinds[] = {
             { .name = "demonstrations", .field = "demonstrations", .takes = CONTENT_FILES },
             { .name = "text", .field = "pretrain_text", .takes = CONTENT_FILES, .optional = true,
                 .inherits = true, .used = mixes_text },
+            { .name = "reward_model", .field = "chosen_by", .takes = CONTENT_REWARD_MODEL,
+                .optional = true },
+            { .name = "prompts", .field = "chosen_on", .takes = CONTENT_FILES, .optional = true,
+                .used = chooses },
         },
         .outputs = { { "checkpoint", CONTENT_MODEL }, { "tokenizer", CONTENT_TOKENIZER } },
         .numeric = true,

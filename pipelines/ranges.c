@@ -55,6 +55,8 @@ static const struct range ranges[] = {
     ANY(missing_end_score, -1e6, 1e6, CLOSED, NULL),
     ANY(ptx_coef, 0, 1e6, CLOSED, "0 turns it off"),
     ANY(ptx_examples, 0, 1024, OPEN_MIN, "ptx_coef: 0 turns it off"),
+    OF(sft_stage, chosen_limit, 0, 1e9, CLOSED, "0 means all"),
+    OF(sft_stage, chosen_max_new_tokens, 1, 1048575, CLOSED, room),
     OF(ppo_stage, value_coef, 0, 1000, OPEN_MIN, "without it the critic would not learn"),
     ANY(value_learning_rate, 0, 10, OPEN_MIN, NULL),
     ANY(warmup_iterations, 0, 1e6, CLOSED, NULL),

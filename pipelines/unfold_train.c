@@ -3,7 +3,8 @@
 /*   pretrain       text ─┬─ encode ─┬─ train ── state ── train ── … ── checkpoint
  *                        └─ encode ─┘
  *   sft            demonstrations ── encode ─┬─ train ── state ── … ── checkpoint
- *                  text, as in pretrain ─────┘
+ *                  text, as in pretrain ─────┤
+ *                  what chooses an epoch ────┘
  *   reward_model   rankings ── encode ── train ── state ── … ── checkpoint ── calibrate
  *   dpo            rankings ── encode ── reference ── train ── state ── … ── checkpoint
  *
@@ -97,6 +98,10 @@ int unfold_sft(struct round *r)
     }
     rc = train_on_examples(
         r, &t, TRAIN_TASK__OBJECTIVE__ANSWERS, r->job->stage->sft->checkpoint_every);
+    if (rc == OK)
+        rc = round_bound(r, t, "reward_model", "reward_model");
+    if (rc == OK)
+        rc = round_bound(r, t, "prompts", "prompts");
     return rc == OK ? round_tokens(r, t) : rc;
 }
 

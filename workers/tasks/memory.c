@@ -18,7 +18,7 @@ void memory_add_network(struct memory_need *n, const ModelConfig *c)
 
 uint64_t memory_total(const struct memory_need *n)
 {
-    return n->weights + n->gradients + n->moments + n->activations + n->batch;
+    return n->weights + n->gradients + n->moments + n->activations + n->batch + n->other;
 }
 
 static double mib(uint64_t bytes)
@@ -32,9 +32,9 @@ int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
         return OK;
     return err_set(e, E_TOO_LARGE,
         "training needs %.1f MiB of memory (weights %.1f, gradients %.1f, moments %.1f, "
-        "activations %.1f, batch %.1f) but %.1f MiB is all there is",
+        "activations %.1f, batch %.1f, other %.1f) but %.1f MiB is all there is",
         mib(memory_total(n)), mib(n->weights), mib(n->gradients), mib(n->moments),
-        mib(n->activations), mib(n->batch), mib(limit));
+        mib(n->activations), mib(n->batch), mib(n->other), mib(limit));
 }
 
 /* ---- the limit ---- */

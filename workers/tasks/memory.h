@@ -8,6 +8,7 @@ struct memory_need {
     uint64_t weights; /* of all networks, and their average */
     uint64_t gradients, moments, activations;
     uint64_t batch; /* a step's rows, and what is known of each token */
+    uint64_t other; /* a reward model that chooses */
 };
 
 /* Adds a network that is trained: weights, gradients and two moments. The configuration is

@@ -119,6 +119,11 @@ static int answers_read(struct trainer *t, const TaskSpec *spec, struct err *e)
     return rc;
 }
 
+static uint64_t steps_per_epoch(const struct trainer *t)
+{
+    return (t->source->n + t->task->batch_size - 1) / t->task->batch_size;
+}
+
 static int answers_open(struct trainer *t, const TaskSpec *spec, struct err *e)
 {
     const TrainTask *k = t->task;
@@ -129,8 +134,7 @@ static int answers_open(struct trainer *t, const TaskSpec *spec, struct err *e)
         rc = trainer_open_text(t, spec, e);
     if (rc != OK)
         return rc;
-    uint64_t per_epoch = (t->source->n + k->batch_size - 1) / k->batch_size;
-    t->counters.total = k->steps ? k->steps : per_epoch * k->epochs;
+    t->counters.total = k->steps ? k->steps : steps_per_epoch(t) * k->epochs;
     t->stop = t->counters.step + k->segment;
     t->stop = t->stop < t->counters.total ? t->stop : t->counters.total;
     if (t->text && k->pretrain_mix > 0) {
@@ -142,6 +146,8 @@ static int answers_open(struct trainer *t, const TaskSpec *spec, struct err *e)
     }
     if (rc == OK)
         rc = rows_init(&t->rows, k->batch_size, k->batch_size, k->batch_size * context, e);
+    if (rc == OK && t->best)
+        rc = choice_open(&t->choice, t->c, spec, t->policy.model, e);
     return rc;
 }
 
@@ -161,7 +167,8 @@ static const Example *example_at(struct trainer *t, uint64_t epoch, size_t i)
 
 static int answers_batch(struct trainer *t, struct err *e)
 {
-    size_t n = t->source->n, size = t->task->batch_size, per_epoch = (n + size - 1) / size;
+    size_t n = t->source->n, size = t->task->batch_size;
+    uint64_t per_epoch = steps_per_epoch(t);
     uint64_t epoch = t->counters.step / per_epoch;
     size_t from = (size_t)(t->counters.step % per_epoch) * size;
     size_t to = from + size < n ? from + size : n, predicted = 0;
@@ -187,6 +194,40 @@ static int answers_batch(struct trainer *t, struct err *e)
     return rc == OK ? trainer_mix(t, e) : rc;
 }
 
+/* Where a reward model chooses: after each epoch, and at the end. */
+static int answers_stepped(struct trainer *t, struct err *e)
+{
+    TrainingCounters *k = &t->counters;
+    double score;
+
+    if (!t->choice || (k->step % steps_per_epoch(t) != 0 && k->step < k->total))
+        return OK;
+    int rc = choice_score(&score, t->choice, t->c, t->policy.model, e);
+    if (rc != OK)
+        return err_wrap(e, "step %llu", (unsigned long long)k->step);
+    t->tally.score = score;
+    t->tally.episodes += 1;
+    if (k->best_step > 0 && score <= k->best_score)
+        return OK;
+    k->has_best_score = k->has_best_step = true;
+    k->best_score = score;
+    k->best_step = k->step;
+    memcpy(t->best, t->policy.model->params, t->policy.model->n_params * sizeof *t->best);
+    return OK;
+}
+
+static int answers_finish(struct trainer *t, struct answer *out, struct err *e)
+{
+    if (!t->choice || t->counters.best_step == 0)
+        return OK;
+    int rc = OK;
+    if (t->tally.episodes > 0) /* an epoch ended in this segment */
+        rc = answer_metric(out, "chosen/score", t->tally.score, e);
+    if (rc == OK)
+        rc = answer_metric(out, "chosen/best_score", t->counters.best_score, e);
+    return rc == OK ? answer_metric(out, "chosen/best_step", (double)t->counters.best_step, e) : rc;
+}
+
 const struct objective objective_lm = {
     .name = "lm",
     .open = lm_open,
@@ -200,5 +241,7 @@ const struct objective objective_answers = {
     .open = answers_open,
     .batch = answers_batch,
     .loss = lm_loss,
+    .stepped = answers_stepped,
+    .finish = answers_finish,
     .rate = rate_by_step,
 };

@@ -156,6 +156,7 @@ static int memory_need_check(struct trainer *t, struct err *e)
         n->activations += workspace_bytes(&t->value.model->config, t->micro_tokens, t->mode);
     n->batch = rows_bytes(&t->rows) + rows_bytes(&t->mix) + sequences * sizeof *t->starts +
                t->micro_tokens * (sizeof *t->target + 5 * sizeof *t->g);
+    n->other = t->choice ? choice_bytes(t->choice) : 0;
     return memory_check(n, t->c->memory, e);
 }
 
@@ -307,7 +308,9 @@ static int train_loop(struct trainer *t, struct err *e)
         t->counters.tokens += t->rows.n_tokens + t->mix.n_tokens;
         t->tally.tokens += (double)(t->rows.n_tokens + t->mix.n_tokens);
         t->tally.steps++;
-        if (report(t))
+        if (t->objective->stepped)
+            rc = t->objective->stepped(t, e);
+        if (rc == OK && report(t))
             rc = err_set(
                 e, E_CANCELLED, "stopped at step %llu", (unsigned long long)t->counters.step);
     }
@@ -334,7 +337,7 @@ static int trainer_begin(
     t->apart = t->objective->has_value && !t->task->rl->value_shared;
     t->tally = (struct tally){ 0 };
     if (!warm)
-        rc = goes_on ? trainer_load(t, &state, e) : trainer_init(t, spec, e);
+        rc = goes_on ? trainer_load(t, spec, &state, e) : trainer_init(t, spec, e);
     if (rc != OK) {
         trainer_free(t);
         return rc;
@@ -350,6 +353,8 @@ static void segment_close(struct trainer *t)
         t->source_free(t->source);
     t->source = NULL;
     t->source_free = NULL;
+    choice_close(t->choice);
+    t->choice = NULL;
     token_stream_close(t->text);
     t->text = NULL;
     t->mix_windows = 0;

@@ -1,6 +1,7 @@
 #ifndef WORKERS_TASKS_TRAIN_H
 #define WORKERS_TASKS_TRAIN_H
 
+#include "workers/tasks/choice.h"
 #include "workers/tasks/run.h"
 #include "workers/tasks/memory.h"
 #include "workers/tasks/optimizer.h"
@@ -26,6 +27,8 @@ struct objective {
     /* Adds the gradients of one micro-batch of rows, tokens from token0 of rows on. */
     int (*loss)(
         struct trainer *t, const struct batch *b, size_t token0, size_t sequence0, struct err *e);
+    /* After a step. May be NULL. */
+    int (*stepped)(struct trainer *t, struct err *e);
     /* After the last step of the segment: metrics, and PPO's coefficient. May be NULL. */
     int (*finish)(struct trainer *t, struct answer *out, struct err *e);
     /* Learning rate of this step, of a peak. */
@@ -54,6 +57,7 @@ struct trainer {
     bool apart;    /* the critic is a network of its own; else a head of the policy */
     struct network policy, value;
     float *average; /* of the policy's weights; laid out like them */
+    float *best;    /* those that a reward model chose so far, likewise; NULL: none chooses */
     struct memory_need need;
     struct id tokenizer;
     int32_t end_of_text;
@@ -69,6 +73,7 @@ struct trainer {
     size_t micro_tokens;       /* of the largest micro-batch: what the workspaces hold */
     unsigned mode;             /* of the workspaces */
     struct dropout dropout;    /* of the micro-batch */
+    struct choice *choice;     /* NULL: the last weights are the result */
     struct token_stream *text; /* LM's rows, or what is mixed in; NULL: none */
     size_t mix_windows;        /* added to each step */
     float mix_weight;          /* of all of them together */
@@ -98,7 +103,7 @@ int trainer_mix(struct trainer *t, struct err *e);
 
 /* training_state.c; E_TOO_LARGE, with the numbers, before networks that do not fit are made */
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* first segment */
-int trainer_load(struct trainer *t, const struct id *state, struct err *e);
+int trainer_load(struct trainer *t, const TaskSpec *spec, const struct id *state, struct err *e);
 int trainer_save_state(struct trainer *t, struct answer *out, struct err *e);
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e);
 /* Adds a point to the curve; it goes with every state and the checkpoint. */

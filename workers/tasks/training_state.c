@@ -6,7 +6,7 @@
 #include "workers/tasks/warm.h"
 
 /* What a TRAINING_STATE holds, in this order; the same table writes and reads it. */
-enum part { PART_WEIGHTS, PART_M, PART_V, PART_AVERAGE };
+enum part { PART_WEIGHTS, PART_M, PART_V, PART_AVERAGE, PART_BEST };
 static const struct {
     const char *prefix;
     bool value; /* of the value network, else of the policy */
@@ -19,6 +19,7 @@ static const struct {
     { "value.m.", true, PART_M },
     { "value.v.", true, PART_V },
     { "average.", false, PART_AVERAGE },
+    { "best.", false, PART_BEST },
 };
 #define PARTS (sizeof parts / sizeof *parts)
 
@@ -35,6 +36,8 @@ static float *part_floats(struct trainer *t, size_t i)
         return n->v;
     case PART_AVERAGE:
         return t->average;
+    case PART_BEST:
+        return t->best;
     }
     return NULL;
 }
@@ -56,7 +59,8 @@ static int admit(struct trainer *t, const ModelConfig *c, struct err *e)
     return memory_check(&t->need, t->c->memory, e);
 }
 
-static int average_init(struct trainer *t, struct err *e)
+/* One more copy of the policy's weights, as they are. */
+static int copy_init(float **out, struct trainer *t, struct err *e)
 {
     size_t bytes = t->policy.model->n_params * sizeof(float);
     int rc;
@@ -65,11 +69,20 @@ static int average_init(struct trainer *t, struct err *e)
     rc = memory_check(&t->need, t->c->memory, e);
     if (rc != OK)
         return rc;
-    t->average = aligned_alloc(64, bytes);
-    if (!t->average)
-        return err_set(e, E_NOMEM, "no memory for the average of the weights");
-    memcpy(t->average, t->policy.model->params, bytes);
+    *out = aligned_alloc(64, bytes);
+    if (!*out)
+        return err_set(e, E_NOMEM, "no memory for a copy of the weights");
+    memcpy(*out, t->policy.model->params, bytes);
     return OK;
+}
+
+static int copies_init(struct trainer *t, const TaskSpec *spec, struct err *e)
+{
+    int rc = t->averages ? copy_init(&t->average, t, e) : OK;
+
+    if (rc == OK && t->objective->stepped && task_inputs(spec, "reward_model", NULL, 0) > 0)
+        rc = copy_init(&t->best, t, e);
+    return rc;
 }
 
 static int load_input(
@@ -158,8 +171,8 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
         if (rc == OK)
             rc = network_init(&t->value, m, e);
     }
-    if (rc == OK && t->averages)
-        rc = average_init(t, e);
+    if (rc == OK)
+        rc = copies_init(t, spec, e);
     if (rc == OK)
         rc = tokenizer_facts(t, e);
     training_counters__init(&t->counters);
@@ -208,7 +221,7 @@ static int parts_read(struct trainer *t, struct checkpoint_reader *r, struct err
     return rc;
 }
 
-int trainer_load(struct trainer *t, const struct id *state, struct err *e)
+int trainer_load(struct trainer *t, const TaskSpec *spec, const struct id *state, struct err *e)
 {
     struct checkpoint_reader *r = NULL;
     int rc = checkpoint_open(&r, t->c->store, state, e);
@@ -224,8 +237,8 @@ int trainer_load(struct trainer *t, const struct id *state, struct err *e)
         t->policy.model->tokenizer = t->tokenizer;
     if (rc == OK && t->apart)
         rc = network_new(t, &t->value, &h->value_model, e);
-    if (rc == OK && t->averages)
-        rc = average_init(t, e);
+    if (rc == OK)
+        rc = copies_init(t, spec, e);
     if (rc == OK)
         rc = parts_read(t, r, e);
     for (size_t i = 0; i < h->n_curve && rc == OK; i++)
@@ -383,6 +396,8 @@ int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e
 
     if (t->average)
         m.params = t->average;
+    if (t->best)
+        m.params = t->best;
     m.curve = curve;
     m.n_curve = t->n_curve;
     if (rc == OK)
@@ -407,6 +422,7 @@ void trainer_free(struct trainer *t)
     network_free(&t->policy);
     network_free(&t->value);
     free(t->average);
+    free(t->best);
     free(t->curve);
     free(t);
 }

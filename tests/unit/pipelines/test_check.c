@@ -72,6 +72,20 @@ static void a_mistake_of_all_combinations_is_told_once(void **state)
         1, "there is no input 'nothing'");
 }
 
+static void who_chooses_an_epoch_needs_prompts(void **state)
+{
+    (void)state;
+    assert_told(TEACHER "  tuned: {kind: sft, init_from: base, demonstrations: demonstrations,"
+                        " chosen_by: teacher}\n",
+        1, "'chosen_by' needs 'chosen_on'");
+    assert_told(TEACHER "  tuned: {kind: sft, init_from: base, demonstrations: demonstrations,"
+                        " chosen_by: teacher, chosen_on: prompts}\n",
+        0, "");
+    assert_told(TEACHER "  tuned: {kind: sft, init_from: base, demonstrations: demonstrations,"
+                        " chosen_by: sft, chosen_on: prompts}\n",
+        1, "sft");
+}
+
 static void one_tokenizer_handed_on_is_one(void **state)
 {
     (void)state;
@@ -104,6 +118,7 @@ int main(void)
         cmocka_unit_test(a_broken_matrix_is_told_of_once),
         cmocka_unit_test(what_the_reader_has_told_is_not_told_again),
         cmocka_unit_test(a_mistake_of_all_combinations_is_told_once),
+        cmocka_unit_test(who_chooses_an_epoch_needs_prompts),
         cmocka_unit_test(one_tokenizer_handed_on_is_one),
         cmocka_unit_test(greedy_sampling_and_whole_contexts_are_fine),
         cmocka_unit_test(rankings_from_a_file_need_no_answers),

@@ -64,6 +64,16 @@ static const struct {
         " examples:examples@0)\n"
         "checkpoint = calibrated.checkpoint@2\n"
         "tokenizer = base.tokenizer\n" },
+    { TEACHER "  tuned: {kind: sft, init_from: base, demonstrations: demonstrations,"
+              " chosen_by: teacher, chosen_on: prompts, pretrain_mix: 0}\n",
+        "tuned", 2,
+        "0\nencode(model:base.checkpoint demonstrations:demonstrations)\n"
+        "1\ntrain(init:base.checkpoint examples:examples@0 reward_model:teacher.checkpoint"
+        " prompts:prompts)\n"
+        "2\ntrain(state:state@1 examples:examples@0 reward_model:teacher.checkpoint"
+        " prompts:prompts)\n"
+        "checkpoint = checkpoint@2\n"
+        "tokenizer = base.tokenizer\n" },
     { CHAT, "chat", 2,
         "0\n"
         "tokens.0=encode(tokenizer:sft.tokenizer text:corpus)\n"
