@@ -40,6 +40,7 @@ void orchestrator_close(struct orchestrator *o)
 {
     if (!o)
         return;
+    watchers_free(o);
     runs_free(o);
     fleet_free(o->fleet);
     sched_free(o->sched);
@@ -88,6 +89,8 @@ int orchestrator_tick(struct orchestrator *o, struct now now, struct err *e)
 
     o->now = now;
     rc = runs_event(o, &ev, e);
+    if (rc == OK)
+        rc = watchers_tick(o, e);
     if (rc != OK || (o->swept_ms > 0 && now.ms - o->swept_ms < SWEEP_MS))
         return rc;
     o->swept_ms = now.ms;

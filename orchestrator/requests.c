@@ -191,10 +191,9 @@ static int one_run(
     return OK;
 }
 
-int request_status(
-    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+int reply_status(
+    struct orchestrator *o, const struct peer *to, uint64_t request, const char *run, struct err *e)
 {
-    const char *run = m->status_request->run;
     StatusReply *reply = NULL;
     struct state_txn *t = NULL;
     int rc = journal_txn(o->journal, &t, e);
@@ -203,8 +202,19 @@ int request_status(
         rc = run && !strcmp(run, "all") ? status_runs(&reply, t, true, o->now.unix_ms, e)
                                         : one_run(&reply, o, t, run, e);
     if (rc != OK)
-        return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
-    return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_STATUS_REPLY, reply, e);
+        return is_refusable(rc) ? reply_refused(o, to, request, EXIT_USAGE, e->msg, e) : rc;
+    return outbox_put(&o->outbox, to, request, ENVELOPE__KIND_STATUS_REPLY, reply, e);
+}
+
+int request_status(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    const StatusRequest *q = m->status_request;
+    const struct run_book *r = q->wait > 0 && q->run ? runs_find(o, q->run) : NULL;
+
+    if (r && watch_run(o, from, m->request, q->run, o->now.ms + (int64_t)(1000 * q->wait)))
+        return OK;
+    return reply_status(o, from, m->request, q->run, e);
 }
 
 int request_workers(

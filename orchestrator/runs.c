@@ -309,7 +309,8 @@ static int finish(struct orchestrator *o, struct run_book *r, struct err *e)
     r->record->has_finished_ms = true;
     r->record->finished_ms = o->now.unix_ms;
     outbox_notice(&o->outbox, LOG_INFO, "run %s: %s", r->record->name, words[r->record->state]);
-    return journal_put_run(o->journal, r->record, e);
+    int rc = journal_put_run(o->journal, r->record, e);
+    return rc == OK ? watchers_tell(o, r->record->name, e) : rc;
 }
 
 int runs_flush(struct orchestrator *o, struct err *e)

@@ -82,6 +82,8 @@ struct orchestrator {
     struct id_set left; /* links that chains have left behind in this turn */
     unsigned bulk_port; /* for workers with other stores; 0: they are refused */
     bool stop;
+    struct watcher *watchers; /* status replies that wait for the end of a run */
+    size_t n_watchers;
 };
 
 /* ---- runs.c: the books ---- */
@@ -130,6 +132,20 @@ int progress_load_lines(struct orchestrator *o, struct run_book *r, struct err *
 int people_load(struct orchestrator *o, struct job_book *b, struct err *e);
 int people_wait(struct orchestrator *o, struct job_book *b, uint32_t wanted, struct err *e);
 int people_take(struct orchestrator *o, struct job_book *b, const Labels *m, struct err *e);
+
+/* ---- watchers.c: who waits for the end of a run ---- */
+struct watcher {
+    struct peer to;
+    uint64_t request;
+    char *run;
+    int64_t until_ms;
+};
+/* False: there are too many. Copies. */
+bool watch_run(struct orchestrator *o, const struct peer *to, uint64_t request, const char *run,
+    int64_t until_ms);
+int watchers_tell(struct orchestrator *o, const char *run, struct err *e); /* it is over */
+int watchers_tick(struct orchestrator *o, struct err *e);
+void watchers_free(struct orchestrator *o);
 
 /* ---- reports.c: what workers say; requests.c: what clients ask ---- */
 typedef int receiver(

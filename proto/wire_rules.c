@@ -33,6 +33,7 @@ const struct rule wire_rules[] = {
     NEED(named_rubric, rubric),
     NEED_TO(submitted, run, 1, LONG_NAME),
     UP_TO(status_request, run, 0, LONG_NAME),
+    UP_TO(status_request, wait, 0, 3600),
     UP_TO(logs_request, run, 0, LONG_NAME),
     UP_TO(logs_request, job, 0, LONG_NAME),
     UP_TO(logs_request, tail, 0, 10000000),

@@ -1,0 +1,268 @@
+#include "tests/bench/orch.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "orchestrator/bulk.h"
+#include "store/checkpoint.h"
+#include "store/transfer.h"
+
+/* Rows about bytes. */
+
+#define TENSORS 16
+
+static CheckpointHeader *header_of(size_t bytes)
+{
+    static CheckpointHeader h;
+    static TensorInfo infos[TENSORS], *tensors[TENSORS];
+    static char names[TENSORS][8];
+    static uint64_t floats;
+
+    checkpoint_header__init(&h);
+    floats = bytes / TENSORS / sizeof(float);
+    for (int i = 0; i < TENSORS; i++) {
+        tensor_info__init(&infos[i]);
+        snprintf(names[i], sizeof names[i], "t%d", i);
+        infos[i].name = names[i];
+        infos[i].n_shape = 1;
+        infos[i].shape = &floats;
+        tensors[i] = &infos[i];
+    }
+    h.n_tensors = TENSORS;
+    h.tensors = tensors;
+    return &h;
+}
+
+static float *tensor_new(size_t bytes, uint32_t seed)
+{
+    float *p = malloc(bytes / TENSORS);
+
+    for (size_t i = 0; p && i < bytes / TENSORS / sizeof *p; i++)
+        p[i] = (float)(seed = seed * 1664525u + 1013904223u);
+    return p;
+}
+
+/* A checkpoint that differs from those of other seeds in each of its chunks. */
+static int put(
+    Output **out, double *took, struct store *s, size_t bytes, uint32_t seed, struct err *e)
+{
+    struct checkpoint_writer *w = NULL;
+    size_t floats = bytes / TENSORS / sizeof(float);
+    float *p = tensor_new(bytes, seed);
+    double began = seconds();
+    int rc = p ? checkpoint_create(&w, s, ARTIFACT_KIND__CHECKPOINT, header_of(bytes), e)
+               : err_set(e, E_NOMEM, "out of memory");
+
+    for (int i = 0; i < TENSORS && rc == OK; i++) {
+        for (size_t k = 0; k < floats; k += 1024)
+            p[k] = (float)i;
+        rc = checkpoint_put(w, p, floats, e);
+    }
+    if (rc == OK)
+        rc = checkpoint_commit(w, "checkpoint", out, e);
+    else
+        checkpoint_abort(w);
+    *took = seconds() - began;
+    free(p);
+    return rc;
+}
+
+static int drop(struct store *s, Output *o, struct err *e)
+{
+    struct swept swept = { 0 };
+    struct id id;
+    int rc = OK;
+
+    if (id_from_span(&id, o->id.data, o->id.len))
+        rc = store_drop(s, &id, 1, &swept, e);
+    message_free(o);
+    return rc;
+}
+
+static size_t size_of(const struct orch *o)
+{
+    return o->limits.file_bytes;
+}
+
+int put_row(struct orch *o, struct figure *f, struct err *e)
+{
+    char home[256];
+    struct store *s = NULL;
+    double spent[4];
+    int rc;
+
+    snprintf(home, sizeof home, "%s/put", o->folder);
+    rc = store_open(&s, home, true, e);
+    /* The first grows the file; the others find room in it, as a training run's do. */
+    for (uint32_t i = 0; i < 4 && rc == OK; i++) {
+        Output *out = NULL;
+        rc = put(&out, &spent[i], s, size_of(o), i + 1, e);
+        if (rc == OK)
+            rc = drop(s, out, e);
+    }
+    store_close(s);
+    f->value = (double)size_of(o) / median(spent + 1, 3) / 1e9;
+    f->limit = o->limits.overwrite / 1e9;
+    snprintf(f->note, sizeof f->note, "%zu MiB; fresh file %.2f; limit: overwrite + fsync",
+        size_of(o) >> 20, (double)size_of(o) / spent[0] / 1e9);
+    return rc;
+}
+
+static int get(double *took, struct store *s, const struct id *id, size_t bytes, struct err *e)
+{
+    struct checkpoint_reader *r = NULL;
+    size_t floats = bytes / TENSORS / sizeof(float);
+    float *p = malloc(bytes);
+
+    if (p)
+        memset(p, 1, bytes);
+    double began = seconds();
+    int rc = p ? checkpoint_open(&r, s, id, e) : err_set(e, E_NOMEM, "out of memory");
+
+    for (int i = 0; i < TENSORS && rc == OK; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "t%d", i);
+        rc = checkpoint_get(r, name, p + (size_t)i * floats, floats, e);
+    }
+    *took = seconds() - began;
+    checkpoint_close(r);
+    free(p);
+    return rc;
+}
+
+int get_row(struct orch *o, struct figure *f, struct err *e)
+{
+    char home[256];
+    struct store *s = NULL;
+    Output *out = NULL;
+    struct id id;
+    double spent[3], took;
+    int rc;
+
+    snprintf(home, sizeof home, "%s/put", o->folder);
+    rc = store_open(&s, home, true, e);
+    if (rc == OK)
+        rc = put(&out, &took, s, size_of(o), 77, e);
+    for (int i = 0; i < 3 && rc == OK && id_from_span(&id, out->id.data, out->id.len); i++)
+        rc = get(&spent[i], s, &id, size_of(o), e);
+    if (rc == OK)
+        rc = drop(s, out, e);
+    store_close(s);
+    f->value = (double)size_of(o) / median(spent, 3) / 1e9;
+    f->limit = o->limits.read / 1e9;
+    snprintf(f->note, sizeof f->note, "%zu MiB; limit: plain mmap read", size_of(o) >> 20);
+    return rc;
+}
+
+/* ---- host to host ---- */
+
+/* The other host: a store with the artifact, served by the orchestrator's own thread for chunks. */
+static void other_host(const char *home, size_t bytes, const struct keys *keys, int fd)
+{
+    struct store *s = NULL;
+    struct bulk *b = NULL;
+    Output *out = NULL;
+    struct err e = ERR_INIT;
+    double took;
+    unsigned port = 0;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int rc = store_open(&s, home, true, &e);
+    if (rc == OK)
+        rc = put(&out, &took, s, bytes, 99, &e);
+    if (rc == OK)
+        rc = bulk_start(&b, s, home, "tcp://127.0.0.1:*", keys, &e);
+    if (rc == OK)
+        port = bulk_port(b);
+    else
+        fprintf(stderr, "%s\n", e.msg);
+    if (write(fd, &port, sizeof port) == sizeof port && port &&
+        write(fd, out->id.data, out->id.len) == (ssize_t)out->id.len)
+        pause();
+    _exit(1);
+}
+
+static int carry(double *took, const char *home, unsigned port, const struct id *id,
+    const struct keys *keys, struct err *e)
+{
+    struct store *s = NULL;
+    struct net *net = NULL;
+    struct socket *socket = NULL;
+    atomic_bool stop = false;
+    char url[64];
+
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", port);
+    int rc = store_open(&s, home, true, e);
+    if (rc == OK)
+        rc = net_new(&net, e);
+    if (rc == OK)
+        rc = socket_connect(&socket, net, url, keys, e);
+    for (int i = 0; i < 2 && rc == OK; i++) { /* the first grows the file */
+        struct transfer t = { s, socket, &stop };
+        struct swept swept = { 0 };
+        double began = seconds();
+        rc = transfer_fetch(&t, id, e);
+        *took = seconds() - began;
+        if (rc == OK)
+            rc = store_drop(s, id, 1, &swept, e);
+    }
+    if (socket)
+        socket_free(socket);
+    if (net)
+        net_free(net);
+    store_close(s);
+    return rc;
+}
+
+static int carry_row(struct orch *o, struct figure *f, bool curve, struct err *e)
+{
+    size_t bytes = o->quick ? (size_t)256 << 20 : (size_t)1 << 30;
+    char here[256], there[256];
+    struct keys own, mine;
+    struct id id;
+    unsigned port = 0;
+    int ends[2], rc = OK;
+
+    snprintf(here, sizeof here, "%s/put", o->folder);
+    snprintf(there, sizeof there, "%s/there", o->folder);
+    if (curve && (keys_own(&own, there, e) != OK || keys_make(&mine, e) != OK ||
+                     keys_allow(there, mine.public, "bench", e) != OK))
+        return e->code;
+    if (curve)
+        memcpy(mine.orchestrator, own.public, KEY_TEXT);
+    if (pipe(ends) != 0)
+        return err_errno(e, "starting a process");
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        other_host(there, bytes, curve ? &own : NULL, ends[1]);
+    close(ends[1]);
+    if (read(ends[0], &port, sizeof port) != sizeof port || port == 0 ||
+        read(ends[0], &id, sizeof id) != sizeof id)
+        rc = err_set(e, E_IO, "the other host does not start");
+    double took = 1;
+    if (rc == OK)
+        rc = carry(&took, here, port, &id, curve ? &mine : NULL, e);
+    close(ends[0]);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    f->value = (double)bytes / took / 1e9;
+    f->limit = o->limits.socket / 1e9;
+    snprintf(
+        f->note, sizeof f->note, "%zu MiB, verified and durable; limit: raw socket", bytes >> 20);
+    return rc;
+}
+
+int carry_plain_row(struct orch *o, struct figure *f, struct err *e)
+{
+    return carry_row(o, f, false, e);
+}
+
+int carry_curve_row(struct orch *o, struct figure *f, struct err *e)
+{
+    return carry_row(o, f, true, e);
+}
