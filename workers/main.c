@@ -5,6 +5,7 @@
 #include "proto/log.h"
 #include "proto/options.h"
 #include "workers/executor.h"
+#include "workers/export.h"
 #include "workers/generate.h"
 #include "workers/selftest.h"
 #include "workers/worker.h"
@@ -92,6 +93,7 @@ static const struct {
     { "worker", worker_main },
     { "executor", executor_main },
     { "generate", generate_main },
+    { "export", export_main },
     { "selftest", selftest_main },
 };
 

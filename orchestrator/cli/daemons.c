@@ -122,7 +122,7 @@ int worker_command(struct command_line *l)
     return become(l, w.items);
 }
 
-/* ---- generate: its options are jielong-worker's ---- */
+/* ---- generate, export: their options are jielong-worker's ---- */
 
 static int find_checkpoint(const char *home, const char *what, char hex[ID_HEX], struct err *e)
 {
@@ -167,7 +167,8 @@ static void split_common(struct command_line *l, struct words *common, struct wo
     }
 }
 
-int generate_command(struct command_line *l)
+/* Names the model by its checkpoint, and hands the rest on. */
+static int become_with_model(struct command_line *l, const char *program)
 {
     char hex[ID_HEX] = "";
     struct words common = { .n = 0 }, rest = { .n = 0 }, w = { .n = 0 };
@@ -181,7 +182,7 @@ int generate_command(struct command_line *l)
     if (!command_begin(l, NULL, 0, 0, 0))
         return l->exit_code;
     add(&w, "jielong-worker");
-    add(&w, "generate");
+    add(&w, program);
     for (int i = 0; i < rest.n; i++)
         if (strcmp(rest.items[i], "--help") == 0 || strcmp(rest.items[i], "-h") == 0) {
             add(&w, "--help");
@@ -200,6 +201,16 @@ int generate_command(struct command_line *l)
     for (int i = 1; i < rest.n; i++)
         add(&w, rest.items[i]);
     return become(l, w.items);
+}
+
+int generate_command(struct command_line *l)
+{
+    return become_with_model(l, "generate");
+}
+
+int export_command(struct command_line *l)
+{
+    return become_with_model(l, "export");
 }
 
 /* ---- selftest: it has no home; all it takes is jielong-worker's ---- */

@@ -34,6 +34,8 @@ const struct command commands[] = {
     { "workers", "", "who computes, on what, and what it does now", NULL, workers_command },
     { "drain", "WORKER", "let a worker finish what it has, and leave", NULL, drain_command },
     { "generate", "[RUN/]STAGE", "let a trained model answer", NULL, generate_command },
+    { "export", "[RUN/]STAGE --format gguf PATH", "write a trained model for other programs", NULL,
+        export_command },
     { "selftest", "", "check on this machine that the learning gives its known answers", NULL,
         selftest_command },
     { "artifacts", "[list|show|get] …", "what runs have made: list it, look at it, copy it out",

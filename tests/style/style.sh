@@ -28,7 +28,8 @@ BEGIN {
     inner["workers/math"] = "workers/math"
     inner["workers/model"] = "workers/model workers/math"
     inner["workers/text"] = "workers/text"
-    inner["workers/tasks"] = "workers/tasks workers/model workers/text workers/math"
+    inner["workers/formats"] = "workers/formats workers/model workers/text workers/math"
+    inner["workers/tasks"] = "workers/tasks " inner["workers/formats"]
     inner["workers/selftest"] = "workers/selftest " inner["workers/tasks"]
 }
 function allowed(list, what,    parts, n, i) {
