@@ -140,9 +140,9 @@ static struct site at_key(const struct draft *one, const char *key)
 
 static void check_tokenizer(const struct drafts *d, const struct draft *one)
 {
-    static const char *const templates[] = { "plain", "chatml" };
+    static const char *const templates[] = { "plain", "chatml", "llama3" };
     const char *template = one->copy->tokenizer->template_, *nearest;
-    char help[64] = "one of: plain, chatml";
+    char help[64] = "one of: plain, chatml, llama3";
 
     for (size_t i = 0; i < sizeof templates / sizeof *templates; i++)
         if (strcmp(templates[i], template) == 0)

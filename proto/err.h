@@ -20,7 +20,7 @@ enum {
 
 struct err {
     int code;
-    char msg[1024];
+    char msg[2048];
 };
 
 #define ERR_INIT ((struct err){ 0 })

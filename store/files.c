@@ -15,12 +15,14 @@
 
 /* ---- parts ---- */
 
-int files_add_part(
-    struct records_writer *w, const char *path, const void *p, size_t n, struct err *e)
+static int add_part(struct records_writer *w, const char *path, struct span reading, const void *p,
+    size_t n, struct err *e)
 {
     FilePart part = FILE_PART__INIT;
 
     part.path = (char *)(uintptr_t)path;
+    part.has_reading = reading.n > 0;
+    part.reading = (ProtobufCBinaryData){ reading.n, (uint8_t *)(uintptr_t)reading.p };
     part.has_data = true;
     part.data = (ProtobufCBinaryData){ n, (uint8_t *)(uintptr_t)p };
     return records_add(w, &part.base, e);
@@ -33,7 +35,7 @@ int files_add(struct records_writer *w, const char *path, const void *p, size_t 
 
     do {
         size_t part = n < FILE_PART ? n : FILE_PART;
-        rc = files_add_part(w, path, from, part, e);
+        rc = add_part(w, path, (struct span){ 0 }, from, part, e);
         path = NULL;
         from += part;
         n -= part;
@@ -166,7 +168,8 @@ static int part_read(size_t *n, int fd, uint8_t *part, const char *path, struct 
 
 struct taking {
     struct records_writer *w;
-    uint8_t *part; /* FILE_PART */
+    uint8_t *part;      /* FILE_PART */
+    struct buf reading; /* for the first part */
     int64_t files, bytes;
 };
 
@@ -182,8 +185,10 @@ static int take_file(struct taking *t, const char *full, const char *path, struc
     do {
         rc = part_read(&n, fd, t->part, full, e);
         if (rc == OK && (first || n > 0))
-            rc = files_add_part(t->w, first ? path : NULL, t->part, n, e);
+            rc = add_part(t->w, first ? path : NULL, (struct span){ t->reading.p, t->reading.n },
+                t->part, n, e);
         first = false;
+        t->reading.n = 0;
         t->bytes += (int64_t)n;
     } while (rc == OK && n == FILE_PART);
     t->files++;
@@ -223,11 +228,21 @@ static int take_path(struct taking *t, const char *path, struct err *e)
     return err_set(e, E_INPUT, "'%s' is neither a file nor a folder", path);
 }
 
-int files_take(Output **out, struct store *s, const char *path, int split, struct err *e)
+static bool says_more_than_split(const Reading *how)
+{
+    return how && (how->encoding != READING__ENCODING__DETECT ||
+                      how->on_bad_record != READING__ON_BAD_RECORD__STOP || how->keep_duplicates ||
+                      how->format);
+}
+
+int files_take(Output **out, struct store *s, const char *path, const Reading *how, struct err *e)
 {
     struct taking t = { .part = malloc(FILE_PART) };
+    int64_t split = how ? how->split : SPLIT__FILE;
     int rc = t.part ? OK : err_set(e, E_NOMEM, "out of memory");
 
+    if (rc == OK && says_more_than_split(how) && message_pack(&t.reading, &how->base) != OK)
+        rc = err_set(e, E_NOMEM, "out of memory");
     if (rc == OK)
         rc = records_create(&t.w, s, ARTIFACT_KIND__FILES, e);
     if (rc == OK)
@@ -243,68 +258,7 @@ int files_take(Output **out, struct store *s, const char *path, int split, struc
         t.w = NULL;
     }
     records_abort(t.w);
+    buf_free(&t.reading);
     free(t.part);
-    return rc;
-}
-
-/* ---- reading ---- */
-
-struct assembly {
-    char *path; /* NULL: no file yet */
-    struct buf bytes;
-    int (*each)(void *ctx, const char *path, struct span bytes, struct err *e);
-    void *ctx;
-};
-
-/* The file is whole: hands it out. */
-static int assembly_flush(struct assembly *a, struct err *e)
-{
-    int rc = OK;
-
-    if (a->path)
-        rc = a->each(a->ctx, a->path, (struct span){ a->bytes.p, a->bytes.n }, e);
-    free(a->path);
-    a->path = NULL;
-    a->bytes.n = 0;
-    return rc;
-}
-
-static int assembly_add(struct assembly *a, const FilePart *part, struct err *e)
-{
-    int rc = OK;
-
-    if (part->path) {
-        rc = assembly_flush(a, e);
-        if (rc == OK && !(a->path = strdup(part->path)))
-            rc = err_set(e, E_NOMEM, "out of memory");
-    }
-    if (rc == OK && !a->path)
-        rc = err_set(e, E_CORRUPT, "record 0: a part of no file");
-    if (rc == OK && buf_add(&a->bytes, part->data.data, part->data.len) != OK)
-        rc = err_set(e, E_NOMEM, "'%s': out of memory", a->path);
-    return rc;
-}
-
-int files_each(struct store *s, const struct id *id, ArtifactKind kind,
-    int (*each)(void *ctx, const char *path, struct span bytes, struct err *e), void *ctx,
-    struct err *e)
-{
-    struct assembly a = { .each = each, .ctx = ctx };
-    struct records_reader *r = NULL;
-    ProtobufCMessage *m = NULL;
-    int rc = records_open(&r, s, id, kind, &file_part__descriptor, e);
-
-    while (rc == OK) {
-        rc = records_next(r, &m, e);
-        if (rc != OK || !m)
-            break;
-        rc = assembly_add(&a, (const FilePart *)m, e);
-        message_free(m);
-    }
-    if (rc == OK)
-        rc = assembly_flush(&a, e);
-    records_close(r);
-    free(a.path);
-    buf_free(&a.bytes);
     return rc;
 }

@@ -22,10 +22,23 @@ uint64_t records_count(const struct records_reader *r);
 void records_close(struct records_reader *r);
 
 /* Takes a file or a folder (recursively, names in byte order, dot-files left out) into the store
- * as FILES; fact `files`, `bytes`, and `split` (enum Split) as given. Links to files are read,
- * links to folders are not followed. E_INPUT: it cannot be read, or a folder has no files.
- * *out freed by message_free. */
-int files_take(Output **out, struct store *s, const char *path, int split, struct err *e);
+ * as FILES; facts `files`, `bytes` and `split`. how: to be read so; NULL: by defaults. Links to
+ * files are read, links to folders are not followed. E_INPUT: it cannot be read, or a folder has no
+ * files. *out freed by message_free. */
+int files_take(Output **out, struct store *s, const char *path, const Reading *how, struct err *e);
+
+/* The files of a FILES or REPORT artifact, part by part. */
+struct files_reader;
+int files_open(struct files_reader **out, struct store *s, const struct id *id, ArtifactKind kind,
+    struct err *e);
+void files_close(struct files_reader *r);
+/* Goes to the next file, whatever is left of the one before. *path is borrowed until the next call;
+ * NULL with OK: there is no further file. */
+int files_next(struct files_reader *r, const char **path, struct err *e);
+/* The file's next bytes, borrowed until the next call; n = 0 with OK: its end. */
+int files_part(struct files_reader *r, struct span *out, struct err *e);
+/* As files_take was told; borrowed. */
+const Reading *files_reading(const struct files_reader *r);
 
 /* Calls each(ctx, path, bytes) for every file of a FILES or REPORT artifact; stops at the first
  * error. The bytes are borrowed for the call. */

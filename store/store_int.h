@@ -95,11 +95,4 @@ size_t manifest_chunk_size(const Manifest *m, size_t i); /* bytes, of a checked 
 int checkpoint_header_parse(CheckpointHeader **out, const void *p, size_t n, uint64_t data_size,
     struct err *e); /* E_CORRUPT */
 
-/* ---- files ---- */
-
-struct records_writer;
-/* One part: path on a file's first part, NULL on the others. */
-int files_add_part(
-    struct records_writer *w, const char *path, const void *p, size_t n, struct err *e);
-
 #endif

@@ -118,6 +118,8 @@ static int run_one(struct executor *x, const Execute *k, struct err *e)
     if (rc == OK) {
         o.kind_case = OUTCOME__KIND_ANSWER;
         o.answer = answer;
+        for (size_t i = 0; i < answer->n_notes; i++)
+            log_warn("%s", answer->notes[i]);
         log_info("%s done in %.1f s", message_kind(&k->spec->base),
             (double)(clock_ms() - x->started) / 1000);
     } else {

@@ -64,6 +64,20 @@ int submission_load(Submit **out, const char *file, const struct option_texts *s
     return rc;
 }
 
+/* What the file says of how an input is read. */
+static Reading reading_of(const Input *one)
+{
+    Reading how = READING__INIT;
+
+    how.has_split = how.has_encoding = how.has_on_bad_record = how.has_keep_duplicates = true;
+    how.split = one->split;
+    how.encoding = one->encoding;
+    how.on_bad_record = one->on_bad_record;
+    how.keep_duplicates = one->keep_duplicates;
+    how.format = one->format;
+    return how;
+}
+
 int submission_take_inputs(Submit *m, const char *home, struct err *e)
 {
     const Pipeline *p = m->pipeline;
@@ -75,6 +89,7 @@ int submission_take_inputs(Submit *m, const char *home, struct err *e)
         rc = err_set(e, E_NOMEM, "out of memory");
     for (size_t i = 0; i < p->n_inputs && rc == OK; i++) {
         TakenInput *t = malloc(sizeof *t);
+        Reading how = reading_of(p->inputs[i]);
         if (!t) {
             rc = err_set(e, E_NOMEM, "out of memory");
             break;
@@ -82,7 +97,7 @@ int submission_take_inputs(Submit *m, const char *home, struct err *e)
         taken_input__init(t);
         m->inputs[m->n_inputs++] = t;
         t->name = strdup(p->inputs[i]->name);
-        rc = t->name ? files_take(&t->artifact, s, p->inputs[i]->path, (int)p->inputs[i]->split, e)
+        rc = t->name ? files_take(&t->artifact, s, p->inputs[i]->path, &how, e)
                      : err_set(e, E_NOMEM, "out of memory");
         if (rc != OK)
             err_wrap(e, "input '%s'", p->inputs[i]->name);

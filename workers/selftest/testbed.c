@@ -45,15 +45,18 @@ int testbed_cold(struct testbed *t, int threads, struct err *e)
 int testbed_file(struct id *out, struct testbed *t, const char *name, const char *content,
     int split, struct err *e)
 {
+    Reading how = READING__INIT;
     char path[PATH_MAX + 64];
     Output *o = NULL;
     int rc = testbed_store(t, e);
 
+    how.has_split = true;
+    how.split = (Split)split;
     snprintf(path, sizeof path, "%s/%s", t->folder, name);
     if (rc == OK)
         rc = file_write(path, content, strlen(content), e);
     if (rc == OK)
-        rc = files_take(&o, t->store, path, split, e);
+        rc = files_take(&o, t->store, path, &how, e);
     if (rc == OK)
         id_from_span(out, o->id.data, o->id.len);
     message_free(o);

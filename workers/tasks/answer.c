@@ -1,5 +1,6 @@
 #include "workers/tasks/answer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,4 +51,49 @@ int answer_metric(struct answer *a, const char *name, double value, struct err *
     }
     a->m->metrics[a->m->n_metrics++] = m;
     return OK;
+}
+
+int answer_note(struct answer *a, const char *text, struct err *e)
+{
+    char **more = realloc(a->m->notes, (a->m->n_notes + 1) * sizeof *more);
+
+    if (more)
+        a->m->notes = more;
+    if (!more || !(more[a->m->n_notes] = strdup(text)))
+        return err_set(e, E_NOMEM, "no memory for a note");
+    a->m->n_notes++;
+    return OK;
+}
+
+/* A note for each line. */
+static int add_lines(struct answer *a, const char *text, struct err *e)
+{
+    int rc = OK;
+
+    while (*text && rc == OK) {
+        size_t n = strcspn(text, "\n");
+        char *line = strndup(text, n);
+        rc = line ? answer_note(a, line, e) : err_set(e, E_NOMEM, "no memory for a note");
+        free(line);
+        text += n + (text[n] == '\n');
+    }
+    return rc;
+}
+
+int answer_intake(struct answer *a, const struct intake *im, struct err *e)
+{
+    const struct intake_counts *c = intake_counts(im);
+    char name[64];
+    int rc = answer_metric(a, "records_read", (double)c->read, e);
+
+    for (int fate = FATE_USED; fate < FATES && rc == OK; fate++) {
+        snprintf(name, sizeof name, "records_%s", fate_name(fate));
+        if (fate == FATE_USED || c->fates[fate] > 0)
+            rc = answer_metric(a, name, (double)c->fates[fate], e);
+    }
+    if (rc == OK && c->refused > 0)
+        rc = answer_metric(a, "files_refused", (double)c->refused, e);
+    if (rc == OK)
+        rc = add_lines(a, intake_notes(im), e);
+    return rc == OK ? add_lines(a, intake_complaints(im), e) : rc;
 }

@@ -23,6 +23,7 @@ static int commit(struct answer *out, struct records_writer *w, const char *name
 /* ---- text → tokens ---- */
 
 struct text_encoding {
+    struct intake *im;
     const EncodeTask *k;
     const struct tokenizer *t;
     uint64_t document;            /* counts over all inputs */
@@ -78,19 +79,24 @@ static int encode_text(
     int rc = ids ? task_input(&tokenizer, spec, "tokenizer", e) : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK)
+        rc = intake_new(&x.im, e);
+    if (rc == OK)
         rc = warm_tokenizer(&x.t, c, &tokenizer, e);
     for (int i = 0; i < 2 && rc == OK; i++)
         rc = artifact_create(&x.w[i], c->store, ARTIFACT_KIND__TOKENS, e);
     if (rc == OK)
         task_inputs(spec, "text", ids, n);
     for (size_t i = 0; i < n && rc == OK; i++)
-        rc = documents_each(c->store, &ids[i], encode_document, &x, e);
+        rc = documents_each(x.im, c->store, &ids[i], encode_document, &x, e);
     if (rc == OK)
         rc = commit_tokens(out, &x, 0, "tokens", e);
     if (rc == OK)
         rc = commit_tokens(out, &x, 1, "held_out", e);
     if (rc == OK)
         rc = answer_metric(out, "documents", (double)(x.documents[0] + x.documents[1]), e);
+    if (rc == OK)
+        rc = answer_intake(out, x.im, e);
+    intake_free(x.im);
     artifact_abort(x.w[0]);
     artifact_abort(x.w[1]);
     free(ids);
@@ -100,6 +106,7 @@ static int encode_text(
 /* ---- demonstrations → examples ---- */
 
 struct example_encoding {
+    struct intake *im;
     const struct tokenizer *t;
     size_t context;
     struct records_writer *w;
@@ -161,6 +168,8 @@ static int encode_demonstrations(
     int rc = files ? task_input(&model, spec, "model", e) : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK)
+        rc = intake_new(&x.im, e);
+    if (rc == OK)
         rc = warm_model(&m, c, &model, "", e);
     if (rc == OK)
         rc = warm_tokenizer(&x.t, c, &m->tokenizer, e);
@@ -171,7 +180,7 @@ static int encode_demonstrations(
         task_inputs(spec, "demonstrations", files, n);
     }
     for (size_t i = 0; i < n && rc == OK; i++)
-        rc = demonstrations_each(c->store, &files[i], encode_demonstration, &x, e);
+        rc = demonstrations_each(x.im, c->store, &files[i], encode_demonstration, &x, e);
     free(files);
     if (rc == OK && x.kept == 0)
         rc = err_set(e, E_INPUT,
@@ -185,6 +194,9 @@ static int encode_demonstrations(
     }
     if (rc == OK)
         rc = example_metrics(out, &x, e);
+    if (rc == OK)
+        rc = answer_intake(out, x.im, e);
+    intake_free(x.im);
     records_abort(x.w);
     return rc;
 }

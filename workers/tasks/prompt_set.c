@@ -68,13 +68,17 @@ int prompt_set_load(struct prompt_set *out, const struct task_context *c, const 
 {
     const struct tokenizer *t = NULL;
     size_t context = m->config.context;
+    struct intake *im = NULL;
 
     *out = (struct prompt_set){ 0 };
     int rc = warm_tokenizer(&t, c, &m->tokenizer, e);
     room = room < context / 2 ? room : context / 2;
     struct loading l = { out, t, context, room, limit };
     if (rc == OK)
-        rc = prompts_each(c->store, files, load_one, &l, e);
+        rc = intake_new(&im, e);
+    if (rc == OK)
+        rc = prompts_each(im, c->store, files, load_one, &l, e);
+    intake_free(im);
     if (rc == OK && out->n == 0)
         rc = err_set(e, E_INPUT,
             "no prompt fits in a context of %zu tokens with %zu left for the "

@@ -125,6 +125,7 @@ static int rank_by_rubric(
 }
 
 struct filing {
+    struct intake *im;
     struct records_writer *w;
     double n, tied;
 };
@@ -148,13 +149,20 @@ static int rank_by_file(
     int rc = task_input(&files, spec, "rankings", e);
 
     if (rc == OK)
+        rc = intake_new(&f.im, e);
+    if (rc == OK)
         rc = records_create(&f.w, c->store, ARTIFACT_KIND__RANKINGS, e);
     if (rc == OK)
-        rc = rankings_each(c->store, &files, file_one, &f, e);
+        rc = rankings_each(f.im, c->store, &files, file_one, &f, e);
     if (rc == OK && f.n == 0)
         rc = err_set(e, E_INPUT, "the file holds no rankings");
     if (rc == OK)
-        return commit(out, f.w, f.n, f.tied, e);
+        rc = answer_intake(out, f.im, e);
+    if (rc == OK) {
+        rc = commit(out, f.w, f.n, f.tied, e);
+        f.w = NULL;
+    }
+    intake_free(f.im);
     records_abort(f.w);
     return rc;
 }

@@ -345,13 +345,15 @@ static int score_text(struct scoring *x, struct err *e)
     size_t n = task_inputs(x->spec, "text", NULL, 0);
     struct id *ids = calloc(n + 1, sizeof *ids);
     struct text_scoring y = { .x = x };
+    struct intake *im = NULL;
     Scored s = SCORED__INIT;
-    int rc = ids ? OK : err_set(e, E_NOMEM, "no memory");
+    int rc = ids ? intake_new(&im, e) : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK)
         task_inputs(x->spec, "text", ids, n);
     for (size_t i = 0; i < n && rc == OK; i++)
-        rc = documents_each(x->c->store, &ids[i], score_document, &y, e);
+        rc = documents_each(im, x->c->store, &ids[i], score_document, &y, e);
+    intake_free(im);
     free(ids);
     if (rc != OK || y.bytes == 0)
         return rc;

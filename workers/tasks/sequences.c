@@ -145,12 +145,14 @@ static int gather_demonstrations(
     struct gathering *g, struct store *s, const TaskSpec *spec, size_t n, struct err *e)
 {
     struct id *files = calloc(n, sizeof *files);
-    int rc = files ? OK : err_set(e, E_NOMEM, "no memory for inputs");
+    struct intake *im = NULL;
+    int rc = files ? intake_new(&im, e) : err_set(e, E_NOMEM, "no memory for inputs");
 
     if (rc == OK)
         task_inputs(spec, "demonstrations", files, n);
     for (size_t i = 0; i < n && rc == OK; i++)
-        rc = demonstrations_each(s, &files[i], gather_demonstration, g, e);
+        rc = demonstrations_each(im, s, &files[i], gather_demonstration, g, e);
+    intake_free(im);
     free(files);
     return rc;
 }

@@ -14,16 +14,19 @@ int tokenizer_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct tokenizer_trainer *t = NULL;
+    struct intake *im = NULL;
     TokenizerModel *m = NULL;
     Output *o = NULL;
     size_t n = task_inputs(spec, "text", NULL, 0);
     struct id *ids = calloc(n + 1, sizeof *ids);
-    int rc = ids ? tokenizer_trainer_new(&t, e) : err_set(e, E_NOMEM, "no memory");
+    int rc = ids ? intake_new(&im, e) : err_set(e, E_NOMEM, "no memory");
 
+    if (rc == OK)
+        rc = tokenizer_trainer_new(&t, e);
     if (rc == OK) {
         task_inputs(spec, "text", ids, n);
         for (size_t i = 0; i < n && rc == OK; i++)
-            rc = documents_each(c->store, &ids[i], add_document, t, e);
+            rc = documents_each(im, c->store, &ids[i], add_document, t, e);
         int end = tokenizer_trainer_finish(t, &m, spec->tokenizer->vocab_size,
             spec->tokenizer->template_, rc == OK ? e : &ERR_INIT);
         rc = rc == OK ? end : rc;
@@ -34,6 +37,9 @@ int tokenizer_run(
         rc = answer_output(out, o, e);
     if (rc == OK)
         rc = answer_metric(out, "tokens", (double)m->n_tokens, e);
+    if (rc == OK)
+        rc = answer_intake(out, im, e);
+    intake_free(im);
     message_free(m);
     free(ids);
     return rc;

@@ -1,36 +1,10 @@
-#include "workers/text/documents_int.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- fields ---- */
+#include "workers/text/shape_int.h"
 
-int field_text(const char **out, const struct json *record, const char *key, struct err *e)
-{
-    const struct json *v = json_get(record, key);
-    size_t n;
-
-    *out = NULL;
-    if (!v || json_kind(v) == JSON_NULL_)
-        return OK;
-    *out = json_text(v, &n);
-    return *out ? OK : err_set(e, E_INPUT, "'%s' is no string", key);
-}
-
-int field_text_of(const char **out, const char **key, const struct json *record,
-    const char *const *keys, struct err *e)
-{
-    int rc = OK;
-
-    *out = *key = NULL;
-    for (; rc == OK && !*out && *keys; keys++) {
-        *key = *keys;
-        rc = field_text(out, record, *keys, e);
-    }
-    return rc;
-}
-
-/* ---- conversations ---- */
+const char *const question_names[] = { "instruction", "prompt", "question", "query", "ask", NULL };
+const char *const answer_names[] = { "output", "answer", "completion", "response", NULL };
 
 void conversation_free(struct conversation *c)
 {
@@ -59,48 +33,143 @@ int conversation_add(struct conversation *c, Role role, const char *text, struct
     return turn->text ? OK : err_set(e, E_NOMEM, "out of memory");
 }
 
-static int add_message(struct conversation *c, const struct json *message, struct err *e)
+void conversation_drop(struct conversation *c)
 {
-    static const struct {
-        const char *word;
-        Role role;
-    } roles[] = { { "system", ROLE__SYSTEM }, { "user", ROLE__USER },
-        { "assistant", ROLE__ASSISTANT } };
-    const char *word, *content;
-    int rc = field_text(&word, message, "role", e);
+    message_free(c->turns[--c->n]);
+}
 
-    if (rc == OK)
-        rc = field_text(&content, message, "content", e);
-    if (rc != OK)
-        return rc;
-    if (!word || !content)
-        return err_set(e, E_INPUT, "no field '%s'", word ? "content" : "role");
-    if (text_blank(content, strlen(content)))
-        return err_set(e, E_INPUT, "'content' is empty");
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-        if (strcmp(roles[i].word, word) == 0)
-            return conversation_add(c, roles[i].role, content, e);
+bool conversation_equal(const struct conversation *a, const struct conversation *b)
+{
+    for (size_t i = 0; i < a->n && a->n == b->n; i++)
+        if (a->turns[i]->role != b->turns[i]->role ||
+            strcmp(a->turns[i]->text, b->turns[i]->text) != 0)
+            return false;
+    return a->n == b->n;
+}
+
+/* ---- messages ---- */
+
+/* What people call who speaks. A call of a tool is what the assistant says. */
+static const struct speaker {
+    const char *word;
+    Role role;
+} speakers[] = {
+    { "system", ROLE__SYSTEM },
+    { "user", ROLE__USER },
+    { "human", ROLE__USER },
+    { "prompter", ROLE__USER },
+    { "assistant", ROLE__ASSISTANT },
+    { "gpt", ROLE__ASSISTANT },
+    { "bot", ROLE__ASSISTANT },
+    { "model", ROLE__ASSISTANT },
+    { "function_call", ROLE__ASSISTANT },
+    { "tool", ROLE__TOOL },
+    { "function", ROLE__TOOL },
+    { "observation", ROLE__TOOL },
+    { "ipython", ROLE__TOOL },
+};
+
+static const struct json *first_of(const struct json *v, const char *const *keys, const char **key)
+{
+    const struct json *found = NULL;
+
+    for (; !found && *keys; keys++) {
+        *key = *keys;
+        found = json_get(v, *keys);
+        found = found && json_kind(found) == JSON_NULL_ ? NULL : found;
     }
-    return err_set(e, E_INPUT, "unknown role '%.40s': known are system, user, assistant", word);
+    return found;
+}
+
+static int speaker_of(Role *out, const struct conversation *c, const struct json *m, struct err *e)
+{
+    static const char *const keys[] = { "role", "from", NULL };
+    const char *key = NULL, *word;
+    const struct json *v = first_of(m, keys, &key);
+    size_t n;
+
+    if (!v && json_get(m, "message")) { /* no field tells: they take turns */
+        bool user = c->n == 0 || c->turns[c->n - 1]->role != ROLE__USER;
+        *out = user ? ROLE__USER : ROLE__ASSISTANT;
+        return OK;
+    }
+    word = v ? json_text(v, &n) : NULL;
+    if (!word)
+        return err_set(e, E_INPUT, v ? "'%s' is no string" : "no field 'role' or 'from'", key);
+    for (size_t i = 0; i < sizeof speakers / sizeof *speakers; i++) {
+        if (strcmp(speakers[i].word, word) == 0) {
+            *out = speakers[i].role;
+            return OK;
+        }
+    }
+    return err_set(e, E_INPUT,
+        "unknown role '%.40s': known are system, user, assistant, tool, and what they are called "
+        "elsewhere",
+        word);
+}
+
+/* [{"type": "text", "text": "…"}, …] */
+static int join_parts(struct buf *out, const struct json *parts, const char *key, struct err *e)
+{
+    size_t n;
+    int rc = buf_add(out, "", 0);
+
+    for (size_t i = 0; rc == OK && i < json_size(parts); i++) {
+        const struct json *v = json_get(json_at(parts, i), "text");
+        const char *text = v ? json_text(v, &n) : NULL;
+        if (!text)
+            return err_set(e, E_INPUT, "'%s' holds more than text", key);
+        rc = buf_add(out, text, n);
+    }
+    return rc == OK ? OK : err_set(e, E_NOMEM, "out of memory");
+}
+
+int conversation_add_message(struct conversation *c, const struct json *message, struct err *e)
+{
+    static const char *const keys[] = { "content", "value", "text", "message", NULL };
+    const char *key = "content", *text;
+    const struct json *v = first_of(message, keys, &key);
+    struct buf parts = { 0 };
+    size_t n = 0;
+    Role role = ROLE__USER;
+    int rc = speaker_of(&role, c, message, e);
+
+    if (rc == OK && !v)
+        rc = err_set(e, E_INPUT, "no field 'content' or 'value'");
+    if (rc == OK && json_kind(v) == JSON_ARRAY_)
+        rc = join_parts(&parts, v, key, e);
+    if (rc == OK) {
+        text = parts.p ? parts.p : json_text(v, &n);
+        if (!text)
+            rc = err_set(e, E_INPUT, "'%s' is no string", key);
+        else if (role != ROLE__TOOL && text_blank(text, strlen(text)))
+            rc = err_set(e, E_INPUT, "'%s' is empty", key);
+        else
+            rc = conversation_add(c, role, text, e);
+    }
+    buf_free(&parts);
+    return rc;
 }
 
 int conversation_add_messages(struct conversation *c, const struct json *messages, struct err *e)
 {
-    if (json_kind(messages) != JSON_ARRAY_ || json_size(messages) == 0)
-        return err_set(e, E_INPUT, "'messages' is no list of messages");
+    if (!messages || json_kind(messages) != JSON_ARRAY_ || json_size(messages) == 0)
+        return err_set(e, E_INPUT, "there is no list of messages");
     for (size_t i = 0; i < json_size(messages); i++) {
-        if (add_message(c, json_at(messages, i), e) != OK)
+        if (conversation_add_message(c, json_at(messages, i), e) != OK)
             return e->code == E_INPUT ? err_wrap(e, "message %zu", i + 1) : e->code;
     }
     return OK;
 }
+
+/* ---- instruction, input and history ---- */
 
 /* [[question, answer], …] */
 static int add_history(struct conversation *c, const struct json *history, struct err *e)
 {
     static const Role roles[] = { ROLE__USER, ROLE__ASSISTANT };
 
-    if (!history || json_kind(history) == JSON_NULL_)
+    if (!history)
         return OK;
     if (json_kind(history) != JSON_ARRAY_)
         return err_set(e, E_INPUT, "'history' is no list");
@@ -136,25 +205,42 @@ static int add_instruction(
     return rc;
 }
 
-int conversation_add_question(struct conversation *c, const struct json *record, struct err *e)
+/* The tools that may be called are told where the system speaks. */
+int conversation_add_system(struct conversation *c, const struct record *r, struct err *e)
 {
-    static const char *const keys[] = { "instruction", "prompt", "question", NULL };
-    const char *system = NULL, *question = NULL, *input = NULL, *key;
-    int rc = field_text(&system, record, "system", e);
+    static const char *const keys[] = { "system", "tools" };
+    struct buf text = { 0 };
+    int rc = OK;
+
+    for (size_t i = 0; rc == OK && i < 2; i++) {
+        const char *part;
+        rc = record_text(&part, r, keys[i], e);
+        if (rc == OK && part && !text_blank(part, strlen(part)) &&
+            buf_printf(&text, "%s%s", text.n ? "\n" : "", part) != OK)
+            rc = err_set(e, E_NOMEM, "out of memory");
+    }
+    if (rc == OK && text.n > 0)
+        rc = conversation_add(c, ROLE__SYSTEM, text.p, e);
+    buf_free(&text);
+    return rc;
+}
+
+int conversation_add_question(struct conversation *c, const struct record *r, struct err *e)
+{
+    const char *question = NULL, *input = NULL, *key = NULL;
+    int rc = record_text_of(&question, &key, r, question_names, e);
 
     if (rc == OK)
-        rc = field_text_of(&question, &key, record, keys, e);
-    if (rc == OK)
-        rc = field_text(&input, record, "input", e);
+        rc = record_text(&input, r, "input", e);
     if (rc == OK && !question)
         rc = err_set(e, E_INPUT, "no field 'instruction', 'prompt' or 'question'");
     if (rc == OK && text_blank(question, strlen(question)) &&
         (!input || text_blank(input, strlen(input))))
         rc = err_set(e, E_INPUT, "'%s' is empty", key);
-    if (rc == OK && system && !text_blank(system, strlen(system)))
-        rc = conversation_add(c, ROLE__SYSTEM, system, e);
     if (rc == OK)
-        rc = add_history(c, json_get(record, "history"), e);
+        rc = conversation_add_system(c, r, e);
+    if (rc == OK)
+        rc = add_history(c, record_get(r, "history"), e);
     if (rc == OK)
         rc = add_instruction(c, question, input, e);
     return rc;

@@ -2,36 +2,37 @@
 #define WORKERS_TEXT_DOCUMENTS_H
 
 #include "store/records.h"
+#include "workers/text/intake.h"
+#include "workers/text/shape.h"
 
-/* People's files (a FILES artifact) as typed records. A file that is not what it should be is
- * E_INPUT "FILE:LINE: reason": nothing is dropped silently. each() gets the record to keep
- * (freed by message_free) or borrows text; a nonzero return stops.
+/* People's files (a FILES artifact) as typed records, in every shape of workers/text/shape.c, read
+ * as the artifact's Reading says. Memory holds one record at a time, whatever the file's size.
+ * The intake counts what becomes of each record. A broken one (E_INPUT of each() counts as such)
+ * ends it, once ten are found or the input ends, with E_INPUT that names file, line and reason of
+ * the first ten, and each() is not called any more; or with `on_bad_record: skip` it is left out.
+ * each() gets the record to keep (freed by message_free) or borrows; a nonzero return but E_INPUT
+ * stops: OK when it is positive.
  *
- * Raw text: .txt and any other text file, by the artifact's fact `split` (file, line, paragraph);
- * .jsonl / .json: the field "text" of each record. UTF-8 with or without BOM, LF or CRLF;
- * a file that is not UTF-8 is E_INPUT with file, line and byte. Empty documents are skipped. */
-int documents_each(struct store *s, const struct id *files,
+ * Raw text: any file that is not named as records (.json, .jsonl, .ndjson, .csv, .tsv), cut by the
+ * reading's split into documents; or the texts of its records. A document of more than 8 MiB is cut
+ * at the end of a line into documents. Documents that are equal byte for byte to one before, in
+ * whatever input of this intake, are left out. */
+int documents_each(struct intake *im, struct store *s, const struct id *files,
     int (*each)(void *ctx, const char *text, size_t n, struct err *e), void *ctx, struct err *e);
 
-/* Demonstrations: Alpaca {instruction, input?, output, history?} (array or JSONL),
- * {prompt|question, answer|completion|output|response}, chat {messages: [{role, content}]}. Gives
- * turns that end with the assistant's. */
-struct conversation {
-    Turn **turns;
-    size_t n;
-};
-int demonstrations_each(struct store *s, const struct id *files,
+/* Turns that begin with the user's, or the system's before it, and end with the assistant's: turns
+ * behind its last are left out, because nothing is learnt from them. */
+int demonstrations_each(struct intake *im, struct store *s, const struct id *files,
     int (*each)(void *ctx, const struct conversation *c, struct err *e), void *ctx, struct err *e);
 
-/* Prompts: {prompt|question|instruction(+input)|messages, id?|id_?, lang?, answers?|answer?} in
- * JSON or JSONL, or a .txt file with one prompt for each line. lang is guessed from the script (zh
- * when it holds CJK ideographs, else en) when not given; id counts when not given. */
-int prompts_each(struct store *s, const struct id *files,
+/* What is asked in demonstrations, rankings or records of prompts; or a text file with one for each
+ * line. Accepted answers: `answers` or `answer`, a text or a list. lang is guessed from the script
+ * (zh when it holds CJK ideographs, else en) when not given; id counts when not given. */
+int prompts_each(struct intake *im, struct store *s, const struct id *files,
     int (*each)(void *ctx, Prompt *p, struct err *e), void *ctx, struct err *e);
 
-/* Rankings: {instruction|prompt, input?, output: [best … worst]}, {…, chosen, rejected} as strings,
- * or {prompt, answers: […], tiers: [[0], [1, 2]]}. At least two answers. */
-int rankings_each(struct store *s, const struct id *files,
+/* At least two answers, ties welcome. */
+int rankings_each(struct intake *im, struct store *s, const struct id *files,
     int (*each)(void *ctx, Ranking *r, struct err *e), void *ctx, struct err *e);
 
 #endif

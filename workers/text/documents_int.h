@@ -2,41 +2,35 @@
 #define WORKERS_TEXT_DOCUMENTS_INT_H
 
 #include "workers/text/documents.h"
-#include "workers/text/source.h"
+#include "workers/text/intake_int.h"
+#include "workers/text/shape_int.h"
 
-/* One file, as documents.h says of all of an artifact's; each() as there. */
-int documents_read(const char *path, struct span bytes, Split split,
-    int (*each)(void *ctx, const char *text, size_t n, struct err *e), void *ctx, struct err *e);
-int demonstrations_read(const char *path, struct span bytes,
-    int (*each)(void *ctx, const struct conversation *c, struct err *e), void *ctx, struct err *e);
-/* *count: prompts before this file; goes on from there. */
-int prompts_read(const char *path, struct span bytes, uint64_t *count,
-    int (*each)(void *ctx, Prompt *p, struct err *e), void *ctx, struct err *e);
-int rankings_read(const char *path, struct span bytes, uint64_t *count,
-    int (*each)(void *ctx, Ranking *r, struct err *e), void *ctx, struct err *e);
+/* A way to read one file: as documents.h says of all of an artifact's. `number` counts prompts over
+ * all files. */
+struct content {
+    enum gives gives;
+    union {
+        int (*document)(void *ctx, const char *text, size_t n, struct err *e);
+        int (*demonstration)(void *ctx, const struct conversation *c, struct err *e);
+        int (*prompt)(void *ctx, Prompt *p, struct err *e);
+        int (*ranking)(void *ctx, Ranking *r, struct err *e);
+    } each;
+    void *ctx;
+    uint64_t number;
+    struct intake *im;
+    /* Looks at every record first, whatever comes of it; NULL: nobody does. */
+    void (*look)(void *ctx, const struct record *r, const struct shape *shape);
+};
 
-/* ---- fields of a record; errors name the field ---- */
+/* Reads one file; im->how is set. OK also where it was refused and that is left to the verdict. */
+int content_read(struct content *c, const char *path, struct bytes_in in, struct err *e);
 
-/* *out borrows from the record; NULL when the field is absent or null. E_INPUT: no string. */
-int field_text(const char **out, const struct json *record, const char *key, struct err *e);
-/* The same for the first of `keys` (NULL-terminated) that is there; *key is its name. */
-int field_text_of(const char **out, const char **key, const struct json *record,
-    const char *const *keys, struct err *e);
+/* ---- prompts ---- */
 
-/* ---- conversations and prompts ---- */
-
-void conversation_free(struct conversation *c);
-int conversation_add(
-    struct conversation *c, Role role, const char *text, struct err *e); /* copies */
-/* {role, content} of an array, in order. */
-int conversation_add_messages(struct conversation *c, const struct json *messages, struct err *e);
-/* system?, history?, and the question of {instruction|prompt|question, input?}. */
-int conversation_add_question(struct conversation *c, const struct json *record, struct err *e);
-
-/* A prompt from a record, without accepted answers; its number is its id when the record has none.
- * *out is freed by message_free. */
-int prompt_from_record(Prompt **out, const struct json *record, uint64_t number, struct err *e);
-/* A prompt of one turn. */
-int prompt_from_text(Prompt **out, const char *text, size_t n, uint64_t number, struct err *e);
+/* A prompt of a copy of the turns; id, lang and, when `accepted`, the accepted
+ * answers are the record's, which may be NULL; without an id its number is one. *out is freed by
+ * message_free. */
+int prompt_make(Prompt **out, const struct conversation *c, const struct record *r, uint64_t number,
+    bool accepted, struct err *e);
 
 #endif

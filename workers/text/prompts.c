@@ -6,14 +6,6 @@
 
 #include "proto/utf8.h"
 
-struct reading {
-    uint64_t *count;
-    int (*each)(void *ctx, Prompt *p, struct err *e);
-    void *ctx;
-};
-
-/* ---- a prompt ---- */
-
 static bool is_ideograph(uint32_t c)
 {
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
@@ -47,86 +39,11 @@ static int write_id(char **out, const struct json *id, uint64_t number, struct e
         double d = json_number(id, 0);
         bool whole = d > -1e15 && d < 1e15 && d == (double)(int64_t)d;
         snprintf(digits, sizeof digits, whole ? "%.0f" : "%.17g", d);
-    } else if (id && text == digits && json_kind(id) != JSON_NULL_) {
+    } else if (id && text == digits) {
         return err_set(e, E_INPUT, "'id' is neither a string nor a number");
     }
     *out = strdup(text);
     return *out ? OK : err_set(e, E_NOMEM, "out of memory");
-}
-
-/* Takes the turns of c on success. lang may be NULL. */
-static int prompt_new(Prompt **out, struct conversation *c, const char *lang, struct err *e)
-{
-    const Turn *last = c->turns[c->n - 1];
-    Prompt *p;
-
-    if (last->role != ROLE__USER)
-        return err_set(e, E_INPUT, "the last turn is not the user's");
-    p = malloc(sizeof *p);
-    if (!p)
-        return err_set(e, E_NOMEM, "out of memory");
-    prompt__init(p);
-    p->lang = strdup(lang && *lang ? lang : guess_lang(last->text));
-    if (!p->lang) {
-        message_free(p);
-        return err_set(e, E_NOMEM, "out of memory");
-    }
-    p->turns = c->turns;
-    p->n_turns = c->n;
-    *c = (struct conversation){ 0 };
-    *out = p;
-    return OK;
-}
-
-int prompt_from_record(Prompt **out, const struct json *record, uint64_t number, struct err *e)
-{
-    const struct json *messages = json_get(record, "messages"), *id = json_get(record, "id");
-    bool asked = json_get(record, "instruction") || json_get(record, "prompt") ||
-                 json_get(record, "question");
-    struct conversation c = { 0 };
-    Prompt *p = NULL;
-    const char *lang = NULL;
-    int rc = field_text(&lang, record, "lang", e);
-
-    if (rc == OK)
-        rc = messages && !asked ? conversation_add_messages(&c, messages, e)
-                                : conversation_add_question(&c, record, e);
-    if (rc == OK)
-        rc = prompt_new(&p, &c, lang, e);
-    if (rc == OK)
-        rc = write_id(&p->id, id ? id : json_get(record, "id_"), number, e);
-    conversation_free(&c);
-    if (rc == OK)
-        *out = p;
-    else
-        message_free(p);
-    return rc;
-}
-
-int prompt_from_text(Prompt **out, const char *text, size_t n, uint64_t number, struct err *e)
-{
-    struct conversation c = { 0 };
-    struct buf line = { 0 };
-    Prompt *p = NULL;
-    int rc = OK;
-
-    if (memchr(text, '\0', n))
-        rc = err_set(e, E_INPUT, "the line holds a NUL byte");
-    else if (buf_add(&line, text, n) != OK)
-        rc = err_set(e, E_NOMEM, "out of memory");
-    if (rc == OK)
-        rc = conversation_add(&c, ROLE__USER, line.p, e);
-    if (rc == OK)
-        rc = prompt_new(&p, &c, NULL, e);
-    if (rc == OK)
-        rc = write_id(&p->id, NULL, number, e);
-    conversation_free(&c);
-    buf_free(&line);
-    if (rc == OK)
-        *out = p;
-    else
-        message_free(p);
-    return rc;
 }
 
 /* ---- accepted answers ---- */
@@ -142,14 +59,14 @@ static int accept(Prompt *p, const struct json *v, struct err *e)
     return p->accepted[p->n_accepted++] ? OK : err_set(e, E_NOMEM, "out of memory");
 }
 
-static int add_accepted(Prompt *p, const struct json *record, struct err *e)
+static int add_accepted(Prompt *p, const struct record *r, struct err *e)
 {
-    const struct json *v = json_get(record, "answers");
+    const struct json *v = record_get(r, "answers");
     int rc = OK;
 
     if (!v)
-        v = json_get(record, "answer");
-    if (!v || json_kind(v) == JSON_NULL_)
+        v = record_get(r, "answer");
+    if (!v)
         return OK;
     p->accepted = calloc(json_size(v) + 1, sizeof *p->accepted);
     if (!p->accepted)
@@ -161,67 +78,61 @@ static int add_accepted(Prompt *p, const struct json *record, struct err *e)
     return rc;
 }
 
-/* ---- files ---- */
+/* ---- a prompt ---- */
 
-static int give(const struct reading *r, Prompt *p, struct err *e)
+static int read_fields(Prompt *p, const struct record *r, const char **lang, uint64_t number,
+    bool accepted, struct err *e)
 {
-    ++*r->count;
-    return r->each(r->ctx, p, e);
-}
-
-static int read_record(void *ctx, const struct json *record, struct err *e)
-{
-    const struct reading *r = ctx;
-    Prompt *p = NULL;
-    int rc = prompt_from_record(&p, record, *r->count + 1, e);
+    const struct json *id = r ? record_get(r, "id") : NULL;
+    int rc = r ? record_text(lang, r, "lang", e) : OK;
 
     if (rc == OK)
-        rc = add_accepted(p, record, e);
-    if (rc == OK)
-        return give(r, p, e);
-    message_free(p);
+        rc = write_id(&p->id, id || !r ? id : record_get(r, "id_"), number, e);
+    if (rc == OK && r && accepted)
+        rc = add_accepted(p, r, e);
     return rc;
 }
 
-static int read_line(void *ctx, const char *line, size_t n, struct err *e)
+static int copy_turns(Prompt *p, const struct conversation *c, struct err *e)
 {
-    const struct reading *r = ctx;
-    Prompt *p = NULL;
-    int rc = prompt_from_text(&p, line, n, *r->count + 1, e);
+    ProtobufCMessage *copy = NULL;
+    int rc = OK;
 
-    return rc == OK ? give(r, p, e) : rc;
+    p->turns = calloc(c->n, sizeof *p->turns);
+    if (!p->turns)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (; rc == OK && p->n_turns < c->n; p->n_turns += rc == OK) {
+        rc = message_copy(&copy, &c->turns[p->n_turns]->base, e);
+        if (rc == OK)
+            p->turns[p->n_turns] = (Turn *)copy;
+    }
+    return rc;
 }
 
-int prompts_read(const char *path, struct span bytes, uint64_t *count,
-    int (*each)(void *ctx, Prompt *p, struct err *e), void *ctx, struct err *e)
+int prompt_make(Prompt **out, const struct conversation *c, const struct record *r, uint64_t number,
+    bool accepted, struct err *e)
 {
-    struct reading r = { count, each, ctx };
-    struct source s;
-    int rc = source_open(&s, path, bytes, e);
+    const Turn *last = c->n > 0 ? c->turns[c->n - 1] : NULL;
+    const char *lang = NULL;
+    Prompt *p;
+    int rc;
 
-    if (rc != OK)
-        return rc;
-    if (source_has_ending(&s, ".txt"))
-        rc = source_lines(&s, read_line, &r, e);
+    if (!last || last->role == ROLE__ASSISTANT || last->role == ROLE__SYSTEM)
+        return err_set(e, E_INPUT, "the last turn is not the user's");
+    p = malloc(sizeof *p);
+    if (!p)
+        return err_set(e, E_NOMEM, "out of memory");
+    prompt__init(p);
+    rc = read_fields(p, r, &lang, number, accepted, e);
+    if (rc == OK)
+        rc = copy_turns(p, c, e);
+    if (rc == OK) {
+        p->lang = strdup(lang && *lang ? lang : guess_lang(last->text));
+        rc = p->lang ? OK : err_set(e, E_NOMEM, "out of memory");
+    }
+    if (rc == OK)
+        *out = p;
     else
-        rc = source_records(&s, read_record, &r, e);
-    source_close(&s);
+        message_free(p);
     return rc;
-}
-
-static int read_file(void *ctx, const char *path, struct span bytes, struct err *e)
-{
-    const struct reading *r = ctx;
-
-    return prompts_read(path, bytes, r->count, r->each, r->ctx, e);
-}
-
-int prompts_each(struct store *s, const struct id *files,
-    int (*each)(void *ctx, Prompt *p, struct err *e), void *ctx, struct err *e)
-{
-    uint64_t count = 0;
-    struct reading r = { &count, each, ctx };
-    int rc = files_each(s, files, ARTIFACT_KIND__FILES, read_file, &r, e);
-
-    return rc > 0 ? OK : rc;
 }

@@ -2,32 +2,38 @@
 #define WORKERS_TEXT_SOURCE_H
 
 #include "proto/json.h"
+#include "workers/text/bytes_in.h"
+#include "workers/text/decoder.h"
 
-/* A person's text file made ready: UTF-8 without BOM, lines ended by LF. */
-struct source {
-    const char *path; /* borrowed */
-    const char *p;
-    size_t n;
-    struct buf own; /* holds p when line ends had to change */
-};
+/* A person's file as text: unpacked, in UTF-8, with lines ended by LF; read line by line or value
+ * by value, so that memory holds one of them at a time. */
+struct source;
 
-/* Borrows path and bytes until source_close. A file that is not UTF-8 is E_INPUT with line and
- * byte, and a guess at what it is. */
-int source_open(struct source *out, const char *path, struct span bytes, struct err *e);
+/* Borrows path, and in until source_close. E_INPUT: no text, or damaged. */
+int source_open(struct source **out, const char *path, struct bytes_in in,
+    Reading__Encoding declared, struct err *e);
 void source_close(struct source *s);
 
-bool source_has_ending(const struct source *s, const char *ending); /* of its name: ".jsonl" */
-size_t line_length(const char *p, size_t n);                        /* up to the first LF, or n */
+const char *source_path(const struct source *s);
+size_t source_line(const struct source *s); /* number of the line that comes next, from 1 */
+Reading__Encoding source_encoding(const struct source *s);
+const char *source_packed(const struct source *s); /* "gzip", "zstd"; NULL: it is not */
+/* Of its name, without .gz and .zst: ".jsonl". */
+bool source_has_ending(const struct source *s, const char *ending);
+
+/* The next line without its end, blank ones too; borrowed until the next call. out->p NULL with OK:
+ * there is none. E_INPUT: it is longer than 64 MiB. */
+int source_next_line(struct source *s, struct span *out, struct err *e);
+/* Skips spaces and line ends; the character that comes then, still to be read; 0: the end. */
+int source_peek(struct source *s, char *out, struct err *e);
+void source_skip(struct source *s); /* one character that source_peek has shown */
+/* The JSON value that begins here, cut by its brackets and quotes and not yet parsed. *ends: false
+ * when the file ends inside it. */
+int source_next_value(struct source *s, struct span *out, bool *ends, struct err *e);
+/* True when the value that begins here ends on its own line: JSON Lines. */
+int source_holds_lines(struct source *s, bool *out, struct err *e);
+
 bool text_blank(const char *p, size_t n); /* nothing but spaces, tabs and line ends */
-
-/* Calls each() for the objects of a JSON array, of JSON Lines (blank lines are skipped), or for
- * the one object that the file is; its name does not matter. E_INPUT of each() and of the JSON
- * itself begin with path and line. A nonzero return of each() stops and is returned. */
-int source_records(const struct source *s,
-    int (*each)(void *ctx, const struct json *record, struct err *e), void *ctx, struct err *e);
-
-/* Calls each() for every line that is not blank, without its line end; E_INPUT as above. */
-int source_lines(const struct source *s,
-    int (*each)(void *ctx, const char *line, size_t n, struct err *e), void *ctx, struct err *e);
+bool text_undecodable(struct span text);  /* holds UNDECODABLE */
 
 #endif

@@ -30,9 +30,26 @@ static const struct row {
             .user_prefix = "<|im_start|>user\n",
             .user_suffix = "<|im_end|>\n",
             .assistant_prefix = "<|im_start|>assistant\n",
-            .assistant_suffix = "\n" },
+            .assistant_suffix = "\n",
+            .tool_prefix = "<|im_start|>tool\n",
+            .tool_suffix = "<|im_end|>\n" },
         .end_of_answer = "<|im_end|>",
         .specials = { "<|im_start|>" },
+    },
+    {
+        /* Llama 3's; what stands before all turns, <|begin_of_text|> there, is end_of_text here. */
+        .template_ = { .base = PROTOBUF_C_MESSAGE_INIT(&chat_template__descriptor),
+            .name = "llama3",
+            .system_prefix = "<|start_header_id|>system<|end_header_id|>\n\n",
+            .system_suffix = "<|eot_id|>",
+            .user_prefix = "<|start_header_id|>user<|end_header_id|>\n\n",
+            .user_suffix = "<|eot_id|>",
+            .assistant_prefix = "<|start_header_id|>assistant<|end_header_id|>\n\n",
+            .assistant_suffix = "",
+            .tool_prefix = "<|start_header_id|>ipython<|end_header_id|>\n\n",
+            .tool_suffix = "<|eot_id|>" },
+        .end_of_answer = "<|eot_id|>",
+        .specials = { "<|start_header_id|>", "<|end_header_id|>" },
     },
 };
 
@@ -54,7 +71,7 @@ const ChatTemplate *template_named(const char *name)
 
 const char *const *template_names(void)
 {
-    static const char *const names[] = { "plain", "chatml", NULL };
+    static const char *const names[] = { "plain", "chatml", "llama3", NULL };
 
     _Static_assert(
         sizeof names / sizeof *names == sizeof rows / sizeof *rows + 1, "one name for each row");
@@ -76,6 +93,23 @@ const char *template_end_of_answer(const char *name)
     return row ? row->end_of_answer : NULL;
 }
 
+int template_recognise(const ChatTemplate **out, const char *jinja, struct err *e)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const *mark = rows[i].specials;
+        while (*mark && strstr(jinja, *mark))
+            mark++;
+        if (rows[i].specials[0] && !*mark && strstr(jinja, rows[i].end_of_answer)) {
+            *out = &rows[i].template_;
+            return OK;
+        }
+    }
+    return err_set(e, E_INPUT,
+        "the chat template is none that is known (chatml, llama3): where answers begin and end, "
+        "and "
+        "so what is learnt, cannot be told");
+}
+
 /* ---- turns to ids ---- */
 
 /* The ids up to n that have no mark yet get `value`. */
@@ -91,19 +125,23 @@ static int mark(struct buf *mask, size_t n, char value)
 static int append_template(
     const struct tokenizer *t, struct ids *out, const char *text, struct err *e)
 {
-    return text ? tokenizer_encode_special(t, out, text, strlen(text), e) : OK;
+    return tokenizer_encode_special(t, out, text, strlen(text), e);
 }
 
 /* A turn is prefix + text + suffix, each encoded by itself: the ids of a prompt are a prefix of
  * those of every conversation that begins with it. */
 static const struct part {
+    const char *whose;
     size_t prefix, suffix;
 } parts[] = {
-    [ROLE__SYSTEM] = { offsetof(ChatTemplate, system_prefix),
+    [ROLE__SYSTEM] = { "the system's", offsetof(ChatTemplate, system_prefix),
         offsetof(ChatTemplate, system_suffix) },
-    [ROLE__USER] = { offsetof(ChatTemplate, user_prefix), offsetof(ChatTemplate, user_suffix) },
-    [ROLE__ASSISTANT] = { offsetof(ChatTemplate, assistant_prefix),
+    [ROLE__USER] = { "the user's", offsetof(ChatTemplate, user_prefix),
+        offsetof(ChatTemplate, user_suffix) },
+    [ROLE__ASSISTANT] = { "the assistant's", offsetof(ChatTemplate, assistant_prefix),
         offsetof(ChatTemplate, assistant_suffix) },
+    [ROLE__TOOL] = { "a tool's", offsetof(ChatTemplate, tool_prefix),
+        offsetof(ChatTemplate, tool_suffix) },
 };
 
 static const char *template_text(const struct tokenizer *t, size_t offset)
@@ -119,6 +157,9 @@ static int append_turn(const struct tokenizer *t, struct ids *out, struct buf *m
     const struct part *part = &parts[turn->role];
     bool assistant = turn->role == ROLE__ASSISTANT;
     const char *text = turn->text ? turn->text : "";
+
+    if (!template_text(t, part->prefix) || !template_text(t, part->suffix))
+        return err_set(e, E_INPUT, "the chat template has no place for %s turn", part->whose);
     int rc = append_template(t, out, template_text(t, part->prefix), e);
 
     if (rc == OK && mark(mask, out->n, 0) != OK)
@@ -143,7 +184,7 @@ static int append_turns(const struct tokenizer *t, struct ids *out, struct buf *
     int rc = mark(mask, out->n, 0) == OK ? OK : err_set(e, E_NOMEM, "out of memory");
 
     for (size_t i = 0; rc == OK && i < n; i++) {
-        if (turns[i]->role < ROLE__SYSTEM || turns[i]->role > ROLE__ASSISTANT)
+        if (turns[i]->role < ROLE__SYSTEM || turns[i]->role > ROLE__TOOL)
             rc = err_set(e, E_INPUT, "turn %zu has no role", i + 1);
         else
             rc = append_turn(t, out, mask, turns[i], i + 1 == n, e);
@@ -161,6 +202,8 @@ int template_prompt(
     if (n == 0 || turns[n - 1]->role == ROLE__ASSISTANT)
         return err_set(e, E_INPUT, "a prompt must end with the user's turn");
     rc = append_turns(t, out, &mask, turns, n, e);
+    if (rc == OK && !tokenizer_model(t)->template_->assistant_prefix)
+        rc = err_set(e, E_INPUT, "the chat template has no place for the assistant's turn");
     if (rc == OK)
         rc = append_template(t, out, tokenizer_model(t)->template_->assistant_prefix, e);
     if (rc != OK)

@@ -3,14 +3,20 @@
 
 #include "workers/text/tokenizer.h"
 
-/* Chat templates are rows of one table ("plain": prompt, newline, answer; "chatml"). NULL: unknown
- * name. Borrows static memory. */
+/* Chat templates are rows of one table ("plain": prompt, newline, answer; "chatml"; "llama3").
+ * NULL: unknown name. Borrows static memory. */
 const ChatTemplate *template_named(const char *name);
 const char *const *template_names(void); /* NULL-terminated */
 /* Texts of the special tokens that a template needs beside pad, end_of_text, end_of_answer. */
 const char *const *template_specials(const char *name); /* NULL-terminated, may be empty */
 /* Text of the token that ends an answer; NULL: unknown name. */
 const char *template_end_of_answer(const char *name);
+
+/* The row that a chat template in Jinja (tokenizer_config.json) writes, by the role marks that only
+ * it has. E_INPUT: it is none of them, so that no loss mask could be placed. */
+int template_recognise(const ChatTemplate **out, const char *jinja, struct err *e);
+
+/* A turn that the template has no place for (a tool's in "plain") is E_INPUT in the next two. */
 
 /* Prompt turns → ids up to where the assistant starts to speak. */
 int template_prompt(

@@ -48,7 +48,7 @@ static Output *take(struct store *s, const char *home, const char *name)
     char *path = path_in(home, name);
     Output *out = NULL;
 
-    assert_ok(files_take(&out, s, path, SPLIT__FILE, &e), e);
+    assert_ok(files_take(&out, s, path, NULL, &e), e);
     free(path);
     return out;
 }
@@ -226,11 +226,11 @@ static void what_cannot_be_read_is_a_mistake_of_the_input(void **state)
     Output *out = NULL;
 
     folder(*state, "empty");
-    assert_int_equal(files_take(&out, s, path, SPLIT__FILE, &e), E_INPUT);
+    assert_int_equal(files_take(&out, s, path, NULL, &e), E_INPUT);
     assert_says(e, "nothing");
-    assert_int_equal(files_take(&out, s, empty, SPLIT__FILE, &e), E_INPUT);
+    assert_int_equal(files_take(&out, s, empty, NULL, &e), E_INPUT);
     assert_says(e, "there are no files");
-    assert_int_equal(files_take(&out, s, "/dev/null", SPLIT__FILE, &e), E_INPUT);
+    assert_int_equal(files_take(&out, s, "/dev/null", NULL, &e), E_INPUT);
     assert_says(e, "neither a file nor a folder");
     assert_null(out);
     free(path);
@@ -270,12 +270,15 @@ static void a_part_of_no_file_is_corrupt(void **state)
     struct err e = ERR_INIT;
     struct store *s = store_in(*state);
     struct records_writer *w = NULL;
+    FilePart part = FILE_PART__INIT;
     struct buf b = { 0 };
     Output *out = NULL;
     struct id id;
 
+    part.has_data = true;
+    part.data = (ProtobufCBinaryData){ 1, (uint8_t *)"x" };
     assert_ok(records_create(&w, s, ARTIFACT_KIND__REPORT, &e), e);
-    assert_ok(files_add_part(w, NULL, "x", 1, &e), e);
+    assert_ok(records_add(w, &part.base, &e), e);
     assert_ok(records_commit(w, "report", &out, &e), e);
     assert_true(id_from_span(&id, out->id.data, out->id.len));
     assert_int_equal(files_each(s, &id, ARTIFACT_KIND__REPORT, note, &b, &e), E_CORRUPT);

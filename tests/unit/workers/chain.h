@@ -68,13 +68,16 @@ static inline void chain_cold(struct chain *c, int threads)
 static inline struct id chain_file(
     struct chain *c, const char *name, const char *content, int split)
 {
+    Reading how = READING__INIT;
     char path[128];
     Output *o = NULL;
     struct id id;
 
+    how.has_split = true;
+    how.split = (Split)split;
     snprintf(path, sizeof path, "%s/%s", c->home, name);
     chain_check(c, file_write(path, content, strlen(content), &c->e));
-    chain_check(c, files_take(&o, c->store, path, split, &c->e));
+    chain_check(c, files_take(&o, c->store, path, &how, &c->e));
     id_from_span(&id, o->id.data, o->id.len);
     message_free(o);
     return id;

@@ -35,6 +35,7 @@ static struct tokenizer *tokenizer_of(const char *template)
 #define SAYS_SYSTEM(words) TURN(ROLE__SYSTEM, words)
 #define SAYS_USER(words) TURN(ROLE__USER, words)
 #define SAYS_ASSISTANT(words) TURN(ROLE__ASSISTANT, words)
+#define SAYS_TOOL(words) TURN(ROLE__TOOL, words)
 
 /* Ids as text, with the special tokens; "[" and "]" around what is marked. */
 static void expect_conversation(
@@ -71,6 +72,7 @@ static void plain_is_prompt_newline_answer(void **state)
 static void every_answer_of_a_conversation_is_learned(void **state)
 {
     struct tokenizer *plain = tokenizer_of("plain"), *chatml = tokenizer_of("chatml");
+    struct tokenizer *llama3 = tokenizer_of("llama3");
     Turn *const turns[] = { SAYS_SYSTEM("Be short."), SAYS_USER("a?"), SAYS_ASSISTANT("b"),
         SAYS_USER("c?"), SAYS_ASSISTANT("d") };
 
@@ -80,8 +82,60 @@ static void every_answer_of_a_conversation_is_learned(void **state)
         "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\na?<|im_end|>\n"
         "<|im_start|>assistant\n[b<|im_end|>]\n<|im_start|>user\nc?<|im_end|>\n"
         "<|im_start|>assistant\n[d<|im_end|>]");
+    expect_conversation(llama3, turns, 5,
+        "<|start_header_id|>system<|end_header_id|>\n\nBe short.<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\na?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n[b<|eot_id|>]"
+        "<|start_header_id|>user<|end_header_id|>\n\nc?<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n[d<|eot_id|>]");
     tokenizer_free(plain);
     tokenizer_free(chatml);
+    tokenizer_free(llama3);
+}
+
+/* The call is the assistant's and is learnt; what the tool answers is not. */
+static void a_tool_speaks_where_the_template_has_a_place_for_it(void **state)
+{
+    struct tokenizer *plain = tokenizer_of("plain"), *chatml = tokenizer_of("chatml");
+    Turn *const turns[] = { SAYS_USER("a?"), SAYS_ASSISTANT("call"), SAYS_TOOL("7"),
+        SAYS_ASSISTANT("b") };
+    struct ids ids = { 0 };
+    uint8_t *mask = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    expect_conversation(chatml, turns, 4,
+        "<|im_start|>user\na?<|im_end|>\n<|im_start|>assistant\n[call<|im_end|>]\n"
+        "<|im_start|>tool\n7<|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]");
+    assert_int_equal(template_conversation(plain, &ids, &mask, turns, 4, &e), E_INPUT);
+    assert_string_equal(e.msg, "the chat template has no place for a tool's turn");
+    assert_int_equal(ids.n, 0);
+    ids_free(&ids);
+    tokenizer_free(plain);
+    tokenizer_free(chatml);
+}
+
+static void a_template_in_jinja_is_known_by_its_marks(void **state)
+{
+    const ChatTemplate *found = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(template_recognise(&found,
+                         "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + "
+                         "'<|im_end|>\\n' }}{% endfor %}",
+                         &e),
+        OK);
+    assert_string_equal(found->name, "chatml");
+    assert_int_equal(
+        template_recognise(&found,
+            "{{ '<|start_header_id|>' + m.role + '<|end_header_id|>' + m.content + '<|eot_id|>' }}",
+            &e),
+        OK);
+    assert_string_equal(found->name, "llama3");
+    assert_int_equal(template_recognise(&found, "[INST] {{ m.content }} [/INST]", &e), E_INPUT);
+    assert_non_null(strstr(e.msg, "what is learnt, cannot be told"));
+    assert_int_equal(template_recognise(&found, "", &e), E_INPUT);
 }
 
 static void role_marks_written_by_a_user_are_text(void **state)
@@ -209,6 +263,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_is_prompt_newline_answer),
         cmocka_unit_test(every_answer_of_a_conversation_is_learned),
+        cmocka_unit_test(a_tool_speaks_where_the_template_has_a_place_for_it),
+        cmocka_unit_test(a_template_in_jinja_is_known_by_its_marks),
         cmocka_unit_test(role_marks_written_by_a_user_are_text),
         cmocka_unit_test(a_prompt_is_a_prefix_of_its_conversations),
         cmocka_unit_test(ids_are_appended),

@@ -1,0 +1,196 @@
+#include "workers/text/shape_int.h"
+
+#include <string.h>
+
+#define DEMO (GIVES_DEMONSTRATION | GIVES_PROMPT)
+#define RANK (GIVES_RANKING | GIVES_PROMPT)
+
+/* `fields`: what a record of the shape has, with commas between them; a|b: one of them; what
+ * follows tells the kind: $ text, [ list, { object, ? true or false, nothing: any. `mapped`: only
+ * where a format names the fields, because by themselves they may mean something else. */
+static const struct shape {
+    const char *name;
+    unsigned gives;
+    const char *fields;
+    int (*read)(struct shaping *x, const struct record *r, struct err *e);
+    bool mapped;
+} shapes[] = {
+    { "message tree with ranks (OASST)", RANK, "message_tree_id$,prompt{", shape_tree, false },
+    { "graded answers", RANK, "question$,ground_truth$", shape_graded, false },
+    { "preferences over all pairs", RANK, "question$,prediction 1$,preference[", shape_matrix,
+        false },
+    { "answers in tiers", RANK, "prompt|instruction|question$,answers[,tiers[", shape_tiers,
+        false },
+    { "answers with scores", RANK,
+        "prompt|instruction|question$,answers|responses|outputs|completions[,"
+        "scores|ratings|rewards[",
+        shape_scores, false },
+    { "two answers with a preference", RANK,
+        "prompt|instruction|question$,"
+        "first|output_1|response_a|response_1|response_0|answer_1|answer_a|completion_a$,"
+        "preference|label|winner|choice|better|better_response_id",
+        shape_two, false },
+    { "paired answers (response_j is better)", RANK,
+        "prompt|instruction|question$,response_j$,response_k$", shape_pair, false },
+    { "chosen and rejected", RANK, "prompt|instruction|question$,chosen$,rejected$", shape_pair,
+        false },
+    { "chosen and rejected (ShareGPT turns)", RANK, "conversations[,chosen{,rejected{",
+        shape_pair_of_turns, false },
+    { "chosen and rejected (chat turns)", RANK, "chosen[,rejected[", shape_pair_of_turns, false },
+    { "chosen and rejected (HH dialogues)", RANK, "chosen$,rejected$", shape_pair_of_dialogues,
+        false },
+    { "answers, best first", RANK, "prompt|instruction|question$,output[", shape_list, false },
+    { "answers, best first", RANK, "prompt$,answers[", shape_list, true },
+    { "answers with a label (KTO)", DEMO, "messages[,label?", shape_labelled, false },
+    { "answers with a label (KTO)", DEMO, "prompt$,completion$,label?", shape_labelled, false },
+    { "ShareGPT", DEMO, "conversations|conversation[", shape_messages, false },
+    { "chat messages", DEMO, "messages[", shape_messages, false },
+    { "instructions with instances", DEMO, "instruction$,instances[", shape_instances, false },
+    { "Alpaca", DEMO, "instruction$,output$", shape_answer, false },
+    { "question and answer", DEMO,
+        "prompt|instruction|question|query|ask$,answer|output|completion|response$", shape_answer,
+        false },
+    { "prompts", GIVES_PROMPT, "prompt|instruction|question|query|ask$", shape_prompt, false },
+    { "text", GIVES_TEXT, "text$", shape_text, false },
+    { "text", GIVES_TEXT, "content$", shape_text, false },
+    { "poems or chapters", GIVES_TEXT, "paragraphs[", shape_poem, false },
+    { "poems or chapters", GIVES_TEXT, "content[", shape_nested_text, false },
+};
+#define SHAPES (sizeof shapes / sizeof *shapes)
+
+const char *shape_name(const struct shape *s)
+{
+    return s->name;
+}
+
+unsigned shape_gives(const struct shape *s)
+{
+    return s->gives;
+}
+
+const char *gives_name(unsigned gives)
+{
+    return gives & GIVES_RANKING         ? "rankings"
+           : gives & GIVES_DEMONSTRATION ? "demonstrations"
+           : gives & GIVES_PROMPT        ? "prompts"
+                                         : "raw text";
+}
+
+/* ---- recognising ---- */
+
+static bool kind_fits(const struct json *v, char kind)
+{
+    static const struct kind {
+        char letter;
+        enum json_type type;
+    } kinds[] = { { '$', JSON_STRING_ }, { '[', JSON_ARRAY_ }, { '{', JSON_OBJECT_ },
+        { '?', JSON_BOOL_ } };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].letter == kind)
+            return json_kind(v) == kinds[i].type;
+    return true;
+}
+
+/* One of `names` (n bytes, '|' between them, the kind behind the last). */
+static bool one_fits(const struct record *r, const char *names, size_t n)
+{
+    char kind = n > 0 && strchr("$[{?", names[n - 1]) ? names[n - 1] : '\0';
+    char name[64];
+
+    n -= kind != '\0';
+    for (size_t at = 0, length; at < n; at += length + 1) {
+        const char *bar = memchr(names + at, '|', n - at);
+        length = bar ? (size_t)(bar - names) - at : n - at;
+        if (length >= sizeof name)
+            continue;
+        memcpy(name, names + at, length);
+        name[length] = '\0';
+        const struct json *v = record_get(r, name);
+        if (v && kind_fits(v, kind))
+            return true;
+    }
+    return false;
+}
+
+static bool fits(const struct shape *s, const struct record *r)
+{
+    if (s->mapped && !r->format)
+        return false;
+    for (const char *p = s->fields; *p; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        if (!one_fits(r, p, n))
+            return false;
+        p += n;
+    }
+    return true;
+}
+
+const struct shape *shape_find(const struct record *r, unsigned want)
+{
+    const struct shape *first = NULL;
+
+    for (size_t i = 0; i < SHAPES; i++) {
+        if ((first && !(shapes[i].gives & want)) || !fits(&shapes[i], r))
+            continue;
+        if (shapes[i].gives & want)
+            return &shapes[i];
+        first = &shapes[i];
+    }
+    return first;
+}
+
+/* ---- reading ---- */
+
+static int unknown_shape(const struct record *r, struct err *e)
+{
+    struct buf fields = { 0 };
+
+    record_fields(&fields, r);
+    err_set(e, E_INPUT,
+        "no known shape has the fields %s: name them, e.g. `format: {prompt: …, "
+        "answer: …}`",
+        fields.p ? fields.p : "of this record");
+    buf_free(&fields);
+    return e->code;
+}
+
+static int without_answer(const struct record *r, struct err *e)
+{
+    struct buf fields = { 0 };
+
+    record_fields(&fields, r);
+    err_set(e, E_INPUT, "a question, but no answer that is known as one: the fields are %s",
+        fields.p ? fields.p : "");
+    buf_free(&fields);
+    return e->code;
+}
+
+int shape_read(struct shaping *x, const struct record *r, enum fate *fate, struct err *e)
+{
+    const struct shape *s = shape_find(r, x->want);
+
+    if (!s)
+        return unknown_shape(r, e);
+    if (s->gives == GIVES_PROMPT && !(x->want & (GIVES_PROMPT | GIVES_TEXT)))
+        return without_answer(r, e);
+    if (!(s->gives & x->want))
+        return err_set(e, E_INPUT, "this is '%s', which gives %s and not %s", s->name,
+            gives_name(s->gives), gives_name(x->want));
+    x->record = r;
+    x->fate = fate;
+    x->given = 0;
+    return s->read(x, r, e);
+}
+
+int shaping_give(struct shaping *x, struct conversation *c, Ranking *answers, struct err *e)
+{
+    x->given++;
+    return x->take(x, c, answers, (struct span){ 0 }, e);
+}
+
+int shaping_give_text(struct shaping *x, const char *text, size_t n, struct err *e)
+{
+    x->given++;
+    return x->take(x, NULL, NULL, (struct span){ text, n }, e);
+}
