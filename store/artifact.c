@@ -25,6 +25,14 @@ struct batch {
     struct err err;
 };
 
+/* Both batches, and of one the pages that LMDB holds until it is committed. */
+size_t artifact_writer_bytes(uint64_t size)
+{
+    size_t batch = size < BATCH_SIZE ? (size_t)size : BATCH_SIZE;
+
+    return batch + (size < 2 * BATCH_SIZE ? (size_t)size : 2 * BATCH_SIZE);
+}
+
 struct facts {
     Fact *items;
     size_t n;

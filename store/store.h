@@ -30,6 +30,8 @@ int store_manifest(Manifest **out, struct store *s, const struct id *artifact, s
 
 /* ---- writing: streamed; the artifact exists after commit and not before ---- */
 struct artifact_writer;
+/* Memory that writing an artifact of so many bytes takes, at most. */
+size_t artifact_writer_bytes(uint64_t size);
 int artifact_create(
     struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e);
 int artifact_write(struct artifact_writer *w, const void *p, size_t n, struct err *e); /* copies */

@@ -21,7 +21,7 @@ struct executor {
     struct store *store;
     struct engine engine;
     struct warm *warm;
-    uint64_t memory; /* bytes there are */
+    uint64_t memory, resident; /* bytes there are; taken before the first task */
     /* the attempt that runs: */
     AttemptRef *attempt;
     int64_t started, told, logged;
@@ -104,7 +104,8 @@ static int run_one(struct executor *x, const Execute *k, struct err *e)
         .warm = x->warm,
         .progress = tell,
         .ctx = x,
-        .memory = x->memory };
+        .memory = x->memory,
+        .resident = x->resident };
     Envelope m = ENVELOPE__INIT;
     Outcome o = OUTCOME__INIT;
     Failure f = FAILURE__INIT;
@@ -160,6 +161,7 @@ int executor_run(const struct executor_options *o, struct err *e)
         rc = engine_init(&x.engine, *o->numeric_class ? o->numeric_class : NULL, o->threads, e);
     if (rc == OK)
         rc = warm_new(&x.warm, e);
+    x.resident = memory_resident();
     while (rc == OK) {
         Envelope *m = NULL;
         rc = wire_read(&m, x.fd, e);

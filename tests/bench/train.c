@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "workers/model/transformer.h"
+#include "workers/tasks/memory.h"
 
 /* The one training loop itself, on random tokens: it tells of its progress after every step, and
  * there it is held up until the next turn. */
@@ -26,7 +26,9 @@ static int stepped(void *ctx, const Progress *p)
 {
     struct row *r = ctx;
 
-    (void)p;
+    for (size_t i = 0; i < p->n_metrics; i++)
+        if (strcmp(p->metrics[i]->name, "memory_mib") == 0)
+            r->t->computed = p->metrics[i]->value * (1 << 20);
     if (--r->left > 0)
         return 0;
     double spent = seconds() - r->began;
@@ -59,20 +61,6 @@ static TrainTask train_task(const struct work *w, ModelConfig *model)
     return k;
 }
 
-/* Weights, gradient, two moments; activations. */
-static int computed_bytes(double *out, const struct size *s, struct err *e)
-{
-    ModelConfig c = size_config(s);
-    struct model *m = NULL;
-    int rc = model_new(&m, &c, e);
-
-    if (rc == OK)
-        *out = 16.0 * (double)m->n_params +
-               (double)workspace_bytes(&m->config, (size_t)s->batch * s->context, true);
-    model_free(m);
-    return rc;
-}
-
 int serve_train(struct turns *t, const struct work *w, const struct engine *en, struct err *e)
 {
     struct world world;
@@ -82,17 +70,18 @@ int serve_train(struct turns *t, const struct work *w, const struct engine *en, 
     struct spec s;
     struct id tokens;
     TaskAnswer *a = NULL;
-    int rc = computed_bytes(&t->computed, w->size, e);
+    int rc = world_open(&world, w->size, e);
 
     model.has_vocab_size = 0; /* the tokenizer's */
     if (rc == OK)
-        rc = world_open(&world, w->size, e);
-    if (rc == OK)
         rc = world_tokens(&tokens, &world, w->size, 64, e);
     if (rc == OK && next_turn(&row)) {
-        struct task_context c = {
-            .store = world.store, .engine = en, .warm = world.warm, .progress = stepped, .ctx = &row
-        };
+        struct task_context c = { .store = world.store,
+            .engine = en,
+            .warm = world.warm,
+            .progress = stepped,
+            .ctx = &row,
+            .resident = memory_resident() };
         spec_start(&s, TASK_SPEC__KIND_TRAIN);
         s.m.train = &k;
         spec_input(&s, "tokenizer", world.tokenizer);

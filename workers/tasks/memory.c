@@ -18,7 +18,8 @@ void memory_add_network(struct memory_need *n, const ModelConfig *c)
 
 uint64_t memory_total(const struct memory_need *n)
 {
-    return n->weights + n->gradients + n->moments + n->activations + n->batch + n->other;
+    return n->weights + n->gradients + n->moments + n->activations + n->batch + n->other +
+           n->process;
 }
 
 static double mib(uint64_t bytes)
@@ -32,9 +33,10 @@ int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
         return OK;
     return err_set(e, E_TOO_LARGE,
         "training needs %.1f MiB of memory (weights %.1f, gradients %.1f, moments %.1f, "
-        "activations %.1f, batch %.1f, other %.1f) but %.1f MiB is all there is",
+        "activations %.1f, batch %.1f, other %.1f, the process itself %.1f) but %.1f MiB is all "
+        "there is",
         mib(memory_total(n)), mib(n->weights), mib(n->gradients), mib(n->moments),
-        mib(n->activations), mib(n->batch), mib(n->other), mib(limit));
+        mib(n->activations), mib(n->batch), mib(n->other), mib(n->process), mib(limit));
 }
 
 /* ---- the limit ---- */
@@ -89,6 +91,20 @@ static uint64_t line_limit(const char *root, char *line)
     if (strcmp(controllers, "memory") == 0)
         return group_limit(root, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
     return UINT64_MAX;
+}
+
+/* proc(5): the second number of statm counts pages. */
+uint64_t memory_resident(void)
+{
+    unsigned long long all, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (f == NULL)
+        return 0;
+    if (fscanf(f, "%llu %llu", &all, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t memory_limit(const char *root)

@@ -7,8 +7,9 @@
 struct memory_need {
     uint64_t weights; /* of all networks, and their average */
     uint64_t gradients, moments, activations;
-    uint64_t batch; /* a step's rows, and what is known of each token */
-    uint64_t other; /* a reward model that chooses */
+    uint64_t batch;   /* a step's rows, and what is known of each token */
+    uint64_t other;   /* what saving takes; a reward model that chooses */
+    uint64_t process; /* what there was before any task: programs, libraries, the store's tables */
 };
 
 /* Adds a network that is trained: weights, gradients and two moments. The configuration is
@@ -19,6 +20,9 @@ uint64_t memory_total(const struct memory_need *n);
 
 /* E_TOO_LARGE, with the numbers, when that is more than `limit` bytes; 0: no limit is known. */
 int memory_check(const struct memory_need *n, uint64_t limit, struct err *e);
+
+/* Bytes of memory that this process has taken; 0: not known. */
+uint64_t memory_resident(void);
 
 /* Bytes that this process may take: the machine's memory, or what its control groups leave of it.
  * root: what stands before /proc and /sys; "" but in tests. */

@@ -17,11 +17,13 @@ struct task_context {
      * metrics are borrowed. */
     int (*progress)(void *ctx, const Progress *p);
     void *ctx;
-    uint64_t memory; /* bytes that the executor may take; 0: not known */
+    uint64_t memory;   /* bytes that the executor may take; 0: not known */
+    uint64_t resident; /* of them, what it had taken before its first task */
 };
 
 /* Runs a task. *out is freed by message_free. Errors: E_INPUT → BAD_INPUT, E_NOMEM → OUT_OF_MEMORY,
- * E_INVARIANT → INVARIANT, E_IO / E_CORRUPT / E_MISSING → IO, E_CANCELLED → STOPPED. */
+ * E_TOO_LARGE → TOO_LARGE, E_INVARIANT → INVARIANT, E_IO / E_CORRUPT / E_MISSING → IO, E_CANCELLED
+ * → STOPPED. */
 int task_run(TaskAnswer **out, const struct task_context *c, const TaskSpec *spec, struct err *e);
 
 int warm_new(struct warm **out, struct err *e);

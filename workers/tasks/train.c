@@ -156,7 +156,9 @@ static int memory_need_check(struct trainer *t, struct err *e)
         n->activations += workspace_bytes(&t->value.model->config, t->micro_tokens, t->mode);
     n->batch = rows_bytes(&t->rows) + rows_bytes(&t->mix) + sequences * sizeof *t->starts +
                t->micro_tokens * (sizeof *t->target + 5 * sizeof *t->g);
-    n->other = t->choice ? choice_bytes(t->choice) : 0;
+    n->other = artifact_writer_bytes(trainer_state_bytes(t));
+    n->other += t->choice ? choice_bytes(t->choice) : 0;
+    n->process = t->c->resident;
     return memory_check(n, t->c->memory, e);
 }
 

@@ -104,6 +104,7 @@ int trainer_mix(struct trainer *t, struct err *e);
 /* training_state.c; E_TOO_LARGE, with the numbers, before networks that do not fit are made */
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* first segment */
 int trainer_load(struct trainer *t, const TaskSpec *spec, const struct id *state, struct err *e);
+uint64_t trainer_state_bytes(struct trainer *t); /* of a state that is saved */
 int trainer_save_state(struct trainer *t, struct answer *out, struct err *e);
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e);
 /* Adds a point to the curve; it goes with every state and the checkpoint. */

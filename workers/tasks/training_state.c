@@ -55,6 +55,7 @@ static int tokenizer_facts(struct trainer *t, struct err *e)
 /* One more network is to be trained: is there room? */
 static int admit(struct trainer *t, const ModelConfig *c, struct err *e)
 {
+    t->need.process = t->c->resident;
     memory_add_network(&t->need, c);
     return memory_check(&t->need, t->c->memory, e);
 }
@@ -351,6 +352,16 @@ static int header_make(struct header *h, struct trainer *t, struct err *e)
     h->h.n_curve = t->n_curve;
     header_tensors(h, t);
     return OK;
+}
+
+uint64_t trainer_state_bytes(struct trainer *t)
+{
+    uint64_t floats = 0;
+
+    for (size_t i = 0; i < PARTS; i++)
+        if (part_floats(t, i))
+            floats += parts[i].value ? t->value.model->n_params : t->policy.model->n_params;
+    return floats * sizeof(float);
 }
 
 static int parts_write(struct trainer *t, struct checkpoint_writer *w, struct err *e)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "proto/task.h"
@@ -24,7 +25,8 @@ struct chain {
     struct warm *warm;
     int (*progress)(void *ctx, const Progress *p); /* of tasks; NULL: none */
     void *ctx;
-    uint64_t memory; /* what tasks may take; 0: no limit */
+    uint64_t memory;   /* what tasks may take; 0: no limit */
+    uint64_t resident; /* what the process had taken before them */
     struct err e;
 };
 
@@ -120,7 +122,8 @@ static int spec_try(TaskAnswer **out, struct chain *c, struct spec *s)
         .warm = c->warm,
         .progress = c->progress,
         .ctx = c->ctx,
-        .memory = c->memory };
+        .memory = c->memory,
+        .resident = c->resident };
 
     message_fill_defaults(&s->m.base);
     return task_run(out, &t, &s->m, &c->e);

@@ -31,7 +31,7 @@ static void a_network_needs_weights_gradients_and_two_moments(void **state)
 static void what_does_not_fit_is_told_in_numbers(void **state)
 {
     const uint64_t mib = 1 << 20;
-    struct memory_need n = { 10 * mib, 20 * mib, 30 * mib, 40 * mib, 3 * mib, 2 * mib };
+    struct memory_need n = { 10 * mib, 20 * mib, 30 * mib, 40 * mib, 2 * mib, 1 * mib, 2 * mib };
     struct err e = ERR_INIT;
 
     (void)state;
@@ -40,7 +40,8 @@ static void what_does_not_fit_is_told_in_numbers(void **state)
     assert_int_equal(memory_check(&n, 104 * mib, &e), E_TOO_LARGE);
     assert_string_equal(e.msg,
         "training needs 105.0 MiB of memory (weights 10.0, gradients 20.0, moments 30.0, "
-        "activations 40.0, batch 3.0, other 2.0) but 104.0 MiB is all there is");
+        "activations 40.0, batch 2.0, other 1.0, the process itself 2.0) but 104.0 MiB is all "
+        "there is");
 }
 
 /* ---- the limit, of a root that is made up ---- */
