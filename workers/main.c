@@ -7,6 +7,7 @@
 #include "workers/executor.h"
 #include "workers/export.h"
 #include "workers/generate.h"
+#include "workers/import.h"
 #include "workers/selftest.h"
 #include "workers/worker.h"
 
@@ -94,6 +95,7 @@ static const struct {
     { "executor", executor_main },
     { "generate", generate_main },
     { "export", export_main },
+    { "import", import_main },
     { "selftest", selftest_main },
 };
 

@@ -65,6 +65,7 @@ int workers_command(struct command_line *l);
 int drain_command(struct command_line *l);
 int generate_command(struct command_line *l);
 int export_command(struct command_line *l);
+int import_command(struct command_line *l);
 int selftest_command(struct command_line *l);
 int artifacts_command(struct command_line *l);
 int store_command(struct command_line *l);

@@ -213,6 +213,58 @@ int export_command(struct command_line *l)
     return become_with_model(l, "export");
 }
 
+/* ---- import: the tokenizer is named by what made it; the rest is handed on ---- */
+
+static int find_artifact(const char *home, const char *what, char hex[ID_HEX], struct err *e)
+{
+    struct store *s = NULL;
+    struct id id;
+    int rc = store_open(&s, home, false, e);
+
+    if (rc == OK)
+        rc = named_artifact(&id, s, home, what, e);
+    if (rc == OK)
+        id_hex(hex, &id);
+    store_close(s);
+    return rc;
+}
+
+int import_command(struct command_line *l)
+{
+    struct words common = { .n = 0 }, rest = { .n = 0 }, w = { .n = 0 };
+    char hex[ID_HEX] = "";
+    struct err e = ERR_INIT;
+
+    if (too_many(l))
+        return command_usage(l, "too many arguments");
+    split_common(l, &common, &rest);
+    l->args = common.items;
+    l->n = common.n;
+    if (!command_begin(l, NULL, 0, 0, 0))
+        return l->exit_code;
+    add(&w, "jielong-worker");
+    add(&w, "import");
+    add(&w, "--home");
+    add(&w, l->home);
+    if (l->json)
+        add(&w, "--json");
+    for (int i = 0; i < rest.n; i++) {
+        const char *what = NULL;
+        if (!takes(rest.items[i], "--tokenizer", &what)) {
+            add(&w, rest.items[i]);
+            continue;
+        }
+        what = what || i + 1 >= rest.n ? what : rest.items[++i];
+        if (!what)
+            return command_usage(l, "--tokenizer: which?");
+        if (find_artifact(l->home, what, hex, &e) != OK)
+            return complain(&e);
+        add(&w, "--artifact");
+        add(&w, hex);
+    }
+    return become(l, w.items);
+}
+
 /* ---- selftest: it has no home; all it takes is jielong-worker's ---- */
 
 int selftest_command(struct command_line *l)

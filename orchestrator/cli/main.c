@@ -36,6 +36,8 @@ const struct command commands[] = {
     { "generate", "[RUN/]STAGE", "let a trained model answer", NULL, generate_command },
     { "export", "[RUN/]STAGE --format gguf PATH", "write a trained model for other programs", NULL,
         export_command },
+    { "import", "--inspect FILE…", "say what people's files hold, as a stage would read them", NULL,
+        import_command },
     { "selftest", "", "check on this machine that the learning gives its known answers", NULL,
         selftest_command },
     { "artifacts", "[list|show|get] …", "what runs have made: list it, look at it, copy it out",

@@ -220,14 +220,9 @@ static int read_text(struct content *c, struct source *s, struct err *e)
 
 static bool holds_records(const struct content *c, const struct source *s)
 {
-    static const char *const endings[] = { ".json", ".jsonl", ".ndjson", ".csv", ".tsv" };
-
     if (c->gives == GIVES_PROMPT)
         return !source_has_ending(s, ".txt");
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (source_has_ending(s, endings[i]))
-            return true;
-    return c->gives != GIVES_TEXT;
+    return c->gives != GIVES_TEXT || source_named_records(s);
 }
 
 int content_read(struct content *c, const char *path, struct bytes_in in, struct err *e)

@@ -215,7 +215,7 @@ int conversation_add_system(struct conversation *c, const struct record *r, stru
     for (size_t i = 0; rc == OK && i < 2; i++) {
         const char *part;
         rc = record_text(&part, r, keys[i], e);
-        if (rc == OK && part && !text_blank(part, strlen(part)) &&
+        if (rc == OK && part && !text_blank(part, strlen(part)) && strcmp(part, "[]") != 0 &&
             buf_printf(&text, "%s%s", text.n ? "\n" : "", part) != OK)
             rc = err_set(e, E_NOMEM, "out of memory");
     }

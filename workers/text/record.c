@@ -130,20 +130,21 @@ static int leave(const struct reading *r, const char *why, struct err *e)
     return intake_refuse(r->im, source_path(r->s), source_line(r->s), e);
 }
 
-static int next_value(const struct reading *r, size_t number, struct err *e)
+/* *ends: false when the file ends inside the value, which has been told then. */
+static int next_value(const struct reading *r, size_t number, bool *ends, struct err *e)
 {
     size_t line = source_line(r->s);
     struct span text;
-    bool ends;
-    int rc = source_next_value(r->s, &text, &ends, e);
+    int rc = source_next_value(r->s, &text, ends, e);
 
-    return rc == OK ? read_value(r, text, ends, line, number, e) : rc;
+    return rc == OK ? read_value(r, text, *ends, line, number, e) : rc;
 }
 
 /* Elements one by one: memory is needed for one record at a time. */
 static int read_array(const struct reading *r, struct err *e)
 {
     size_t number = 0;
+    bool ends = true;
     char next = ',';
     int rc = OK;
 
@@ -155,10 +156,12 @@ static int read_array(const struct reading *r, struct err *e)
         if (rc == OK && (next == ',' || next == ']'))
             return leave(r, "a value is missing", e);
         if (rc == OK && next)
-            rc = next_value(r, ++number, e);
+            rc = next_value(r, ++number, &ends, e);
         if (rc == OK)
             rc = source_peek(r->s, &next, e);
     }
+    if (!ends)
+        return rc;
     if (rc == OK && !next)
         return leave(r, "the list does not end: was the file cut off?", e);
     if (rc == OK && next != ']')
@@ -173,13 +176,14 @@ static int read_array(const struct reading *r, struct err *e)
 /* Objects over several lines each. */
 static int read_objects(const struct reading *r, struct err *e)
 {
+    bool ends;
     char next;
     int rc = source_peek(r->s, &next, e);
 
     while (rc == OK && next) {
         if (next != '{')
             return leave(r, "something stands behind the object", e);
-        rc = next_value(r, 0, e);
+        rc = next_value(r, 0, &ends, e);
         if (rc == OK)
             rc = source_peek(r->s, &next, e);
     }

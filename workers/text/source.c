@@ -85,6 +85,16 @@ bool source_has_ending(const struct source *s, const char *ending)
     return ends_with(s->path, n, ending) > 0;
 }
 
+bool source_named_records(const struct source *s)
+{
+    static const char *const endings[] = { ".json", ".jsonl", ".ndjson", ".csv", ".tsv" };
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (source_has_ending(s, endings[i]))
+            return true;
+    return false;
+}
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';

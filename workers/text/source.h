@@ -21,6 +21,8 @@ const char *source_packed(const struct source *s); /* "gzip", "zstd"; NULL: it i
 /* Of its name, without .gz and .zst: ".jsonl". */
 bool source_has_ending(const struct source *s, const char *ending);
 
+bool source_named_records(const struct source *s); /* .json, .jsonl, .ndjson, .csv, .tsv */
+
 /* The next line without its end, blank ones too; borrowed until the next call. out->p NULL with OK:
  * there is none. E_INPUT: it is longer than 64 MiB. */
 int source_next_line(struct source *s, struct span *out, struct err *e);

@@ -192,6 +192,22 @@ static int append_turns(const struct tokenizer *t, struct ids *out, struct buf *
     return rc;
 }
 
+int template_render(struct buf *out, const ChatTemplate *c, const char *end_of_answer,
+    const Turn *turn, bool last, const char *open, const char *close, struct err *e)
+{
+    const struct part *part = &parts[turn->role];
+    const char *prefix = *(char *const *)((const char *)c + part->prefix);
+    const char *suffix = *(char *const *)((const char *)c + part->suffix);
+    bool learnt = turn->role == ROLE__ASSISTANT;
+    int rc;
+
+    if (!prefix || !suffix)
+        return err_set(e, E_INPUT, "the chat template has no place for %s turn", part->whose);
+    rc = buf_printf(out, "%s%s%s%s%s%s", prefix, learnt ? open : "", turn->text,
+        learnt ? end_of_answer : "", learnt ? close : "", learnt && last ? "" : suffix);
+    return rc == OK ? OK : err_set(e, rc, "out of memory");
+}
+
 int template_prompt(
     const struct tokenizer *t, struct ids *out, Turn *const *turns, size_t n, struct err *e)
 {

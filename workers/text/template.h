@@ -16,6 +16,11 @@ const char *template_end_of_answer(const char *name);
  * it has. E_INPUT: it is none of them, so that no loss mask could be placed. */
 int template_recognise(const ChatTemplate **out, const char *jinja, struct err *e);
 
+/* A turn as its text, with what is learnt of it between `open` and `close`; last: nothing comes
+ * behind it. end_of_answer: the token's text. */
+int template_render(struct buf *out, const ChatTemplate *c, const char *end_of_answer,
+    const Turn *turn, bool last, const char *open, const char *close, struct err *e);
+
 /* A turn that the template has no place for (a tool's in "plain") is E_INPUT in the next two. */
 
 /* Prompt turns → ids up to where the assistant starts to speak. */

@@ -54,7 +54,7 @@ static void the_operating_system_has_the_last_word(void **state)
 
 static void long_messages_are_cut_between_characters(void **state)
 {
-    char text[2048];
+    char text[4096];
     struct err e = ERR_INIT;
 
     (void)state;
