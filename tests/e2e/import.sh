@@ -40,6 +40,12 @@ has "$work/out" 'demonstrations.jsonl:21: a question, but no answer'
 has "$work/out" '"records_broken": 1'
 "$jielong" logs sft --home "$work/home" >"$work/out"
 has "$work/out" 'demonstrations.jsonl:21: a question, but no answer'
+inspect --home "$work/home" --tokenizer vocabulary --field prompt=frage --field answer=antwort \
+    "$work/tiny/demonstrations.jsonl" >"$work/out" && die "a broken record went by"
+has "$work/out" '^ *records +21 read = 20 used \+ 1 broken; 20 demonstrations come of them$'
+has "$work/out" '^ *as the model sees +[0-9]+ to [0-9]+ tokens'
+has "$work/out" '⟦天空是蓝色的。<\|end\|>⟧'
+inspect --tokenizer nothing --home "$work/home" "$work/a.txt" >/dev/null 2>&1 && die "a tokenizer that is not there"
 
 # Every file there is, as it lies: what is in it, or a sentence.
 if [ -d "$data" ]; then

@@ -110,7 +110,7 @@ struct example_encoding {
     const struct tokenizer *t;
     size_t context;
     struct records_writer *w;
-    int64_t kept, dropped, tokens;
+    int64_t kept, dropped, not_compared, tokens;
     uint32_t most; /* answers to one prompt; 0: any */
 };
 
@@ -292,6 +292,8 @@ static int encode_ranking(struct example_encoding *x, const Ranking *r, double s
         if (rc == OK)
             rc = records_add(x->w, &b->x.base, e);
         x->kept++;
+    } else if (rc == OK) {
+        x->not_compared++;
     }
     for (size_t i = 0; b && i < b->x.n_rows; i++)
         ids_free(&b->ids[i]);
@@ -351,6 +353,8 @@ static int encode_rankings(
         rc = commit(out, x.w, "examples", e);
         x.w = NULL;
     }
+    if (rc == OK) /* tied altogether, or only one answer fits */
+        rc = answer_metric(out, "not_compared", (double)x.not_compared, e);
     if (rc == OK)
         rc = example_metrics(out, &x, e);
     records_abort(x.w);

@@ -129,7 +129,9 @@ static int copy_utf8(struct decoder *d, size_t *taken)
 static int convert(struct decoder *d, size_t *taken)
 {
     char block[65536], *in = d->pending.p;
-    size_t left = d->pending.n;
+    bool wide =
+        d->encoding == READING__ENCODING__UTF16LE || d->encoding == READING__ENCODING__UTF16BE;
+    size_t left = d->pending.n, unit = wide ? 2 : 1;
     int rc = OK;
 
     while (left > 0 && rc == OK) {
@@ -142,8 +144,8 @@ static int convert(struct decoder *d, size_t *taken)
             break; /* goes on in the next piece */
         if (rc == OK && (why == EILSEQ || why == EINVAL)) {
             rc = add_undecodable(d);
-            in++;
-            left--;
+            in += left < unit ? left : unit;
+            left -= left < unit ? left : unit;
         }
     }
     *taken = d->pending.n - left;

@@ -17,12 +17,11 @@ static const char *const names[] = {
 };
 _Static_assert(sizeof names / sizeof *names == SCRIPTS, "a name for each script");
 
+/* Beyond ASCII. */
 static const struct range {
     uint32_t first, last;
     enum script script;
 } ranges[] = {
-    { 'A', 'Z', SCRIPT_LATIN },
-    { 'a', 'z', SCRIPT_LATIN },
     { 0xc0, 0x24f, SCRIPT_LATIN },
     { 0x370, 0x3ff, SCRIPT_GREEK },
     { 0x400, 0x52f, SCRIPT_CYRILLIC },
@@ -53,6 +52,11 @@ enum script script_of(struct span text)
     uint32_t code;
 
     for (size_t i = 0, length; i < text.n; i += length) {
+        if ((uint8_t)p[i] < 0x80) {
+            counts[SCRIPT_LATIN] += ((uint8_t)p[i] | 0x20) >= 'a' && ((uint8_t)p[i] | 0x20) <= 'z';
+            length = 1;
+            continue;
+        }
         length = utf8_decode(&code, p + i, text.n - i);
         for (size_t k = 0; length > 0 && k < sizeof ranges / sizeof *ranges; k++)
             if (code >= ranges[k].first && code <= ranges[k].last)

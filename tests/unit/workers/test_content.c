@@ -13,6 +13,27 @@ static void text_is_cut_by_file_line_or_paragraph(void **state)
     expect(PARAGRAPHS, "a.txt", "", "");
 }
 
+/* 20 MiB of lines in one file: a document ends at a line's end, and no line is lost. */
+static void a_long_document_is_cut_into_several(void **state)
+{
+    struct buf b = { 0 };
+    struct seen s = { 0 };
+    struct err e = ERR_INIT;
+    size_t line = 0, n = 0;
+
+    (void)state;
+    while (b.n < (size_t)20 << 20)
+        buf_printf(&b, "line %zu of a long book, and what stands in it\n", n++);
+    assert_int_equal(read_bytes(FILE_TEXT, "a.txt", (struct span){ b.p, b.n }, &s, &e), OK);
+    assert_int_equal(s.n, 3);
+    for (const char *p = s.text.p; p; p = strchr(p + 1, '\n'), line++)
+        if (p[0] == '\n' && p[1] != '\0' && p[1] != '|')
+            assert_memory_equal(p + 1, "line ", 5);
+    assert_int_equal(line, n + 1);
+    buf_free(&s.text);
+    buf_free(&b);
+}
+
 static void byte_order_mark_and_carriage_returns_are_dropped(void **state)
 {
     (void)state;
@@ -218,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_cut_by_file_line_or_paragraph),
+        cmocka_unit_test(a_long_document_is_cut_into_several),
         cmocka_unit_test(byte_order_mark_and_carriage_returns_are_dropped),
         cmocka_unit_test(json_lines_give_the_field_text),
         cmocka_unit_test(what_is_not_utf8_is_named),
