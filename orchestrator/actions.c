@@ -12,6 +12,8 @@
 
 /* ---- letters ---- */
 
+#define ASSIGN_BYTES ((size_t)256 << 10) /* of one letter, about: a frame holds four times that */
+
 static AttemptRef *attempt_ref(const struct ref *ref, struct err *e)
 {
     AttemptRef *a = malloc(sizeof *a);
@@ -58,34 +60,56 @@ static int assignment(
     return OK;
 }
 
+/* Into the letter that this turn has for the session already, unless that is full. */
+static int put_assignment(
+    struct orchestrator *o, struct session *s, Assignment *takes, struct err *e)
+{
+    size_t bytes = assignment__get_packed_size(takes);
+    Envelope *open =
+        s->assign_bytes + bytes <= ASSIGN_BYTES ? outbox_open(&o->outbox, &s->assign) : NULL;
+    Assign *m = open ? open->assign : malloc(sizeof *m);
+    Assignment **p;
+
+    if (m && !open)
+        assign__init(m);
+    p = m ? field_grow(m->assignments, m->n_assignments, sizeof *p, e) : NULL;
+    if (!p) {
+        message_free(takes);
+        message_free(open ? NULL : m);
+        return err_set(e, E_NOMEM, "out of memory");
+    }
+    m->assignments = p;
+    p[m->n_assignments++] = takes;
+    s->assign_bytes = open ? s->assign_bytes + bytes : bytes;
+    if (open)
+        return OK;
+    int rc = outbox_put(&o->outbox, &s->peer, 0, ENVELOPE__KIND_ASSIGN, m, e);
+    s->assign = outbox_last(&o->outbox);
+    return rc;
+}
+
 static int on_assign(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    const struct session *s = fleet_by_worker(o->fleet, a->worker);
-    Assign *m = malloc(sizeof *m);
-    int rc;
+    struct session *s = fleet_by_worker(a->worker);
+    Assignment *m = NULL;
+    int rc = assignment(&m, runs_job(a->task->waiters[0].job), a, e);
 
-    if (!m)
-        return err_set(e, E_NOMEM, "out of memory");
-    assign__init(m);
-    m->assignments = malloc(sizeof *m->assignments);
-    rc = m->assignments ? assignment(&m->assignments[0], runs_job(o, a->task->waiters[0].job), a, e)
-                        : err_set(e, E_NOMEM, "out of memory");
-    m->n_assignments = rc == OK;
+    if (rc == OK)
+        rc = put_assignment(o, s, m, e);
     for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
-        struct job_book *b = runs_job(o, a->task->waiters[i].job);
+        struct job_book *b = runs_job(a->task->waiters[i].job);
         b->touched = true;
-        rc = field_text(&b->record->worker, s->name, e);
+        if (!a->task->brief)
+            job_leased(o, b);
+        if (!b->record->worker || strcmp(b->record->worker, s->name))
+            rc = field_text(&b->record->worker, s->name, e);
     }
-    if (rc != OK) {
-        message_free(m);
-        return rc;
-    }
-    return outbox_put(&o->outbox, &s->peer, 0, ENVELOPE__KIND_ASSIGN, m, e);
+    return rc;
 }
 
 static int on_revoke(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    const struct session *s = fleet_by_worker(o->fleet, a->worker);
+    const struct session *s = fleet_by_worker(a->worker);
     Revoke *m;
 
     if (!s)
@@ -107,7 +131,7 @@ static int on_revoke(struct orchestrator *o, const struct action *a, struct err 
 
 static int on_lost(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    struct session *s = fleet_by_worker(o->fleet, a->worker);
+    struct session *s = fleet_by_worker(a->worker);
 
     (void)e;
     outbox_notice(&o->outbox, LOG_WARN, "worker %s on %s: silent for %d s, lost", s->name, s->host,
@@ -120,7 +144,7 @@ static int on_lost(struct orchestrator *o, const struct action *a, struct err *e
 
 static int on_unfold(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    return a->job->unfolding ? round_unfold(o, runs_job(o, a->job), e) : OK;
+    return a->job->unfolding ? round_unfold(o, runs_job(a->job), e) : OK;
 }
 
 static int why_over(struct job_book *b, struct err *e)
@@ -139,7 +163,7 @@ static int why_over(struct job_book *b, struct err *e)
 
 static int on_job(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    struct job_book *b = runs_job(o, a->job);
+    struct job_book *b = runs_job(a->job);
     JobRecord *r = b->record;
     int rc = OK;
 
@@ -164,16 +188,16 @@ static int on_job(struct orchestrator *o, const struct action *a, struct err *e)
             job_state_name(a->job->state), r->cached ? ", cached" : "", r->why ? ": " : "",
             r->why ? r->why : "");
     }
-    b->changed = true;
+    job_changed(o, b);
     return rc;
 }
 
 static int on_run_over(struct orchestrator *o, const struct action *a, struct err *e)
 {
     (void)e;
-    for (struct run_book *r = o->books; r; r = r->next)
-        if (r->run == a->run)
-            r->over = true;
+    a->run->book->over = true;
+    a->run->book->next_over = o->over;
+    o->over = a->run->book;
     return OK;
 }
 
@@ -184,7 +208,7 @@ static int on_answered(struct orchestrator *o, const struct action *a, struct er
     int rc = journal_put_answer(o->journal, &a->task->id, o->result->answer, e);
 
     for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++)
-        rc = round_answer(o, runs_job(o, a->task->waiters[i].job), &a->task->waiters[i], a->task,
+        rc = round_answer(o, runs_job(a->task->waiters[i].job), &a->task->waiters[i], a->task,
             o->result->answer, e);
     return rc;
 }
@@ -230,7 +254,7 @@ static int on_late(struct orchestrator *o, const struct action *a, struct err *e
 /* "attempt 2 on w1 failed: crash: signal 11" */
 static void tell_attempt(char out[600], const struct orchestrator *o, const struct action *a)
 {
-    const struct session *s = fleet_by_worker(o->fleet, a->worker);
+    const struct session *s = fleet_by_worker(a->worker);
     const Failure *f =
         o->result && o->result->kind_case == RESULT__KIND_FAILURE ? o->result->failure : NULL;
     const char *message = f && f->message && a->cause == f->cause ? f->message : "";
@@ -261,7 +285,7 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
 
     tell_attempt(text, o, a);
     for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
-        struct job_book *b = runs_job(o, a->task->waiters[i].job);
+        struct job_book *b = runs_job(a->task->waiters[i].job);
         rc = last_words(o, b, a, e);
         if (rc == OK)
             rc = a->wait_ms > 0 ? progress_logf(o, b, e, "%s; the next in %lld s", text,
@@ -278,7 +302,7 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
 
 static int on_spent(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    struct job_book *b = runs_job(o, a->job);
+    struct job_book *b = runs_job(a->job);
     char text[600];
     int rc = last_words(o, b, a, e);
 
@@ -345,7 +369,7 @@ int runs_pump(struct orchestrator *o, struct err *e)
             rc = on_action[o->actions[i].kind](o, &o->actions[i], e);
     }
     o->n_queue = 0;
-    return rc == OK ? runs_flush(o, e) : rc;
+    return rc;
 }
 
 int runs_event(struct orchestrator *o, const struct event *ev, struct err *e)

@@ -6,7 +6,7 @@
 #include "orchestrator/daemon.h"
 #include "proto/log.h"
 
-#define DRAIN_MAX 256
+#define DRAIN_MAX 2048
 #define SOCKETS 2
 #define FDS_MAX 8
 

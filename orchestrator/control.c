@@ -12,6 +12,8 @@ static void set_paused(struct sched *s, const struct event *ev, bool paused)
             continue;
         j->paused = paused;
         job_tell(s, j);
+        for (uint32_t k = 0; k < j->open; k++)
+            task_place(s, j->tasks[k]);
     }
     s->due = true;
 }
@@ -30,7 +32,7 @@ void on_resume(struct sched *s, const struct event *ev, int64_t now)
 
 void on_drain(struct sched *s, const struct event *ev, int64_t now)
 {
-    (void)s;
     (void)now;
     ev->worker->draining = true;
+    worker_place(s, ev->worker);
 }

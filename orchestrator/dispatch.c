@@ -1,10 +1,13 @@
 #include "orchestrator/scheduler.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "orchestrator/scheduler_int.h"
 
-/* Who gets what: the first ready task in order goes to the best session with room. */
+/* Who gets what: the first ready task in order goes to the best session with room. Tasks that need
+ * the same stand in one lane, sessions that offer the same are one kin, so that only the first of
+ * each is looked at. */
 
 static bool has_tag(const struct tags *tags, uint32_t tag)
 {
@@ -14,34 +17,32 @@ static bool has_tag(const struct tags *tags, uint32_t tag)
     return false;
 }
 
-/* The first thing that w lacks for t: WHY_NOT when it lacks nothing. */
-static struct why lacks(const struct worker *w, const struct task *t)
+/* The first thing that k lacks for a task of this lane: WHY_NOT when it lacks nothing. */
+static struct why lacks(const struct kin *k, const struct lane *l)
 {
-    const struct job *j = t->waiters[0].job;
-
-    for (size_t i = 0; i < j->labels.n; i++)
-        if (!has_tag(&w->tags, j->labels.items[i]))
-            return (struct why){ .what = WHY_TAG, .tag = j->labels.items[i] };
-    if (t->class_tag && !has_tag(&w->tags, t->class_tag))
-        return (struct why){ .what = WHY_TAG, .tag = t->class_tag };
-    if (w->memory > 0 && w->memory < j->memory)
-        return (struct why){ .what = WHY_MEMORY, .most = w->memory };
+    for (size_t i = 0; i < l->labels.n; i++)
+        if (!has_tag(&k->tags, l->labels.items[i]))
+            return (struct why){ .what = WHY_TAG, .tag = l->labels.items[i] };
+    if (l->class_tag && !has_tag(&k->tags, l->class_tag))
+        return (struct why){ .what = WHY_TAG, .tag = l->class_tag };
+    if (k->memory > 0 && k->memory < l->memory)
+        return (struct why){ .what = WHY_MEMORY, .most = k->memory };
     return (struct why){ .what = WHY_NOT };
 }
 
-static bool has_room(const struct worker *w, const struct task *t)
+/* For some task: a brief one. */
+static bool has_room(const struct worker *w)
 {
-    if (w->state != SESSION_LIVE || w->draining || w->held >= w->credit)
-        return false;
-    return w->held == 0 || (t->brief && w->held_long == 0);
+    return w->state == SESSION_LIVE && !w->draining && w->held_long == 0 && w->held < w->credit;
 }
 
 bool worker_can_take(const struct worker *w, const struct task *t)
 {
-    return has_room(w, t) && lacks(w, t).what == WHY_NOT;
+    return has_room(w) && !w->kept && (t->lane->brief || w->held == 0) &&
+           lacks(w->kin, t->lane).what == WHY_NOT;
 }
 
-bool task_is_paused(const struct task *t)
+static bool task_is_paused(const struct task *t)
 {
     for (size_t i = 0; i < t->n_waiters; i++)
         if (!t->waiters[i].job->paused)
@@ -49,42 +50,269 @@ bool task_is_paused(const struct task *t)
     return true;
 }
 
+bool task_waits(const struct task *t)
+{
+    return t->awaited || task_is_paused(t);
+}
+
+/* ---- lanes and kins ---- */
+
+static bool task_goes_before(const struct ranked *x, const struct ranked *y)
+{
+    const struct rank *a = &((const struct task *)x)->rank, *b = &((const struct task *)y)->rank;
+
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->run != b->run)
+        return a->run < b->run;
+    return a->job != b->job ? a->job < b->job : a->place < b->place;
+}
+
+static bool worker_is_emptier(const struct ranked *x, const struct ranked *y)
+{
+    const struct worker *a = (const struct worker *)x, *b = (const struct worker *)y;
+
+    return a->held != b->held ? a->held < b->held : a->serial < b->serial;
+}
+
+static struct lane *lane_find(struct sched *s, const struct task *t, const struct task_spec *spec)
+{
+    const struct job *j = t->waiters[0].job;
+    struct lane *l = s->lanes;
+
+    while (l && (l->brief != spec->brief || l->class_tag != spec->class_tag ||
+                    l->memory != j->memory || !tags_equal(&l->labels, &j->labels)))
+        l = l->next;
+    return l;
+}
+
+static void lane_free(struct lane *l)
+{
+    heap_free(&l->ready);
+    free(l->labels.items);
+    free(l);
+}
+
+static struct lane *lane_new(
+    struct sched *s, const struct task *t, const struct task_spec *spec, struct err *e)
+{
+    const struct job *j = t->waiters[0].job;
+    struct lane *l = calloc(1, sizeof *l);
+
+    if (!l || tags_copy(&l->labels, &j->labels, e) != OK) {
+        free(l);
+        err_set(e, E_NOMEM, "out of memory");
+        return NULL;
+    }
+    l->memory = j->memory;
+    l->class_tag = spec->class_tag;
+    l->brief = spec->brief;
+    l->ready.before = task_goes_before;
+    l->next = s->lanes;
+    s->lanes = l;
+    return l;
+}
+
+static void lane_drop(struct sched *s, struct lane *l)
+{
+    struct lane **at = &s->lanes;
+
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    lane_free(l);
+}
+
+int lane_join(struct sched *s, struct task *t, const struct task_spec *spec, struct err *e)
+{
+    struct lane *l = lane_find(s, t, spec);
+
+    if (!l)
+        l = lane_new(s, t, spec, e);
+    if (!l)
+        return e->code;
+    if (heap_reserve(&l->ready, l->n_tasks + 1, e) != OK) {
+        if (l->n_tasks == 0)
+            lane_drop(s, l);
+        return e->code;
+    }
+    l->n_tasks++;
+    t->lane = l;
+    return OK;
+}
+
+void lane_leave(struct sched *s, struct task *t)
+{
+    if (t->ranked.at > 0)
+        heap_take(t->state == TASK_BACKING_OFF ? &s->backing_off : &t->lane->ready, &t->ranked);
+    if (--t->lane->n_tasks == 0)
+        lane_drop(s, t->lane);
+    t->lane = NULL;
+}
+
+int kin_join(struct sched *s, struct worker *w, const struct worker_spec *spec, struct err *e)
+{
+    struct kin *k = s->kins;
+
+    while (k && (k->memory != spec->memory || !tags_equal(&k->tags, &spec->tags)))
+        k = k->next;
+    if (!k) {
+        k = calloc(1, sizeof *k);
+        if (!k || tags_copy(&k->tags, &spec->tags, e) != OK) {
+            free(k);
+            return err_set(e, E_NOMEM, "out of memory");
+        }
+        k->memory = spec->memory;
+        k->free.before = worker_is_emptier;
+        k->next = s->kins;
+        s->kins = k;
+    }
+    w->kin = k;
+    k->n_workers++;
+    if (heap_reserve(&k->free, k->n_workers, e) == OK)
+        return OK;
+    kin_leave(s, w);
+    return e->code;
+}
+
+void kin_leave(struct sched *s, struct worker *w)
+{
+    struct kin *k = w->kin, **at = &s->kins;
+
+    if (w->ranked.at > 0)
+        heap_take(&k->free, &w->ranked);
+    w->kin = NULL;
+    if (--k->n_workers > 0)
+        return;
+    while (*at != k)
+        at = &(*at)->next;
+    *at = k->next;
+    heap_free(&k->free);
+    free(k->tags.items);
+    free(k);
+}
+
+static void place(struct heap *h, struct ranked *r, bool belongs)
+{
+    if (belongs && r->at > 0)
+        heap_moved(h, r);
+    else if (belongs)
+        heap_put(h, r);
+    else if (r->at > 0)
+        heap_take(h, r);
+}
+
+void task_place(struct sched *s, struct task *t)
+{
+    if (t->state == TASK_READY)
+        s->due = true;
+    if (t->state != TASK_BACKING_OFF)
+        place(&t->lane->ready, &t->ranked, t->state == TASK_READY && !task_waits(t));
+}
+
+void worker_place(struct sched *s, struct worker *w)
+{
+    (void)s;
+    place(&w->kin->free, &w->ranked, has_room(w) && !w->kept);
+}
+
+/* ---- giving ---- */
+
 /* Not where it failed; then where its job's state may be warm; then the emptiest; then the oldest.
  */
 static bool better(const struct worker *a, const struct worker *b, const struct task *t)
 {
-    uint64_t warm = t->waiters[0].job->last_worker;
+    const struct worker *warm = t->waiters[0].job->warm;
 
     if ((a->serial == t->avoid) != (b->serial == t->avoid))
         return b->serial == t->avoid;
-    if ((a->serial == warm) != (b->serial == warm))
-        return a->serial == warm;
+    if ((a == warm) != (b == warm))
+        return a == warm;
     return a->held != b->held ? a->held < b->held : a->serial < b->serial;
+}
+
+static struct worker *best_for(const struct sched *s, const struct task *t)
+{
+    struct worker *best = NULL, *warm = t->waiters[0].job->warm;
+
+    if (warm && worker_can_take(warm, t))
+        best = warm;
+    for (struct kin *k = s->kins; k; k = k->next) {
+        /* The second where the first is the one to avoid. */
+        struct ranked *two[] = { heap_first(&k->free), heap_second(&k->free) };
+        if (!two[0] || lacks(k, t->lane).what != WHY_NOT)
+            continue;
+        for (int i = 0; i < 2 && two[i]; i++) {
+            struct worker *w = (struct worker *)two[i];
+            if ((t->lane->brief || w->held == 0) && (!best || better(w, best, t)))
+                best = w;
+        }
+    }
+    return best;
+}
+
+/* Long tasks wait, and brief ones must not take every place that becomes free meanwhile: as many
+ * sessions, the emptiest, get nothing until they are empty. */
+static void keep_free(struct sched *s, const struct lane *l)
+{
+    for (size_t wanted = l->ready.n; wanted > 0; wanted--) {
+        struct worker *best = NULL;
+        for (struct kin *k = s->kins; k; k = k->next) {
+            struct worker *w = (struct worker *)heap_first(&k->free);
+            if (w && lacks(k, l).what == WHY_NOT &&
+                (!best || worker_is_emptier(&w->ranked, &best->ranked)))
+                best = w;
+        }
+        if (!best)
+            return;
+        best->kept = true;
+        best->kept_next = s->kept;
+        s->kept = best;
+        worker_place(s, best);
+    }
+}
+
+static void forget_kept(struct sched *s)
+{
+    while (s->kept) {
+        struct worker *w = s->kept;
+        s->kept = w->kept_next;
+        w->kept = false;
+        worker_place(s, w);
+    }
+}
+
+static struct lane *next_lane(const struct sched *s)
+{
+    struct lane *next = NULL;
+
+    for (struct lane *l = s->lanes; l; l = l->next)
+        if (!l->closed && l->ready.n > 0 &&
+            (!next || task_goes_before(heap_first(&l->ready), heap_first(&next->ready))))
+            next = l;
+    return next;
 }
 
 void dispatch(struct sched *s, int64_t now)
 {
-    uint32_t room = 0;
-
-    for (const struct worker *w = s->workers; w; w = w->next)
-        if (w->state == SESSION_LIVE && !w->draining && w->held < w->credit)
-            room += w->credit - w->held;
-    for (struct task *t = s->tasks; t && room > 0; t = t->next) {
-        struct worker *best = NULL;
-        if (t->state != TASK_READY || task_is_paused(t))
+    forget_kept(s);
+    for (struct lane *l = s->lanes; l; l = l->next)
+        l->closed = false;
+    for (struct lane *l; (l = next_lane(s));) {
+        struct task *t = (struct task *)heap_first(&l->ready);
+        struct worker *best = best_for(s, t);
+        if (!best) {
+            l->closed = true;
+            if (!l->brief)
+                keep_free(s, l);
             continue;
-        for (struct worker *w = s->workers; w; w = w->next)
-            if (worker_can_take(w, t) && (!best || better(w, best, t)))
-                best = w;
-        if (!best)
-            continue;
+        }
         struct ref ref = { t->id, t->last_attempt + 1, s->epoch };
         task_lease(s, t, best, &ref, now);
         struct action *a = sched_act(s, ACT_ASSIGN);
         a->worker = best;
         a->task = t;
         a->ref = ref;
-        room--;
     }
 }
 
@@ -94,8 +322,8 @@ static struct why why_task(const struct sched *s, const struct task *t)
 {
     struct why why = { .what = WHY_NO_WORKER };
 
-    for (const struct worker *w = s->workers; w; w = w->next) {
-        struct why l = lacks(w, t);
+    for (const struct worker *w = s->workers.first; w; w = w->next) {
+        struct why l = lacks(w->kin, t->lane);
         if (w->state == SESSION_NEW)
             continue;
         if (l.what == WHY_NOT && !w->draining)
@@ -117,64 +345,17 @@ struct why sched_why(const struct sched *s, const struct job *job)
 
     if (job->paused)
         return (struct why){ .what = WHY_PAUSED };
-    for (const struct task *t = s->tasks; t && job->open > 0; t = t->next)
-        for (size_t i = 0; i < t->n_waiters; i++) {
-            if (t->waiters[i].job != job)
-                continue;
-            if (t->state == TASK_LEASED)
-                return (struct why){ .what = WHY_NOT };
-            if (t->state == TASK_READY && !ready)
-                ready = t;
-            if (t->state == TASK_BACKING_OFF && !backing_off)
-                backing_off = t;
-        }
+    if (job->leased > 0)
+        return (struct why){ .what = WHY_NOT };
+    for (uint32_t i = 0; i < job->open && !ready; i++) {
+        if (job->tasks[i]->state == TASK_READY)
+            ready = job->tasks[i];
+        else
+            backing_off = job->tasks[i];
+    }
     if (ready)
         return why_task(s, ready);
     if (backing_off)
         return (struct why){ .what = WHY_BACKOFF, .cause = backing_off->cause };
     return (struct why){ .what = WHY_NOT };
-}
-
-/* ---- invariants ---- */
-
-static void check_task(const struct sched *s, const struct task *t)
-{
-    size_t waits = 0;
-
-    assert(sched_task(s, &t->id) == t); /* (3) */
-    assert(t->n_waiters > 0 && t->state != TASK_DONE && t->state != TASK_FAILED);
-    assert((t->state == TASK_LEASED) == (t->holder != NULL)); /* (1) */
-    for (const struct worker *w = s->workers; w; w = w->next) {
-        waits += w == t->holder;
-        if (t->state == TASK_READY && !task_is_paused(t) && s->ticked_ms >= s->reunion_ms)
-            assert(!worker_can_take(w, t)); /* (7) */
-    }
-    assert(!t->holder || waits == 1); /* (2) */
-}
-
-void sched_check(const struct sched *s)
-{
-    size_t n = 0;
-
-    for (const struct task *t = s->tasks; t; t = t->next, n++)
-        check_task(s, t);
-    assert(n == s->n_tasks);
-    for (const struct worker *w = s->workers; w; w = w->next) {
-        uint32_t held = 0;
-        for (const struct task *t = s->tasks; t; t = t->next)
-            held += t->holder == w;
-        assert(held == w->held && w->state != SESSION_LOST); /* (2) */
-    }
-    for (const struct run *r = s->runs; r; r = r->next)
-        for (size_t i = 0; i < r->n_jobs; i++) {
-            const struct job *j = &r->jobs[i];
-            uint32_t open = 0;
-            for (const struct task *t = s->tasks; t; t = t->next)
-                for (size_t k = 0; k < t->n_waiters; k++)
-                    open += t->waiters[k].job == j;
-            assert(open == j->open);                /* (4) */
-            for (size_t k = 0; k < j->n_after; k++) /* (5) */
-                assert(r->jobs[j->after[k]].state == JOB_DONE || j->state == JOB_BLOCKED ||
-                       job_is_over(j->state));
-        }
 }

@@ -86,13 +86,9 @@ struct session *fleet_by_name(const struct fleet *f, const char *host, const cha
     return s;
 }
 
-struct session *fleet_by_worker(const struct fleet *f, const struct worker *w)
+struct session *fleet_by_worker(const struct worker *w)
 {
-    struct session *s = f->first;
-
-    while (s && s->worker != w)
-        s = s->next;
-    return s;
+    return w->session;
 }
 
 struct session *fleet_first(const struct fleet *f)
@@ -229,13 +225,17 @@ int fleet_join(struct session **out, struct fleet *f, struct sched *s, const str
     const Hello *h, int64_t now, struct err *e)
 {
     struct session *new = calloc(1, sizeof *new), **at = &f->first;
-    struct worker_spec spec = { .memory = h->memory, .credit = 1, .draining = h->draining };
+    struct worker_spec spec = {
+        .memory = h->memory, .credit = 1, .credit_most = CREDIT_MOST, .draining = h->draining
+    };
     int rc = new ? fill(new, f, p, h, e) : err_set(e, E_NOMEM, "out of memory");
 
     if (rc == OK)
         rc = collect_tags(&spec.tags, f, new, e);
     if (rc == OK)
         rc = sched_add_worker(&new->worker, s, &spec, now, e);
+    if (rc == OK)
+        new->worker->session = new;
     free(spec.tags.items);
     if (rc != OK) {
         if (new)
@@ -256,6 +256,7 @@ void fleet_leave(struct fleet *f, struct session *s)
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
+    s->worker->session = NULL;
     session_free(s);
 }
 

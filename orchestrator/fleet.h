@@ -1,6 +1,7 @@
 #ifndef ORCHESTRATOR_FLEET_H
 #define ORCHESTRATOR_FLEET_H
 
+#include "orchestrator/outbox.h"
 #include "orchestrator/scheduler.h"
 #include "proto/socket.h"
 
@@ -20,6 +21,8 @@ struct session {
     char **labels;
     size_t n_labels;
     struct worker *worker;
+    struct open_letter assign, ack; /* of this turn */
+    size_t assign_bytes;
     struct session *next;
 };
 
@@ -30,14 +33,14 @@ void fleet_free(struct fleet *f);
 struct session *fleet_by_peer(const struct fleet *f, const struct peer *p); /* NULL: a stranger */
 struct session *fleet_by_id(const struct fleet *f, const char *worker_id);
 struct session *fleet_by_name(const struct fleet *f, const char *host, const char *name);
-struct session *fleet_by_worker(const struct fleet *f, const struct worker *w);
-struct session *fleet_first(const struct fleet *f); /* oldest first, by ->next */
+struct session *fleet_by_worker(const struct worker *w); /* NULL: it has left */
+struct session *fleet_first(const struct fleet *f);      /* oldest first, by ->next */
 
 /* A new session, known to the scheduler as well. An empty name becomes w1, w2, … */
 int fleet_join(struct session **out, struct fleet *f, struct sched *s, const struct peer *p,
     const Hello *h, int64_t now, struct err *e);
 void fleet_leave(
-    struct fleet *f, struct session *s); /* frees it; the scheduler's half is not touched */
+    struct fleet *f, struct session *s); /* frees it; the scheduler's half forgets it */
 
 /* The number of a label, or of a numeric class: given at its first mention, from 1. */
 int fleet_label(struct fleet *f, const char *label, uint32_t *tag, struct err *e);

@@ -22,11 +22,17 @@ static void task_move(struct task *t, enum task_state to)
 void task_free(struct task *t)
 {
     message_free(t->spec);
-    free(t->waiters);
+    if (t->waiters != &t->one)
+        free(t->waiters);
     free(t);
 }
 
-/* ---- the table by id, and the list in the order of dispatch ---- */
+bool task_is_sooner(const struct ranked *a, const struct ranked *b)
+{
+    return ((const struct task *)a)->not_before < ((const struct task *)b)->not_before;
+}
+
+/* ---- the table by id, and the list of all ---- */
 
 static struct task **bucket(const struct sched *s, const struct id *id)
 {
@@ -66,40 +72,12 @@ static int grow_table(struct sched *s, struct err *e)
     return OK;
 }
 
-static int32_t priority(const struct task *t)
-{
-    int32_t most = t->waiters[0].job->priority;
-
-    for (size_t i = 1; i < t->n_waiters; i++)
-        if (t->waiters[i].job->priority > most)
-            most = t->waiters[i].job->priority;
-    return most;
-}
-
-/* Higher priority first, then older runs, then earlier jobs, then places of a round. */
-static bool goes_before(const struct task *a, const struct task *b)
-{
-    const struct waiter *x = a->waiters, *y = b->waiters;
-
-    if (priority(a) != priority(b))
-        return priority(a) > priority(b);
-    if (x->job->run->number != y->job->run->number)
-        return x->job->run->number < y->job->run->number;
-    if (x->job->index != y->job->index)
-        return x->job->index < y->job->index;
-    return x->place < y->place;
-}
-
 static void list_add(struct sched *s, struct task *t)
 {
-    struct task *after = s->tail;
-
-    while (after && goes_before(t, after))
-        after = after->prev;
-    t->prev = after;
-    t->next = after ? after->next : s->tasks;
-    *(after ? &after->next : &s->tasks) = t;
-    *(t->next ? &t->next->prev : &s->tail) = t;
+    t->prev = s->tail;
+    t->next = NULL;
+    *(t->prev ? &t->prev->next : &s->tasks) = t;
+    s->tail = t;
 }
 
 static void list_remove(struct sched *s, struct task *t)
@@ -117,6 +95,7 @@ static void close_task(struct sched *s, struct task *t)
         at = &(*at)->chain;
     *at = t->chain;
     list_remove(s, t);
+    lane_leave(s, t);
     s->n_tasks--;
     t->next = s->dead_tasks;
     s->dead_tasks = t;
@@ -124,19 +103,99 @@ static void close_task(struct sched *s, struct task *t)
 
 /* ---- waiters ---- */
 
-static int add_waiter(struct task *t, struct job *j, uint32_t place, struct err *e)
+/* The highest priority of those who wait; of the first, the rest. */
+static void set_rank(struct task *t)
 {
-    if (t->n_waiters == t->cap_waiters) {
-        size_t cap = t->cap_waiters ? 2 * t->cap_waiters : 1;
-        struct waiter *p = realloc(t->waiters, cap * sizeof *p);
+    const struct waiter *first = &t->waiters[0];
+
+    t->rank = (struct rank){ first->job->priority, first->job->run->number, first->job->index,
+        first->place };
+    for (size_t i = 1; i < t->n_waiters; i++)
+        if (t->waiters[i].job->priority > t->rank.priority)
+            t->rank.priority = t->waiters[i].job->priority;
+}
+
+static int grow_waiters(struct task *t, struct err *e)
+{
+    size_t cap = t->cap_waiters ? 2 * t->cap_waiters : 1;
+    struct waiter *p;
+
+    if (t->n_waiters < t->cap_waiters)
+        return OK;
+    if (cap == 1) {
+        t->waiters = &t->one;
+    } else {
+        p = realloc(t->waiters == &t->one ? NULL : t->waiters, cap * sizeof *p);
         if (!p)
             return err_set(e, E_NOMEM, "out of memory");
+        if (t->waiters == &t->one)
+            p[0] = t->one;
         t->waiters = p;
-        t->cap_waiters = cap;
     }
-    t->waiters[t->n_waiters++] = (struct waiter){ j, place };
-    j->open++;
+    t->cap_waiters = cap;
+    return OK;
+}
+
+static int add_waiter(struct task *t, struct job *j, uint32_t place, struct err *e)
+{
+    int rc = grow_waiters(t, e);
+
+    if (rc == OK && j->open == j->cap_tasks) {
+        size_t cap = j->cap_tasks ? 2 * j->cap_tasks : 1;
+        struct task **p = realloc(j->tasks, cap * sizeof *p);
+        if (!p)
+            return err_set(e, E_NOMEM, "out of memory");
+        j->tasks = p;
+        j->cap_tasks = cap;
+    }
+    if (rc != OK)
+        return rc;
+    t->waiters[t->n_waiters++] = (struct waiter){ j, place, j->open };
+    j->tasks[j->open++] = t;
     j->places++;
+    j->leased += t->state == TASK_LEASED;
+    set_rank(t);
+    return OK;
+}
+
+/* The job no longer waits for t by this waiter, which is still there. */
+static void job_forget(struct task *t, struct waiter *w)
+{
+    struct job *j = w->job;
+    struct task *last = j->tasks[--j->open];
+    size_t i = 0;
+
+    assert(j->tasks[w->index] == t);
+    while (last->waiters[i].job != j || last->waiters[i].index != j->open)
+        i++;
+    last->waiters[i].index = w->index;
+    j->tasks[w->index] = last;
+    w->index = UINT32_MAX;
+    j->leased -= t->state == TASK_LEASED;
+}
+
+static int new_task(struct task **out, struct sched *s, struct job *job, uint32_t place,
+    const struct task_spec *spec, struct err *e)
+{
+    struct task *t = calloc(1, sizeof *t);
+    int rc =
+        t ? heap_reserve(&s->backing_off, s->n_tasks + 1, e) : err_set(e, E_NOMEM, "out of memory");
+
+    if (rc == OK)
+        rc = add_waiter(t, job, place, e);
+    if (rc == OK && (rc = lane_join(s, t, spec, e)) != OK) {
+        job_forget(t, &t->waiters[0]);
+        job->places--;
+    }
+    if (rc != OK) {
+        free(t);
+        return rc;
+    }
+    t->id = spec->id;
+    t->spec = spec->spec;
+    t->brief = spec->brief;
+    t->awaited = spec->awaited;
+    *out = t;
     return OK;
 }
 
@@ -151,30 +210,21 @@ int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t
         rc = add_waiter(t, job, place, e);
         if (rc != OK)
             return rc;
-        list_remove(s, t);
-        list_add(s, t);
         message_free(spec->spec);
     } else {
         rc = sched_reserve(s, 0, 0, 1, 0, e);
         if (rc == OK)
             rc = grow_table(s, e);
-        t = rc == OK ? calloc(1, sizeof *t) : NULL;
-        if (!t)
-            return err_set(e, E_NOMEM, "out of memory");
-        rc = add_waiter(t, job, place, e);
-        if (rc != OK) {
-            free(t);
+        if (rc == OK)
+            rc = new_task(&t, s, job, place, spec, e);
+        if (rc != OK)
             return rc;
-        }
-        t->id = spec->id;
-        t->spec = spec->spec;
-        t->brief = spec->brief;
-        t->class_tag = spec->class_tag;
         t->chain = *bucket(s, &t->id);
         *bucket(s, &t->id) = t;
         list_add(s, t);
         s->n_tasks++;
     }
+    task_place(s, t);
     if (out)
         *out = t;
     return OK;
@@ -182,32 +232,65 @@ int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t
 
 /* ---- leases ---- */
 
+static void hold(struct worker *w, struct task *t)
+{
+    t->holder = w;
+    t->held_prev = w->held_last;
+    t->held_next = NULL;
+    *(w->held_last ? &w->held_last->held_next : &w->held_first) = t;
+    w->held_last = t;
+    w->held++;
+    w->held_long += !t->lane->brief;
+}
+
 static void release(struct sched *s, struct task *t)
 {
-    assert(t->state == TASK_LEASED && t->holder->held > 0);
-    t->holder->held--;
-    t->holder->held_long -= !t->brief;
+    struct worker *w = t->holder;
+
+    assert(t->state == TASK_LEASED && w->held > 0);
+    *(t->held_prev ? &t->held_prev->held_next : &w->held_first) = t->held_next;
+    *(t->held_next ? &t->held_next->held_prev : &w->held_last) = t->held_prev;
+    w->held--;
+    w->held_long -= !t->lane->brief;
     t->holder = NULL;
+    for (size_t i = 0; i < t->n_waiters; i++)
+        t->waiters[i].job->leased--;
+    worker_place(s, w);
     s->due = true;
+}
+
+/* So much ahead that it need not wait for the next one, and no more: what it holds, others cannot
+ * take. */
+static void adapt_credit(struct worker *w, const struct task *t, int64_t now)
+{
+    int64_t took = now - t->given_ms;
+
+    if (took < AHEAD_MS / 2 && w->held >= w->credit && w->credit < w->credit_most)
+        w->credit++;
+    else if (took > AHEAD_MS && w->credit > 1 && w->credit_most >= w->credit)
+        w->credit -= took > 4 * AHEAD_MS ? w->credit / 2 : 1;
 }
 
 void task_lease(
     struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now)
 {
+    if (t->ranked.at > 0)
+        heap_take(t->state == TASK_BACKING_OFF ? &s->backing_off : &t->lane->ready, &t->ranked);
     task_move(t, TASK_LEASED);
-    t->holder = w;
+    t->awaited = false;
+    hold(w, t);
+    worker_place(s, w);
     t->lease = *ref;
-    t->reported_ms = now;
+    t->given_ms = t->reported_ms = now;
     t->reported = 0;
     if (ref->epoch == s->epoch && ref->attempt > t->last_attempt)
         t->last_attempt = ref->attempt;
-    w->held++;
-    w->held_long += !t->brief;
     for (size_t i = 0; i < t->n_waiters; i++) {
         struct job *j = t->waiters[i].job;
         uint32_t attempts = t->last_attempt ? t->last_attempt : 1;
+        j->leased++;
         if (j->places == 1)
-            j->last_worker = w->serial;
+            j->warm = w;
         if (j->state == JOB_READY)
             job_move(s, j, JOB_RUNNING);
         if (attempts > j->attempts) {
@@ -225,7 +308,8 @@ static void revoke(struct sched *s, struct task *t)
     a->ref = t->lease;
 }
 
-void task_answered(struct sched *s, struct task *t, struct worker *w, const struct ref *ref)
+void task_answered(
+    struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now)
 {
     struct action *a = sched_act(s, ACT_ANSWERED);
 
@@ -235,14 +319,15 @@ void task_answered(struct sched *s, struct task *t, struct worker *w, const stru
     if (t->state == TASK_LEASED) {
         if (t->holder != w || !ref_equal(&t->lease, ref))
             revoke(s, t);
+        else if (t->lane->brief)
+            adapt_credit(w, t, now);
         release(s, t);
     }
-    task_move(t, TASK_DONE);
     close_task(s, t);
+    task_move(t, TASK_DONE);
     for (size_t i = 0; i < t->n_waiters; i++) {
         struct job *j = t->waiters[i].job;
-        assert(j->open > 0);
-        j->open--;
+        job_forget(t, &t->waiters[i]);
         if (j->open == 0 && !j->unfolding)
             job_round_over(s, j);
     }
@@ -295,33 +380,46 @@ void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now)
     wait = rule->backs_off ? retry_wait_ms(t->failures) : 0;
     t->not_before = now + wait;
     task_move(t, wait > 0 ? TASK_BACKING_OFF : TASK_READY);
+    if (wait > 0)
+        heap_put(&s->backing_off, &t->ranked);
+    task_place(s, t);
     tell_failure(s, ACT_RETRY, t, w, NULL, wait);
 }
 
 void task_wake(struct sched *s, struct task *t)
 {
+    heap_take(&s->backing_off, &t->ranked);
     task_move(t, TASK_READY);
-    s->due = true;
+    task_place(s, t);
+}
+
+/* The job leaves t. */
+static void leave(struct sched *s, struct task *t, const struct job *j)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->n_waiters; i++) {
+        if (t->waiters[i].job == j)
+            job_forget(t, &t->waiters[i]);
+        else
+            t->waiters[kept++] = t->waiters[i];
+    }
+    t->n_waiters = kept;
+    if (kept > 0) {
+        set_rank(t);
+        task_place(s, t); /* perhaps only paused ones are left */
+        return;
+    }
+    if (t->state == TASK_LEASED) {
+        revoke(s, t);
+        release(s, t);
+        task_move(t, TASK_READY);
+    }
+    close_task(s, t);
 }
 
 void task_leave(struct sched *s, struct job *j)
 {
-    for (struct task *t = s->tasks, *next; t && j->open > 0; t = next) {
-        size_t kept = 0;
-        next = t->next;
-        for (size_t i = 0; i < t->n_waiters; i++)
-            if (t->waiters[i].job != j)
-                t->waiters[kept++] = t->waiters[i];
-        j->open -= (uint32_t)(t->n_waiters - kept);
-        t->n_waiters = kept;
-        if (kept > 0)
-            continue;
-        if (t->state == TASK_LEASED) {
-            revoke(s, t);
-            release(s, t);
-            task_move(t, TASK_READY);
-        }
-        close_task(s, t);
-    }
-    assert(j->open == 0);
+    while (j->open > 0)
+        leave(s, j->tasks[j->open - 1], j);
 }

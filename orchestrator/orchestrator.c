@@ -99,8 +99,10 @@ int orchestrator_tick(struct orchestrator *o, struct now now, struct err *e)
 
 int orchestrator_commit(struct orchestrator *o, struct err *e)
 {
-    int rc = journal_commit(o->journal, o->now.ms, e);
+    int rc = runs_flush(o, e);
 
+    if (rc == OK)
+        rc = journal_commit(o->journal, o->now.ms, e);
     if (rc == OK && !journal_waits(o->journal))
         chains_sweep(o);
     return rc;

@@ -39,6 +39,16 @@ int outbox_put(struct outbox *o, const struct peer *to, uint64_t request, Envelo
     return OK;
 }
 
+struct open_letter outbox_last(const struct outbox *o)
+{
+    return (struct open_letter){ o->turn, o->n_letters };
+}
+
+Envelope *outbox_open(const struct outbox *o, const struct open_letter *l)
+{
+    return l->at > 0 && l->turn == o->turn ? o->letters[l->at - 1].m : NULL;
+}
+
 void outbox_notice(struct outbox *o, int level, const char *fmt, ...)
 {
     va_list ap;
@@ -59,6 +69,7 @@ void outbox_clear(struct outbox *o)
     for (size_t i = 0; i < o->n_letters; i++)
         message_free(o->letters[i].m);
     o->n_letters = o->n_notices = 0;
+    o->turn++;
 }
 
 void outbox_free(struct outbox *o)

@@ -18,7 +18,18 @@ struct outbox {
     size_t n_letters, cap_letters;
     struct notice *notices;
     size_t n_notices;
+    uint64_t turn; /* counts outbox_clear */
 };
+
+/* A letter that more can be added to as long as its turn goes on. */
+struct open_letter {
+    uint64_t turn;
+    size_t at; /* 0: none */
+};
+/* Of what was put last. */
+struct open_letter outbox_last(const struct outbox *o);
+/* NULL: its turn is over. */
+Envelope *outbox_open(const struct outbox *o, const struct open_letter *l);
 
 /* A new envelope of that kind around `body`, which is taken, even on failure. */
 int outbox_put(struct outbox *o, const struct peer *to, uint64_t request, Envelope__KindCase kind,

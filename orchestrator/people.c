@@ -86,7 +86,7 @@ int people_wait(struct orchestrator *o, struct job_book *b, uint32_t wanted, str
 
     b->wanted = wanted;
     b->resumed = false;
-    b->changed = true;
+    job_changed(o, b);
     return rc == OK ? check(o, b, e) : rc;
 }
 
@@ -97,7 +97,7 @@ int people_take(struct orchestrator *o, struct job_book *b, const Labels *m, str
     for (size_t i = 0; i < m->n_rankings && rc == OK; i++)
         rc = journal_put_label(
             o->journal, b->record->run, b->record->index, b->next_label++, m->rankings[i], e);
-    b->changed = true;
+    job_changed(o, b);
     if (rc == OK)
         rc = check(o, b, e);
     return rc == OK ? runs_pump(o, e) : rc;

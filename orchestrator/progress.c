@@ -33,13 +33,11 @@ static void set_progress(Progress *p, uint64_t done, uint64_t total)
 
 int progress_count(struct job_book *b, struct err *e)
 {
-    uint64_t done = b->record->tasks_run + b->record->tasks_cached, missing = 0;
+    uint64_t done = b->record->tasks_run + b->record->tasks_cached;
     int rc = own_progress(b, e);
 
-    for (size_t i = 0; i < b->round.n; i++)
-        missing += b->round.answers[i] == NULL;
     if (rc == OK && !b->trains && !b->record->progress->rate_unit)
-        set_progress(b->record->progress, done, done + missing);
+        set_progress(b->record->progress, done, done + b->round.missing);
     return rc;
 }
 

@@ -48,24 +48,34 @@ static struct task *held(
 
 /* ---- results ---- */
 
+#define ACKS_MAX 4000 /* in one letter */
+
+/* Into the letter that this turn has for the session already. */
 static int acknowledge(
-    struct orchestrator *o, const struct session *s, const AttemptRef *ref, struct err *e)
+    struct orchestrator *o, struct session *s, const AttemptRef *ref, struct err *e)
 {
-    ResultAck *m = malloc(sizeof *m);
+    Envelope *open = outbox_open(&o->outbox, &s->ack);
+    ResultAck *m = open ? open->result_ack : malloc(sizeof *m);
+    AttemptRef **p;
     int rc;
 
-    if (!m)
-        return err_set(e, E_NOMEM, "out of memory");
-    result_ack__init(m);
-    m->attempts = malloc(sizeof *m->attempts);
-    rc = m->attempts ? message_copy((ProtobufCMessage **)&m->attempts[0], &ref->base, e)
-                     : err_set(e, E_NOMEM, "out of memory");
-    m->n_attempts = rc == OK;
-    if (rc != OK) {
+    if (m && !open)
+        result_ack__init(m);
+    p = m ? field_grow(m->attempts, m->n_attempts, sizeof *p, e) : NULL;
+    if (p)
+        m->attempts = p;
+    rc = p ? message_copy((ProtobufCMessage **)&p[m->n_attempts], &ref->base, e)
+           : err_set(e, E_NOMEM, "out of memory");
+    if (rc == OK)
+        m->n_attempts++;
+    if (rc != OK && !open)
         message_free(m);
+    if (rc != OK || (open && m->n_attempts < ACKS_MAX))
         return rc;
-    }
-    return outbox_put(&o->outbox, &s->peer, 0, ENVELOPE__KIND_RESULT_ACK, m, e);
+    if (!open)
+        rc = outbox_put(&o->outbox, &s->peer, 0, ENVELOPE__KIND_RESULT_ACK, m, e);
+    s->ack = open ? (struct open_letter){ 0 } : outbox_last(&o->outbox);
+    return rc;
 }
 
 static bool outputs_stored(const struct orchestrator *o, const TaskAnswer *a)
@@ -203,7 +213,7 @@ static int take_running(
     const struct task *t = rc == OK && !known ? held(o, s, ref) : NULL;
 
     for (size_t i = 0; t && i < t->n_waiters && rc == OK; i++) { /* adopted */
-        struct job_book *b = runs_job(o, t->waiters[i].job);
+        struct job_book *b = runs_job(t->waiters[i].job);
         b->touched = true;
         outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: goes on with %s/%s", s->name, s->host,
             b->run->record->name, b->plan->name);
@@ -244,6 +254,8 @@ int report_hello(struct orchestrator *o, const struct peer *from, const Envelope
         rc = take_result(o, s, h->finished[i], e);
     if (rc == OK)
         rc = take_inventory(o, s, h->running, h->n_running, e);
+    if (rc == OK)
+        rc = runs_free_awaited(o, s, e);
     if (rc == OK)
         rc = runs_start(o, e);
     return rc == OK ? runs_pump(o, e) : rc;
@@ -296,7 +308,7 @@ int report_progress(
     rc = runs_event(o, &heard, e);
     t = ref_of(&ref, m->progress->attempt) ? held(o, s, &ref) : NULL;
     for (size_t i = 0; t && i < t->n_waiters && rc == OK; i++) {
-        struct job_book *b = runs_job(o, t->waiters[i].job);
+        struct job_book *b = runs_job(t->waiters[i].job);
         rc = field_text(&b->record->worker, s->name, e);
         if (rc == OK)
             rc = progress_take(o, b, t, m->progress, e);
@@ -320,7 +332,7 @@ int report_log_lines(
     rc = runs_event(o, &heard, e);
     t = ref_of(&ref, l->attempt) ? held(o, s, &ref) : NULL;
     for (size_t i = 0; t && i < t->n_waiters && rc == OK; i++) {
-        struct job_book *b = runs_job(o, t->waiters[i].job);
+        struct job_book *b = runs_job(t->waiters[i].job);
         b->logged = ref;
         for (size_t k = 0; k < l->n_lines && rc == OK; k++)
             rc = progress_log(o, b, s->name, ref.attempt, l->lines[k], e);

@@ -69,7 +69,6 @@ static int check_submit(const struct orchestrator *o, const Submit *s, struct er
 static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, struct err *e)
 {
     RunRecord *r = malloc(sizeof *r);
-    struct state_txn *t = NULL;
     const char *class = s->pipeline->numeric_class;
     int rc;
 
@@ -79,9 +78,7 @@ static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, str
     r->has_number = r->has_state = r->has_submitted_ms = true;
     r->state = RUN_STATE__RUN_RUNNING;
     r->submitted_ms = o->now.unix_ms;
-    rc = journal_txn(o->journal, &t, e);
-    if (rc == OK)
-        rc = run_record_name(&r->name, t, s->pipeline->name, e);
+    rc = runs_name(&r->name, o, s->pipeline->name, e);
     if (rc == OK)
         rc = journal_new_run(o->journal, &r->number, e);
     if (rc == OK)
@@ -135,16 +132,14 @@ int request_submit(
 /* ---- status ---- */
 
 /* "run/job" of what a session holds; *out malloc'ed, NULL: nothing. */
-static int held_by(char **out, const struct orchestrator *o, const struct session *s, struct err *e)
+static int held_by(char **out, const struct session *s, struct err *e)
 {
-    const struct task *t = sched_tasks(o->sched);
+    const struct task *t = s->worker->held_first;
 
     *out = NULL;
-    while (t && t->holder != s->worker)
-        t = t->next;
     if (!t)
         return OK;
-    const struct job_book *b = runs_job(o, t->waiters[0].job);
+    const struct job_book *b = runs_job(t->waiters[0].job);
     return field_textf(out, e, "%s/%s", b->run->record->name, b->plan->name);
 }
 
@@ -159,7 +154,7 @@ static int list_workers(
         if (!p)
             return e->code;
         *items = p;
-        rc = held_by(&job, o, s, e);
+        rc = held_by(&job, s, e);
         if (rc == OK)
             rc = fleet_status(&p[*n], s, job, o->now.ms, e);
         *n += rc == OK;
@@ -172,14 +167,19 @@ static int one_run(
     StatusReply **out, struct orchestrator *o, struct state_txn *t, const char *run, struct err *e)
 {
     StatusReply *reply = malloc(sizeof *reply);
-    int rc;
+    const struct run_book *known = run ? runs_find(o, run) : NULL;
+    int rc = OK;
 
     if (!reply)
         return err_set(e, E_NOMEM, "out of memory");
     status_reply__init(reply);
     reply->runs = malloc(sizeof *reply->runs);
-    rc = reply->runs ? status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e)
-                     : err_set(e, E_NOMEM, "out of memory");
+    if (!reply->runs)
+        rc = err_set(e, E_NOMEM, "out of memory");
+    else if (known) /* need not be looked for */
+        rc = status_of(&reply->runs[0], t, known->record, true, o->now.unix_ms, e);
+    else
+        rc = status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e);
     reply->n_runs = rc == OK;
     if (rc == OK)
         rc = list_workers(&reply->runs[0]->workers, &reply->runs[0]->n_workers, o, e);

@@ -222,6 +222,14 @@ static bool is_brief(const TaskSpec *s)
            s->kind_case == TASK_SPEC__KIND_ENCODE || s->kind_case == TASK_SPEC__KIND_REPORT;
 }
 
+static bool was_leased(const JobRecord *r, const struct id *task)
+{
+    for (size_t i = 0; i < r->n_leases; i++)
+        if (!memcmp(r->leases[i]->task.data, task->b, sizeof task->b))
+            return true;
+    return false;
+}
+
 static int place_task(
     struct orchestrator *o, struct job_book *b, struct unfolding *u, uint32_t place, struct err *e)
 {
@@ -247,6 +255,8 @@ static int place_task(
             &b->record->metrics, &b->record->n_metrics, known->metrics, known->n_metrics, e);
     }
     message_free(known);
+    r->missing++;
+    spec.awaited = b->resumed && was_leased(b->record, &spec.id);
     rc = message_copy((ProtobufCMessage **)&spec.spec, &u->tasks[place]->base, e);
     spec.brief = is_brief(u->tasks[place]);
     spec.class_tag =
@@ -273,7 +283,7 @@ static int unfold_tasks(
     for (uint32_t i = 0; i < u->n_tasks && rc == OK; i++)
         rc = place_task(o, b, u, i, e);
     b->resumed = false;
-    b->changed = true;
+    job_changed(o, b);
     if (rc == OK)
         rc = progress_count(b, e);
     return rc == OK ? runs_follow(o, &ev, e) : rc;
@@ -286,7 +296,7 @@ static int finish(struct orchestrator *o, struct job_book *b, struct err *e)
 
     if (p && p->has_total)
         p->done = p->total;
-    b->changed = true;
+    job_changed(o, b);
     return runs_follow(o, &ev, e);
 }
 
@@ -364,7 +374,8 @@ int round_answer(struct orchestrator *o, struct job_book *b, const struct waiter
     int rc = message_copy((ProtobufCMessage **)&b->round.answers[w->place], &a->base, e);
 
     r->tasks_run++;
-    b->changed = true;
+    b->round.missing--;
+    job_changed(o, b);
     if (rc == OK)
         rc = field_metrics(&r->metrics, &r->n_metrics, a->metrics, a->n_metrics, e);
     if (rc == OK)

@@ -73,17 +73,25 @@ static int highest(void *ctx, struct state_key key, ProtobufCMessage *m, struct 
     return OK;
 }
 
-int run_record_name(char **out, struct state_txn *t, const char *pipeline, struct err *e)
+int run_record_last(uint64_t *out, struct state_txn *t, const char *pipeline, struct err *e)
 {
     struct naming n = { .pipeline = pipeline };
-    char *name = NULL;
     int rc = state_each(
         t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor, highest, &n, e);
 
-    if (rc >= OK)
-        rc = field_textf(&name, e, "%s-%llu", pipeline, (unsigned long long)n.last + 1);
-    if (rc < OK)
-        return rc;
-    *out = name;
-    return OK;
+    *out = n.last;
+    return rc < OK ? rc : OK;
+}
+
+int run_record_name(char **out, struct state_txn *t, const char *pipeline, struct err *e)
+{
+    char *name = NULL;
+    uint64_t last;
+    int rc = run_record_last(&last, t, pipeline, e);
+
+    if (rc == OK)
+        rc = field_textf(&name, e, "%s-%llu", pipeline, (unsigned long long)last + 1);
+    if (rc == OK)
+        *out = name;
+    return rc;
 }

@@ -10,5 +10,7 @@ int run_record_find(RunRecord **out, struct state_txn *t, const char *run, struc
 /* A name that no run has: PIPELINE-n, n counting the runs of pipelines of that name from 1.
  * *out is malloc'ed. */
 int run_record_name(char **out, struct state_txn *t, const char *pipeline, struct err *e);
+/* The highest such n, 0: none. */
+int run_record_last(uint64_t *out, struct state_txn *t, const char *pipeline, struct err *e);
 
 #endif

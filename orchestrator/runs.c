@@ -4,7 +4,14 @@
 #include <string.h>
 
 #include "orchestrator/field.h"
+#include "orchestrator/run_record.h"
 #include "proto/log.h"
+
+struct name_count {
+    char *pipeline;
+    uint64_t last;
+    struct name_count *next;
+};
 
 /* ---- memory ---- */
 
@@ -23,6 +30,12 @@ static void book_free(struct run_book *r)
 
 void runs_free(struct orchestrator *o)
 {
+    while (o->names) {
+        struct name_count *n = o->names;
+        o->names = n->next;
+        free(n->pipeline);
+        free(n);
+    }
     while (o->books) {
         struct run_book *r = o->books;
         o->books = r->next;
@@ -49,16 +62,35 @@ struct job_book *run_job(const struct run_book *r, const char *name)
     return NULL;
 }
 
-struct job_book *runs_job(const struct orchestrator *o, const struct job *j)
+struct job_book *runs_job(const struct job *j)
 {
-    struct run_book *r = o->books;
-
-    while (r->run != j->run)
-        r = r->next;
-    return &r->jobs[j->index];
+    return &j->run->book->jobs[j->index];
 }
 
 /* ---- adding ---- */
+
+int runs_name(char **out, struct orchestrator *o, const char *pipeline, struct err *e)
+{
+    struct name_count *n = o->names;
+    struct state_txn *t = NULL;
+    int rc = OK;
+
+    while (n && strcmp(n->pipeline, pipeline))
+        n = n->next;
+    if (!n) {
+        n = calloc(1, sizeof *n);
+        if (!n || !(n->pipeline = strdup(pipeline))) {
+            free(n);
+            return err_set(e, E_NOMEM, "out of memory");
+        }
+        n->next = o->names;
+        o->names = n;
+        rc = journal_txn(o->journal, &t, e);
+        if (rc == OK)
+            rc = run_record_last(&n->last, t, pipeline, e);
+    }
+    return rc == OK ? field_textf(out, e, "%s-%llu", pipeline, (unsigned long long)++n->last) : rc;
+}
 
 static int new_record(JobRecord **out, uint64_t run, uint32_t index, struct err *e)
 {
@@ -113,7 +145,6 @@ static int book_jobs(struct orchestrator *o, struct run_book *r, bool fresh, str
         struct job_book *b = &r->jobs[i];
         b->plan = &r->plan->jobs[i];
         b->run = r;
-        b->changed = fresh;
         if (!fresh)
             rc = journal_job(o->journal, r->record->number, i, &b->record, e);
         if (rc == OK && !b->record)
@@ -127,7 +158,7 @@ static int book_jobs(struct orchestrator *o, struct run_book *r, bool fresh, str
     return rc;
 }
 
-static int schedule(struct orchestrator *o, struct run_book *r, struct err *e)
+static int schedule(struct orchestrator *o, struct run_book *r, bool fresh, struct err *e)
 {
     size_t n = r->plan->n_jobs;
     struct job_spec *specs = calloc(n ? n : 1, sizeof *specs);
@@ -137,8 +168,13 @@ static int schedule(struct orchestrator *o, struct run_book *r, struct err *e)
         rc = spec_fill(&specs[i], o, &r->jobs[i], e);
     if (rc == OK)
         rc = sched_add_run(&r->run, o->sched, r->record->number, specs, n, e);
-    for (size_t i = 0; i < n && rc == OK; i++)
+    if (rc == OK)
+        r->run->book = r;
+    for (size_t i = 0; i < n && rc == OK; i++) {
         r->jobs[i].job = &r->run->jobs[i];
+        if (fresh)
+            job_changed(o, &r->jobs[i]);
+    }
     for (size_t i = 0; i < n && specs; i++)
         free(specs[i].labels.items);
     free(specs);
@@ -147,7 +183,7 @@ static int schedule(struct orchestrator *o, struct run_book *r, struct err *e)
 
 int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *e)
 {
-    struct run_book *r = calloc(1, sizeof *r), **at = &o->books;
+    struct run_book *r = calloc(1, sizeof *r);
     int rc;
 
     if (!r) {
@@ -161,14 +197,14 @@ int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *
     if (rc == OK && !fresh)
         rc = progress_load_lines(o, r, e);
     if (rc == OK)
-        rc = schedule(o, r, e);
+        rc = schedule(o, r, fresh, e);
     if (rc != OK) {
         book_free(r);
         return rc;
     }
-    while (*at)
-        at = &(*at)->next;
-    *at = r;
+    r->prev = o->last_book;
+    *(r->prev ? &r->prev->next : &o->books) = r;
+    o->last_book = r;
     return OK;
 }
 
@@ -281,7 +317,89 @@ int runs_start(struct orchestrator *o, struct err *e)
     return rc;
 }
 
+/* ---- what is leased, for the next orchestrator ---- */
+
+static int lease_add(JobRecord *r, const struct task *t, struct err *e)
+{
+    const struct session *s = fleet_by_worker(t->holder);
+    Lease **p = field_grow(r->leases, r->n_leases, sizeof *p, e);
+    Lease *l = p ? malloc(sizeof *l) : NULL;
+
+    if (p)
+        r->leases = p;
+    if (!l)
+        return err_set(e, E_NOMEM, "out of memory");
+    lease__init(l);
+    p[r->n_leases++] = l;
+    l->has_task = true;
+    int rc = field_bytes(&l->task, &t->id, e);
+    if (rc == OK)
+        rc = field_text(&l->worker, s ? s->name : "", e);
+    return rc == OK ? field_text(&l->host, s ? s->host : "", e) : rc;
+}
+
+/* Brief tasks are not worth it: some are begun twice after a restart. */
+static int leases_fill(struct job_book *b, struct err *e)
+{
+    JobRecord *r = b->record;
+    int rc = OK;
+
+    while (r->n_leases > 0)
+        message_free(r->leases[--r->n_leases]);
+    for (uint32_t i = 0; b->job->leased > 0 && i < b->job->open && rc == OK; i++) {
+        const struct task *t = b->job->tasks[i];
+        if (t->state == TASK_LEASED && !t->brief)
+            rc = lease_add(r, t, e);
+    }
+    return rc;
+}
+
+static int free_awaited(
+    struct orchestrator *o, const struct session *s, const JobRecord *r, struct err *e)
+{
+    struct event ev = { .kind = EV_FREED };
+    int rc = OK;
+
+    for (size_t i = 0; i < r->n_leases && rc == OK; i++) {
+        const Lease *l = r->leases[i];
+        if (l->worker && l->host && !strcmp(l->worker, s->name) && !strcmp(l->host, s->host) &&
+            id_from_span(&ev.ref.task, l->task.data, l->task.len))
+            rc = runs_follow(o, &ev, e);
+    }
+    return rc;
+}
+
+int runs_free_awaited(struct orchestrator *o, const struct session *s, struct err *e)
+{
+    int rc = OK;
+
+    for (const struct run_book *r = o->books; r && rc == OK; r = r->next)
+        for (size_t i = 0; i < r->plan->n_jobs && rc == OK; i++)
+            rc = free_awaited(o, s, r->jobs[i].record, e);
+    return rc == OK ? runs_pump(o, e) : rc;
+}
+
 /* ---- writing down ---- */
+
+static void list_changed(struct orchestrator *o, struct job_book *b)
+{
+    if (b->changed || b->leased)
+        return;
+    b->next_changed = o->changed;
+    o->changed = b;
+}
+
+void job_changed(struct orchestrator *o, struct job_book *b)
+{
+    list_changed(o, b);
+    b->changed = true;
+}
+
+void job_leased(struct orchestrator *o, struct job_book *b)
+{
+    list_changed(o, b);
+    b->leased = true;
+}
 
 static RunState end_state(const struct run_book *r)
 {
@@ -313,26 +431,31 @@ static int finish(struct orchestrator *o, struct run_book *r, struct err *e)
     return rc == OK ? watchers_tell(o, r->record->name, e) : rc;
 }
 
+static void unlink_book(struct orchestrator *o, struct run_book *r)
+{
+    *(r->prev ? &r->prev->next : &o->books) = r->next;
+    *(r->next ? &r->next->prev : &o->last_book) = r->prev;
+}
+
 int runs_flush(struct orchestrator *o, struct err *e)
 {
     int rc = OK;
 
-    for (struct run_book **at = &o->books; *at && rc == OK;) {
-        struct run_book *r = *at;
-        for (size_t i = 0; i < r->plan->n_jobs && rc == OK; i++) {
-            if (!r->jobs[i].changed)
-                continue;
-            r->jobs[i].changed = r->jobs[i].touched = false;
-            rc = journal_put_job(o->journal, r->jobs[i].record, FIRM, e);
-        }
-        if (rc == OK && r->over) {
-            rc = finish(o, r, e);
-            sched_remove_run(o->sched, r->run);
-            *at = r->next;
-            book_free(r);
-        } else {
-            at = &r->next;
-        }
+    while (o->changed && rc == OK) {
+        struct job_book *b = o->changed;
+        o->changed = b->next_changed;
+        rc = leases_fill(b, e);
+        if (rc == OK)
+            rc = journal_put_job(o->journal, b->record, b->changed ? FIRM : SOFT, e);
+        b->changed = b->leased = b->touched = false;
+    }
+    while (o->over && rc == OK) {
+        struct run_book *r = o->over;
+        o->over = r->next_over;
+        rc = finish(o, r, e);
+        sched_remove_run(o->sched, r->run);
+        unlink_book(o, r);
+        book_free(r);
     }
     return rc;
 }

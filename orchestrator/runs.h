@@ -27,7 +27,7 @@ struct round {    /* what the job waits for now */
     char **names; /* of each place */
     struct id *ids;
     TaskAnswer **answers; /* NULL: not yet */
-    size_t n;
+    size_t n, missing;
 };
 
 struct lines { /* numbers of the kept log lines of a job, a ring */
@@ -41,11 +41,13 @@ struct job_book {
     struct job *job;
     struct run_book *run;
     struct round round;
-    bool resumed;     /* its next unfolding repeats one from before a restart */
-    bool trains;      /* its progress is told by a train task, in the job's own units */
-    bool changed;     /* record is to be written at the end of this event … */
-    bool touched;     /* … or at the next sweep */
-    int64_t heard_ms; /* last progress taken */
+    bool resumed; /* its next unfolding repeats one from before a restart */
+    bool trains;  /* its progress is told by a train task, in the job's own units */
+    bool changed; /* record is to be written in this turn … */
+    bool leased;  /* … or with it, if it is committed … */
+    bool touched; /* … or at the next sweep */
+    struct job_book *next_changed; /* of this turn's */
+    int64_t heard_ms;              /* last progress taken */
     uint64_t next_metric, next_label;
     uint32_t wanted; /* rankings that people are asked for */
     struct lines lines;
@@ -60,7 +62,8 @@ struct run_book {
     uint32_t class_tag;    /* 0: not chosen yet, the run is not started */
     uint64_t next_line;
     bool over;
-    struct run_book *next; /* older first */
+    struct run_book *next, *prev; /* older first */
+    struct run_book *next_over;
 };
 
 struct orchestrator {
@@ -69,8 +72,11 @@ struct orchestrator {
     struct sched *sched;
     struct fleet *fleet;
     struct outbox outbox;
-    struct run_book *books;
-    struct event *queue; /* events that follow from actions */
+    struct run_book *books, *last_book;
+    struct job_book *changed; /* in this turn */
+    struct run_book *over;    /* in this turn */
+    struct name_count *names; /* of runs, by pipeline */
+    struct event *queue;      /* events that follow from actions */
     size_t n_queue, cap_queue;
     struct action *actions; /* of the step that is being done */
     size_t cap_actions;
@@ -91,11 +97,17 @@ int runs_load(struct orchestrator *o, struct err *e);
 /* Takes record, which has its submit. */
 int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *e);
 int runs_start(struct orchestrator *o, struct err *e); /* those whose class can now be chosen */
-int runs_flush(
-    struct orchestrator *o, struct err *e); /* changed records; drops books that are over */
+/* Ends a turn: writes changed records, drops books that are over. */
+int runs_flush(struct orchestrator *o, struct err *e);
+void job_changed(struct orchestrator *o, struct job_book *b);
+void job_leased(struct orchestrator *o, struct job_book *b); /* a long task of it */
+/* Tasks that waited for this session are free when it does not run them. */
+int runs_free_awaited(struct orchestrator *o, const struct session *s, struct err *e);
+/* The next name of a run of this pipeline; *out malloc'ed. */
+int runs_name(char **out, struct orchestrator *o, const char *pipeline, struct err *e);
 void runs_free(struct orchestrator *o);
 struct run_book *runs_find(const struct orchestrator *o, const char *name);
-struct job_book *runs_job(const struct orchestrator *o, const struct job *j);
+struct job_book *runs_job(const struct job *j);
 struct job_book *run_job(const struct run_book *r, const char *name);
 
 /* ---- actions.c: the pump ---- */

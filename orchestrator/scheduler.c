@@ -18,14 +18,9 @@ int sched_new(struct sched **out, uint64_t epoch, struct err *e)
         return rc;
     }
     s->epoch = epoch;
+    s->backing_off.before = task_is_sooner;
     *out = s;
     return OK;
-}
-
-static void worker_free(struct worker *w)
-{
-    free(w->tags.items);
-    free(w);
 }
 
 static void run_free(struct run *r)
@@ -33,6 +28,7 @@ static void run_free(struct run *r)
     for (size_t i = 0; i < r->n_jobs; i++) {
         free(r->jobs[i].after);
         free(r->jobs[i].labels.items);
+        free(r->jobs[i].tasks);
     }
     free(r->jobs);
     free(r);
@@ -48,7 +44,7 @@ static void bury(struct sched *s)
     while (s->dead_workers) {
         struct worker *w = s->dead_workers;
         s->dead_workers = w->next;
-        worker_free(w);
+        free(w);
     }
 }
 
@@ -60,18 +56,21 @@ void sched_free(struct sched *s)
     while (s->tasks) {
         struct task *t = s->tasks;
         s->tasks = t->next;
+        lane_leave(s, t);
         task_free(t);
     }
-    while (s->workers) {
-        struct worker *w = s->workers;
-        s->workers = w->next;
-        worker_free(w);
+    while (s->workers.first) {
+        struct worker *w = s->workers.first;
+        s->workers.first = w->next;
+        kin_leave(s, w);
+        free(w);
     }
     while (s->runs) {
         struct run *r = s->runs;
         s->runs = r->next;
         run_free(r);
     }
+    heap_free(&s->backing_off);
     free(s->buckets);
     free(s->actions);
     free(s);
@@ -104,7 +103,7 @@ struct action *sched_act(struct sched *s, enum action_kind kind)
     return a;
 }
 
-static int tags_copy(struct tags *out, const struct tags *from, struct err *e)
+int tags_copy(struct tags *out, const struct tags *from, struct err *e)
 {
     out->n = from->n;
     out->items = from->n ? malloc(from->n * sizeof *from->items) : NULL;
@@ -114,6 +113,11 @@ static int tags_copy(struct tags *out, const struct tags *from, struct err *e)
         return err_set(e, E_NOMEM, "out of memory");
     memcpy(out->items, from->items, from->n * sizeof *from->items);
     return OK;
+}
+
+bool tags_equal(const struct tags *a, const struct tags *b)
+{
+    return a->n == b->n && (a->n == 0 || !memcmp(a->items, b->items, a->n * sizeof *a->items));
 }
 
 static int job_init(
@@ -186,34 +190,6 @@ void sched_remove_run(struct sched *s, struct run *r)
     run_free(r);
 }
 
-int sched_add_worker(struct worker **out, struct sched *s, const struct worker_spec *spec,
-    int64_t now, struct err *e)
-{
-    int rc = sched_reserve(s, 0, 0, 0, 1, e);
-    struct worker *w = rc == OK ? calloc(1, sizeof *w) : NULL;
-    struct worker **at = &s->workers;
-
-    if (!w)
-        return err_set(e, E_NOMEM, "out of memory");
-    rc = tags_copy(&w->tags, &spec->tags, e);
-    if (rc != OK) {
-        free(w);
-        return rc;
-    }
-    w->serial = ++s->last_serial;
-    w->memory = spec->memory;
-    w->credit = spec->credit;
-    w->draining = spec->draining;
-    w->heard_ms = now;
-    w->inventory = 1;
-    while (*at)
-        at = &(*at)->next;
-    *at = w;
-    s->n_workers++;
-    *out = w;
-    return OK;
-}
-
 struct task *sched_tasks(const struct sched *s)
 {
     return s->tasks;
@@ -221,7 +197,7 @@ struct task *sched_tasks(const struct sched *s)
 
 struct worker *sched_workers(const struct sched *s)
 {
-    return s->workers;
+    return s->workers.first;
 }
 
 /* ---- jobs ---- */
@@ -328,10 +304,8 @@ static void on_unfolded(struct sched *s, const struct event *ev, int64_t now)
     if (!j->unfolding)
         return;
     j->unfolding = false;
-    for (const struct task *t = s->tasks; t && j->state == JOB_READY; t = t->next)
-        for (size_t i = 0; i < t->n_waiters && t->state == TASK_LEASED; i++)
-            if (t->waiters[i].job == j && j->state == JOB_READY)
-                job_move(s, j, JOB_RUNNING); /* shares a task that runs already */
+    if (j->leased > 0 && j->state == JOB_READY)
+        job_move(s, j, JOB_RUNNING); /* shares a task that runs already */
     if (j->open == 0)
         job_round_over(s, j);
     s->due = true;
@@ -388,112 +362,15 @@ static void on_cancel(struct sched *s, const struct event *ev, int64_t now)
     follow(s, r);
 }
 
-/* ---- events about sessions ---- */
-
-static void hear(struct sched *s, struct worker *w, int64_t now)
-{
-    w->heard_ms = now;
-    if (w->state == SESSION_SUSPECT) {
-        w->state = SESSION_LIVE;
-        s->due = true;
-    }
-}
-
-static void session_over(struct sched *s, struct worker *w, Cause cause, int64_t now)
-{
-    struct worker **at = &s->workers;
-
-    w->state = SESSION_LOST;
-    while (w->held > 0) { /* from the first each time: a failure may close other tasks too */
-        struct task *t = s->tasks;
-        while (t->state != TASK_LEASED || t->holder != w)
-            t = t->next;
-        task_failed(s, t, cause, now);
-    }
-    while (*at != w)
-        at = &(*at)->next;
-    *at = w->next;
-    s->n_workers--;
-    w->next = s->dead_workers;
-    s->dead_workers = w;
-}
-
-static void on_tick(struct sched *s, const struct event *ev, int64_t now)
-{
-    int64_t slept = now - s->ticked_ms - 2 * HEARTBEAT_MS;
-
-    (void)ev;
-    for (struct worker *w = s->workers, *next; w; w = next) {
-        next = w->next;
-        /* Who did not listen cannot say that the others were silent. */
-        if (s->ticked_ms > 0 && slept > 0 && w->heard_ms < now)
-            w->heard_ms = w->heard_ms + slept < now ? w->heard_ms + slept : now;
-        if (now - w->heard_ms >= LOST_MS) {
-            session_over(s, w, CAUSE__LOST, now);
-            sched_act(s, ACT_LOST)->worker = w;
-        } else if (now - w->heard_ms >= SUSPECT_MS && w->state == SESSION_LIVE) {
-            w->state = SESSION_SUSPECT;
-        }
-    }
-    for (struct task *t = s->tasks; t; t = t->next)
-        if (t->state == TASK_BACKING_OFF && t->not_before <= now)
-            task_wake(s, t);
-    s->due = s->due || (s->ticked_ms < s->reunion_ms && s->reunion_ms <= now);
-    s->ticked_ms = now;
-}
-
-static void on_heard(struct sched *s, const struct event *ev, int64_t now)
-{
-    hear(s, ev->worker, now);
-}
-
-static void on_running(struct sched *s, const struct event *ev, int64_t now)
-{
-    struct worker *w = ev->worker;
-    struct task *t = sched_task(s, &ev->ref.task);
-
-    hear(s, w, now);
-    if (t && t->state == TASK_LEASED && t->holder == w && ref_equal(&t->lease, &ev->ref)) {
-        t->reported_ms = now;
-        t->reported = w->inventory;
-    } else if (t && t->state != TASK_LEASED && ev->ref.epoch <= s->epoch) {
-        task_lease(s, t, w, &ev->ref, now); /* adopted: it runs already, nothing is begun anew */
-        t->reported = w->inventory;
-    } else {
-        struct action *a = sched_act(s, ACT_REVOKE);
-        a->worker = w;
-        a->ref = ev->ref;
-    }
-}
-
-static void on_inventory(struct sched *s, const struct event *ev, int64_t now)
-{
-    struct worker *w = ev->worker;
-
-    hear(s, w, now);
-    for (struct task *t = s->tasks, *next; t; t = next) {
-        next = t->next;
-        if (t->state != TASK_LEASED || t->holder != w || t->reported == w->inventory ||
-            now - t->reported_ms < FORGOTTEN_MS)
-            continue;
-        struct action *a = sched_act(s, ACT_REVOKE);
-        a->worker = w;
-        a->ref = t->lease;
-        task_failed(s, t, CAUSE__STOPPED, now); /* never the last attempt: closes no task */
-    }
-    w->inventory++;
-    if (w->state == SESSION_NEW)
-        w->state = SESSION_LIVE;
-    s->due = true;
-}
+/* ---- events about attempts ---- */
 
 static void on_answer(struct sched *s, const struct event *ev, int64_t now)
 {
     struct task *t = sched_task(s, &ev->ref.task);
 
-    hear(s, ev->worker, now);
+    session_hear(s, ev->worker, now);
     if (t)
-        task_answered(s, t, ev->worker, &ev->ref);
+        task_answered(s, t, ev->worker, &ev->ref, now);
     else
         sched_act(s, ACT_LATE)->ref = ev->ref;
 }
@@ -502,14 +379,9 @@ static void on_failure(struct sched *s, const struct event *ev, int64_t now)
 {
     struct task *t = sched_task(s, &ev->ref.task);
 
-    hear(s, ev->worker, now);
+    session_hear(s, ev->worker, now);
     if (t && t->state == TASK_LEASED && t->holder == ev->worker && ref_equal(&t->lease, &ev->ref))
         task_failed(s, t, ev->cause, now);
-}
-
-static void on_gone(struct sched *s, const struct event *ev, int64_t now)
-{
-    session_over(s, ev->worker, ev->cause, now);
 }
 
 /* ---- the step ---- */
@@ -532,6 +404,7 @@ static void (*const on_event[])(struct sched *, const struct event *, int64_t) =
     [EV_ANSWER] = on_answer,
     [EV_FAILURE] = on_failure,
     [EV_GONE] = on_gone,
+    [EV_FREED] = on_freed,
 };
 _Static_assert(sizeof on_event / sizeof *on_event == EV_KINDS, "one row for each event");
 
@@ -543,7 +416,7 @@ size_t sched_step(struct sched *s, const struct event *ev, int64_t now, const st
             s->actions[i].job->told = false;
     s->n_actions = 0;
     on_event[ev->kind](s, ev, now);
-    if (s->due && now >= s->reunion_ms)
+    if (s->due)
         dispatch(s, now);
     s->due = false;
     *out = s->actions;
@@ -558,12 +431,12 @@ static int64_t sooner(int64_t wait, int64_t at, int64_t now)
 
 int64_t sched_wait_ms(const struct sched *s, int64_t now)
 {
+    const struct task *t = (const struct task *)heap_first(&s->backing_off);
     int64_t wait = s->reunion_ms > now ? s->reunion_ms - now : -1;
 
-    for (const struct worker *w = s->workers; w; w = w->next)
-        wait = sooner(wait, w->heard_ms + (w->state == SESSION_LIVE ? SUSPECT_MS : LOST_MS), now);
-    for (const struct task *t = s->tasks; t; t = t->next)
-        if (t->state == TASK_BACKING_OFF)
-            wait = sooner(wait, t->not_before, now);
-    return wait;
+    if (s->heard[0].first)
+        wait = sooner(wait, s->heard[0].first->heard_ms + SUSPECT_MS, now);
+    if (s->heard[1].first)
+        wait = sooner(wait, s->heard[1].first->heard_ms + LOST_MS, now);
+    return t ? sooner(wait, t->not_before, now) : wait;
 }

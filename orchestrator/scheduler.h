@@ -1,6 +1,7 @@
 #ifndef ORCHESTRATOR_SCHEDULER_H
 #define ORCHESTRATOR_SCHEDULER_H
 
+#include "orchestrator/heap.h"
 #include "orchestrator/job.h"
 #include "orchestrator/retry.h"
 #include "proto/bytes.h"
@@ -16,8 +17,11 @@
  * (5) A job whose needs are not all done is blocked or over.
  * (6) A failed attempt counts only by its exact (task, attempt, epoch); an answer counts for the
  *     task, whoever gives it, once.
- * (7) Between steps no task is ready while a session that may take it has room, but for the
- *     time after a restart, and for tasks that only paused jobs wait for.
+ * (7) Between steps no task is ready while a session that may take it has room, but for tasks that
+ *     only paused jobs wait for, those that somebody may be running since before a restart, and
+ *     sessions that are kept free for a long task.
+ *
+ * What an event costs does not grow with the number of tasks or sessions, but for logarithms.
  *
  * All times are milliseconds of a monotonic clock. */
 enum {
@@ -26,8 +30,10 @@ enum {
     DEADLINE_MS = 10000, /* a worker that hears nothing for so long stops what it runs */
     LOST_MS = 15000,     /* silent for so long: what it held is given to others */
     FORGOTTEN_MS = 5000, /* a lease that its holder does not report for so long is taken back */
-    REUNION_MS = 3000    /* after a restart: nothing is given until workers have had the time to
-                            say what they are running */
+    REUNION_MS = 3000,   /* after a restart: what was running then is given to nobody until its
+                            worker has had the time to say so */
+    AHEAD_MS = 100,      /* brief tasks are given ahead for about so long */
+    CREDIT_MOST = 256    /* … and never more than so many to one worker */
 };
 
 struct sched;
@@ -50,6 +56,7 @@ struct run {
     struct job *jobs; /* in topological order */
     size_t n_jobs;
     bool started, over;
+    struct run_book *book; /* its user's; not the scheduler's */
     struct run *next;
 };
 
@@ -64,28 +71,42 @@ struct job {
     struct tags labels;
     enum job_state state;
     uint32_t round;
-    uint32_t open;        /* places of the round that wait for an answer */
-    uint32_t places;      /* places of the round that had to wait */
-    bool unfolding;       /* asked for, not yet answered */
-    bool paused;          /* nothing new of it is given */
-    bool told;            /* its ACT_JOB is among this step's actions */
-    uint32_t attempts;    /* the most that one of its tasks has needed */
-    uint64_t last_worker; /* session that had its last task without siblings: may be warm */
-    int32_t blame;        /* cancelled because of that job; -1: by request */
+    uint32_t open;       /* places of the round that wait for an answer */
+    uint32_t places;     /* places of the round that had to wait */
+    bool unfolding;      /* asked for, not yet answered */
+    bool paused;         /* nothing new of it is given */
+    bool told;           /* its ACT_JOB is among this step's actions */
+    uint32_t attempts;   /* the most that one of its tasks has needed */
+    struct worker *warm; /* had its last task without siblings; NULL: none, or it is gone */
+    int32_t blame;       /* cancelled because of that job; -1: by request */
+    struct task **tasks; /* one for each of `open`, in no order */
+    size_t cap_tasks;
+    uint32_t leased; /* places of the round whose task is leased */
 };
 
 struct waiter {
     struct job *job;
     uint32_t place; /* in the job's round */
+    uint32_t index; /* in job->tasks */
+};
+
+/* Higher priority goes first, then older runs, then earlier jobs, then places of a round. */
+struct rank {
+    int32_t priority;
+    uint64_t run;
+    uint32_t job, place;
 };
 
 struct task {
+    struct ranked ranked; /* READY: in its lane, unless it waits; BACKING_OFF: by not_before */
+    struct rank rank;
+    struct lane *lane;
     struct id id;
     TaskSpec *spec; /* owned; only handed on */
     enum task_state state;
-    bool brief;         /* over in seconds: may be given ahead */
-    uint32_t class_tag; /* the numeric class it needs; 0: none */
-    struct waiter *waiters;
+    bool brief;   /* over in seconds: may be given ahead */
+    bool awaited; /* somebody may be running it since before a restart */
+    struct waiter *waiters, one;
     size_t n_waiters, cap_waiters;
     uint32_t last_attempt; /* number of the last attempt of this epoch */
     uint32_t failures, losses;
@@ -94,26 +115,35 @@ struct task {
     int64_t not_before; /* BACKING_OFF: until */
     struct worker *holder;
     struct ref lease;
-    int64_t reported_ms;      /* LEASED: when given, or last reported running */
-    uint64_t reported;        /* the holder's inventory that last had it */
-    struct task *next, *prev; /* of all open tasks: by priority, run, job, place */
-    struct task *chain;       /* same hash bucket */
+    int64_t given_ms;                   /* LEASED: when */
+    int64_t reported_ms;                /* LEASED: when given, or last reported running */
+    uint64_t reported;                  /* the holder's inventory that last had it */
+    struct task *next, *prev;           /* of all open tasks, the oldest first */
+    struct task *held_next, *held_prev; /* of what its holder holds, the oldest first */
+    struct task *chain;                 /* same hash bucket */
 };
 
 enum session_state { SESSION_NEW, SESSION_LIVE, SESSION_SUSPECT, SESSION_LOST };
 
 /* A worker's session: from its Hello to its Goodbye or silence. */
 struct worker {
-    uint64_t serial; /* from 1; never used again */
+    struct ranked ranked; /* among those of its kin that have room */
+    struct kin *kin;      /* all sessions that offer the same */
+    uint64_t serial;      /* from 1; never used again */
     enum session_state state;
     int64_t heard_ms;
-    uint64_t memory;
-    struct tags tags;
-    uint32_t credit; /* leases that it may hold at once */
+    uint32_t credit; /* brief tasks that it may hold at once: grows while it is quick */
+    uint32_t credit_most;
     uint32_t held, held_long;
-    bool draining;      /* gets nothing new */
-    uint64_t inventory; /* counts its inventories */
-    struct worker *next;
+    struct task *held_first, *held_last;
+    bool draining;                          /* gets nothing new */
+    bool kept;                              /* free for a long task that waits */
+    bool silent;                            /* for SUSPECT_MS or longer */
+    uint64_t inventory;                     /* counts its inventories */
+    struct session *session;                /* its user's; not the scheduler's */
+    struct worker *next, *prev;             /* by serial */
+    struct worker *heard_next, *heard_prev; /* by heard_ms, of those that are as silent */
+    struct worker *kept_next;
 };
 
 struct event {
@@ -135,6 +165,7 @@ struct event {
         EV_ANSWER,    /* worker has answered ref.task */
         EV_FAILURE,   /* worker's attempt ref has failed by cause */
         EV_GONE,      /* worker: left (cause STOPPED), or was replaced (LOST) */
+        EV_FREED,     /* nobody runs ref.task since before the restart: its worker has said so */
         EV_KINDS
     } kind;
     struct run *run;
@@ -195,9 +226,10 @@ void sched_remove_run(struct sched *s, struct run *r); /* after ACT_RUN_OVER was
 
 struct task_spec {
     struct id id;
-    TaskSpec *spec; /* taken on OK */
-    bool brief;
-    uint32_t class_tag;
+    TaskSpec *spec;     /* taken on OK */
+    bool brief;         /* over in seconds: may be given ahead */
+    uint32_t class_tag; /* the numeric class it needs; 0: none */
+    bool awaited;       /* was leased before a restart */
 };
 /* The job's round waits, at `place`, for this task. When another job waits for the same id
  * already, the two share it. *out may be NULL. */
@@ -206,8 +238,8 @@ int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t
 
 struct worker_spec {
     uint64_t memory;
-    struct tags tags; /* copied */
-    uint32_t credit;
+    struct tags tags;             /* copied */
+    uint32_t credit, credit_most; /* most < credit: it stays as it is */
     bool draining;
 };
 /* Gets nothing before its first EV_INVENTORY. */

@@ -335,6 +335,12 @@ static int make_run(RunStatus **out, struct state_txn *t, const RunRecord *r, bo
     return OK;
 }
 
+int status_of(RunStatus **out, struct state_txn *t, const RunRecord *run, bool alive,
+    int64_t now_unix_ms, struct err *e)
+{
+    return make_run(out, t, run, true, alive, now_unix_ms, e);
+}
+
 int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive,
     int64_t now_unix_ms, struct err *e)
 {
@@ -342,7 +348,7 @@ int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive
     int rc = run_record_find(&r, t, run, e);
 
     if (rc == OK)
-        rc = make_run(out, t, r, true, alive, now_unix_ms, e);
+        rc = status_of(out, t, r, alive, now_unix_ms, e);
     message_free(r);
     return rc;
 }

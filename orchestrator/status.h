@@ -9,6 +9,10 @@
 int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive,
     int64_t now_unix_ms, struct err *e);
 
+/* Of a record that is at hand. */
+int status_of(RunStatus **out, struct state_txn *t, const RunRecord *run, bool alive,
+    int64_t now_unix_ms, struct err *e);
+
 /* Every run, oldest first, without jobs. */
 int status_runs(
     StatusReply **out, struct state_txn *t, bool alive, int64_t now_unix_ms, struct err *e);

@@ -1,8 +1,10 @@
 #include "proto/wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,11 +19,31 @@
 #define COUNT_MAX 65536 /* values of a repeated field */
 #define ID_BYTES 32     /* of every bytes field: all are ids */
 
+/* The rules by their types: chains of numbers from 1. */
+#define BUCKETS 512
+#define RULES_MAX 1024
+static uint16_t first_rule[BUCKETS], next_rule[RULES_MAX + 1];
+
+static size_t bucket(const ProtobufCMessageDescriptor *type)
+{
+    return (uintptr_t)type / sizeof *type % BUCKETS;
+}
+
+static void index_rules(void)
+{
+    assert(wire_n_rules <= RULES_MAX);
+    for (size_t i = wire_n_rules; i-- > 0;) {
+        uint16_t *first = &first_rule[bucket(wire_rules[i].type)];
+        next_rule[i + 1] = *first;
+        *first = (uint16_t)(i + 1);
+    }
+}
+
 static const struct rule *rule_of(const ProtobufCMessageDescriptor *type, const char *field)
 {
-    for (size_t i = 0; i < wire_n_rules; i++)
-        if (wire_rules[i].type == type && strcmp(wire_rules[i].field, field) == 0)
-            return &wire_rules[i];
+    for (size_t i = first_rule[bucket(type)]; i > 0; i = next_rule[i])
+        if (wire_rules[i - 1].type == type && strcmp(wire_rules[i - 1].field, field) == 0)
+            return &wire_rules[i - 1];
     return NULL;
 }
 
@@ -123,8 +145,10 @@ static int check_field(const ProtobufCMessage *m, const ProtobufCFieldDescriptor
 
 int wire_check(const ProtobufCMessage *m, struct err *e)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     int rc = OK;
 
+    pthread_once(&once, index_rules);
     /* Both ends speak the same version, so nothing can be new; and a task of which a part is not
      * understood must not be run. */
     if (message_has_oneof(m->descriptor) && !message_member(m))

@@ -17,6 +17,13 @@ void attempt_end_child(struct worker *w)
 {
     child_end(w->child);
     w->child = NULL;
+    for (; w->n_sent > 0; w->n_sent--) { /* the next child gets them anew */
+        struct waiting *last = &w->queue[w->n_sent - 1];
+        if (!last->revoked)
+            continue;
+        message_free(last->a);
+        memmove(last, last + 1, (--w->n_queue - (w->n_sent - 1)) * sizeof *last);
+    }
 }
 
 static void running_free(struct worker *w)
@@ -25,6 +32,7 @@ static void running_free(struct worker *w)
     message_free(w->answer);
     w->running = NULL;
     w->answer = NULL;
+    w->revoked = false;
 }
 
 void attempt_stop(struct worker *w)
@@ -40,9 +48,16 @@ void attempt_stop(struct worker *w)
 /* Keeps a result (taking the answer or failure) and tells it. */
 static void finish(struct worker *w, TaskAnswer *answer, Failure *failure)
 {
+    Envelope m = ENVELOPE__INIT;
+
+    if (w->revoked) {
+        message_free(answer);
+        message_free(failure);
+        running_free(w);
+        return;
+    }
     Result **more = realloc(w->finished, (w->n_finished + 1) * sizeof *more);
     Result *r = calloc(1, sizeof *r);
-    Envelope m = ENVELOPE__INIT;
 
     if (!more || !r) {
         log_error("no memory for a result: stopping");
@@ -83,10 +98,40 @@ void attempt_fail(struct worker *w, Cause cause, const char *text)
     attempt_failed(w, f);
 }
 
+static const char *class_of(const Assignment *a)
+{
+    return a->spec->numeric_class ? a->spec->numeric_class : "";
+}
+
+/* From now on it runs, and its time counts. */
+static void began(struct worker *w, int64_t now)
+{
+    w->phase = COMPUTING;
+    w->started = now;
+    w->times_out = w->running->timeout > 0 ? now + (int64_t)(w->running->timeout * 1000) : 0;
+}
+
+/* What follows goes into the executor's socket. */
+static void send_ahead(struct worker *w)
+{
+    struct err e = ERR_INIT;
+
+    while (
+        !w->courier && w->child && w->running && w->n_sent < w->n_queue && w->n_sent < SENT_MAX) {
+        const Assignment *a = w->queue[w->n_sent].a;
+        const char *class = class_of(a);
+        if ((*class && strcmp(child_class(w->child), class) != 0) ||
+            task_spec__get_packed_size(a->spec) > SENT_BYTES ||
+            child_execute(w->child, a, (uint32_t)w->threads, &e) != OK)
+            return;
+        w->n_sent++;
+    }
+}
+
 /* Gives what runs to an executor of its class. */
 static void compute(struct worker *w, int64_t now)
 {
-    const char *class = w->running->spec->numeric_class ? w->running->spec->numeric_class : "";
+    const char *class = class_of(w->running);
     struct err e = ERR_INIT;
     int rc = OK;
 
@@ -99,23 +144,26 @@ static void compute(struct worker *w, int64_t now)
     }
     if (rc == OK)
         rc = child_execute(w->child, w->running, (uint32_t)w->threads, &e);
-    w->started = now;
-    w->times_out = w->running->timeout > 0 ? now + (int64_t)(w->running->timeout * 1000) : 0;
+    began(w, now);
     if (rc == E_INPUT)
         attempt_fail(w, CAUSE__BAD_INPUT, e.msg);
     else if (rc != OK)
         attempt_fail(w, CAUSE__CRASH, e.msg);
 }
 
-void attempt_start_next(struct worker *w, int64_t now)
+static void start(struct worker *w, int64_t now)
 {
     struct err e = ERR_INIT;
 
-    if (w->running || w->n_queue == 0)
-        return;
-    w->running = w->queue[0];
+    w->running = w->queue[0].a;
+    w->revoked = w->queue[0].revoked;
     memmove(w->queue, w->queue + 1, --w->n_queue * sizeof *w->queue);
     w->times_out = 0;
+    if (w->n_sent > 0) { /* the executor has it */
+        w->n_sent--;
+        began(w, now);
+        return;
+    }
     if (!w->courier) {
         compute(w, now);
         return;
@@ -125,6 +173,13 @@ void attempt_start_next(struct worker *w, int64_t now)
         w->phase = COMPUTING; /* there is no errand to end */
         attempt_fail(w, CAUSE__IO, e.msg);
     }
+}
+
+void attempt_start_next(struct worker *w, int64_t now)
+{
+    if (!w->running && w->n_queue > 0)
+        start(w, now);
+    send_ahead(w);
 }
 
 void attempt_computed(struct worker *w, Outcome *takes)

@@ -187,6 +187,13 @@ int child_execute(struct child *c, const Assignment *a, uint32_t threads, struct
     return wire_write(c->message_fd, &m, e);
 }
 
+bool child_has_more(const struct child *c)
+{
+    char one;
+
+    return recv(c->message_fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
 int child_receive(struct child *c, Envelope **out, struct err *e)
 {
     return wire_read(out, c->message_fd, e);

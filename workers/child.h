@@ -26,6 +26,7 @@ int child_log_fd(const struct child *c);     /* readable: child_log */
 
 int child_execute(struct child *c, const Assignment *a, uint32_t threads, struct err *e);
 
+bool child_has_more(const struct child *c); /* child_receive would not wait */
 /* One message of the executor; *out NULL with OK: it has ended (call child_failure). */
 int child_receive(struct child *c, Envelope **out, struct err *e);
 

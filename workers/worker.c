@@ -19,7 +19,8 @@
 #include "workers/worker_int.h"
 
 /* INVARIANTS
- * (1) At most one attempt runs; further assignments wait in `queue`.
+ * (1) At most one attempt runs; further assignments wait in `queue`. The executor has the first of
+ *     them in its socket, so that it never waits for the next one.
  * (2) A result is kept in `finished` and told in every Hello until it is acknowledged.
  * (3) Cut off for longer than the deadline (shorter than the orchestrator's patience), the worker
  *     has stopped its executor before the orchestrator gives the task away. */
@@ -42,10 +43,11 @@ static size_t inventory(const struct worker *w, AttemptRef *out[1 + QUEUE_MAX])
 {
     size_t n = 0;
 
-    if (w->running)
+    if (w->running && !w->revoked)
         out[n++] = w->running->attempt;
     for (size_t i = 0; i < w->n_queue; i++)
-        out[n++] = w->queue[i]->attempt;
+        if (!w->queue[i].revoked)
+            out[n++] = w->queue[i].a->attempt;
     return n;
 }
 
@@ -128,7 +130,8 @@ static void drop_all(struct worker *w)
     if (w->running)
         attempt_stop(w);
     while (w->n_queue)
-        message_free(w->queue[--w->n_queue]);
+        message_free(w->queue[--w->n_queue].a);
+    w->n_sent = 0;
 }
 
 /* Another store than the orchestrator's: chunks must travel. */
@@ -168,7 +171,7 @@ static void on_assign(struct worker *w, Envelope *m)
             log_warn("more than %d assignments: the rest is left to time out", QUEUE_MAX);
             break;
         }
-        w->queue[w->n_queue++] = a->assignments[i];
+        w->queue[w->n_queue++] = (struct waiting){ a->assignments[i], false };
         a->assignments[i] = NULL; /* taken */
     }
     size_t kept = 0;
@@ -178,18 +181,28 @@ static void on_assign(struct worker *w, Envelope *m)
     a->n_assignments = kept;
 }
 
+static void revoke_waiting(struct worker *w, const AttemptRef *a)
+{
+    for (size_t k = 0; k < w->n_queue; k++) {
+        if (w->queue[k].revoked || !attempt_is(w->queue[k].a->attempt, a))
+            continue;
+        w->queue[k].revoked = true;
+        if (k < w->n_sent)
+            return; /* it comes back as an outcome */
+        message_free(w->queue[k].a);
+        memmove(w->queue + k, w->queue + k + 1, (--w->n_queue - k) * sizeof *w->queue);
+        return;
+    }
+}
+
 static void on_revoke(struct worker *w, Envelope *m)
 {
     for (size_t i = 0; i < m->revoke->n_attempts; i++) {
         const AttemptRef *a = m->revoke->attempts[i];
-        if (w->running && attempt_is(w->running->attempt, a))
+        if (w->running && !w->revoked && attempt_is(w->running->attempt, a))
             attempt_stop(w);
-        for (size_t k = 0; k < w->n_queue; k++)
-            if (attempt_is(w->queue[k]->attempt, a)) {
-                message_free(w->queue[k]);
-                memmove(w->queue + k, w->queue + k + 1, (--w->n_queue - k) * sizeof *w->queue);
-                break;
-            }
+        else
+            revoke_waiting(w, a);
     }
 }
 
@@ -291,7 +304,7 @@ static void on_outcome(struct worker *w, Outcome *o)
     attempt_computed(w, o);
 }
 
-static void hear_child(struct worker *w)
+static void hear_child(struct worker *w, int64_t now)
 {
     Envelope *m = NULL;
     struct err e = ERR_INIT;
@@ -306,6 +319,15 @@ static void hear_child(struct worker *w)
     if (m->kind_case == ENVELOPE__KIND_OUTCOME && w->running)
         on_outcome(w, m->outcome);
     message_free(m);
+    attempt_start_next(w, now);
+}
+
+static void hear_all(struct worker *w, bool ready, int64_t now)
+{
+    for (int n = 0; w->child && ready && n < SENT_MAX; n++) {
+        hear_child(w, now);
+        ready = w->child && child_has_more(w->child);
+    }
 }
 
 /* ---- time ---- */
@@ -381,8 +403,7 @@ static int turn(struct worker *w, struct err *e)
         w->stop = true;
     if (w->child && ready[3])
         child_log(w->child, take_line, w);
-    if (w->child && ready[2])
-        hear_child(w);
+    hear_all(w, ready[2], now);
     if (w->courier && ready[1 + courier])
         attempt_carried(w, now);
     rc = listen_all(w, now, e);

@@ -9,11 +9,19 @@
 
 /* What worker.c (sockets and time) and attempt.c (what runs) share. */
 
-#define QUEUE_MAX 64
-#define LINES_MAX 64 /* log lines in one message */
+#define QUEUE_MAX 1024
+#define LINES_MAX 64    /* log lines in one message */
+#define SENT_MAX 16     /* assignments that the executor has beside the one that runs */
+#define SENT_BYTES 4096 /* of each: all of them fit into the socket, so that writing never waits \
+                         */
 
 /* An attempt's way. With the orchestrator's own store there is nothing to fetch or to push. */
 enum phase { FETCHING, COMPUTING, PUSHING };
+
+struct waiting {
+    Assignment *a;
+    bool revoked; /* but the executor has it: what comes of it is dropped */
+};
 
 struct worker {
     const struct worker_options *o;
@@ -27,11 +35,12 @@ struct worker {
     struct child *child;
     struct courier *courier;    /* NULL: the store is the orchestrator's own */
     Assignment *running;        /* NULL: idle */
+    bool revoked;               /* what runs is wanted no more */
     enum phase phase;           /* of what runs */
     TaskAnswer *answer;         /* PUSHING: what is told when its outputs are there */
     int64_t started, times_out; /* times_out 0: no limit */
-    Assignment *queue[QUEUE_MAX];
-    size_t n_queue;
+    struct waiting queue[QUEUE_MAX];
+    size_t n_queue, n_sent; /* n_sent: of its first, those that the executor has already */
     Result **finished;
     size_t n_finished;
     char *lines[LINES_MAX];

@@ -25,6 +25,7 @@ int daemon_main(int argc, char **argv)
     int rc = OK;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, argc > 3 ? argv[1] : "bench"); /* for perf */
     log_setup(argc > 1 ? argv[1] : "", getenv("JIELONG_BENCH_LOG") ? LOG_INFO : LOG_ERROR);
     if (argc > 3 && strcmp(argv[1], "executor") == 0)
         return noop_executor(argv[3]);

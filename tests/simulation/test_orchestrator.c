@@ -272,10 +272,11 @@ TEST(two_runs_at_once_share_their_tasks)
 
 TEST(cancelled_run_ends_and_its_attempts_stop)
 {
-    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 37 });
+    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 38 });
 
     (void)unused;
     assert_true(sim_run_until_leased(s, "base", MINUTE));
+    sim_run(s, 50); /* no assignment is still under way, to be overtaken */
     sim_cancel(s, NULL);
     assert_true(sim_run_until_done(s, SECOND));
     check_text(sim_run_state(s, 1), "cancelled");

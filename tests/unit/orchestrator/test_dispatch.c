@@ -125,24 +125,120 @@ static void chain_stays_where_its_state_is_warm(void **unused)
     bench_free(b);
 }
 
+/* Places 0 … n - 1, of which `l` is a long one. */
+static void unfold_brief(struct bench *b, struct job *j, uint32_t first, uint32_t n, uint32_t l)
+{
+    struct err e = ERR_INIT;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct task_spec spec = { .id = name_of(first + i), .brief = i != l };
+        assert_int_equal(sched_add_task(NULL, b->s, j, i, &spec, &e), OK);
+    }
+    feed(b, (struct event){ .kind = EV_UNFOLDED, .job = j });
+}
+
 static void brief_tasks_are_given_ahead_as_far_as_the_credit_goes(void **unused)
 {
     struct bench *b = bench_new();
     const struct worker_spec eager = { .credit = 3 };
     const struct job_spec jobs[] = { { 0 } };
     struct run *r = start_run(b, jobs, 1);
-    struct err e = ERR_INIT;
     struct worker *w;
 
     (void)unused;
-    for (uint32_t i = 0; i < 5; i++) {
-        struct task_spec spec = { .id = name_of(100 + i), .brief = i != 1 };
-        assert_int_equal(sched_add_task(NULL, b->s, &r->jobs[0], i, &spec, &e), OK);
-    }
-    feed(b, (struct event){ .kind = EV_UNFOLDED, .job = &r->jobs[0] });
+    unfold_brief(b, &r->jobs[0], 100, 5, 4);
     w = join(b, &eager);
     assert_int_equal(w->held, 3);
-    assert_null(task_named(b, 101)->holder); /* a long one is never second */
+    assert_null(task_named(b, 104)->holder); /* a long one is never second */
+    sched_check(b->s);
+    bench_free(b);
+}
+
+static void long_task_does_not_starve_behind_brief_ones(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec eager = { .credit = 3 };
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct worker *w = join(b, &eager), *other;
+
+    (void)unused;
+    unfold_brief(b, &r->jobs[0], 100, 9, 1);
+    assert_int_equal(w->held, 1); /* kept free, for place 1 */
+    sched_check(b->s);
+    other = join(b, &eager);
+    assert_ptr_equal(task_named(b, 101)->holder, other);
+    assert_int_equal(w->held, 3); /* nothing long waits any more */
+    report(b, EV_ANSWER, w, task_named(b, 100)->lease, 0);
+    assert_int_equal(w->held, 3);
+    assert_int_equal(other->held, 1);
+    sched_check(b->s);
+    bench_free(b);
+}
+
+static void credit_grows_while_a_worker_is_quick_and_shrinks_when_it_is_slow(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec spec = { .credit = 1, .credit_most = 8 };
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct worker *w = join(b, &spec);
+
+    (void)unused;
+    unfold_brief(b, &r->jobs[0], 100, 200, 200);
+    assert_int_equal(w->held, 1);
+    for (int i = 0; i < 50; i++) {
+        b->now++;
+        report(b, EV_ANSWER, w, w->held_first->lease, 0);
+    }
+    assert_int_equal(w->credit, 8);
+    assert_int_equal(w->held, 8);
+    for (int i = 0; i < 20; i++) {
+        b->now += 1000;
+        report(b, EV_INVENTORY, w, (struct ref){ 0 }, 0);
+        if (w->held_first)
+            report(b, EV_ANSWER, w, w->held_first->lease, 0);
+    }
+    assert_int_equal(w->credit, 1);
+    sched_check(b->s);
+    bench_free(b);
+}
+
+static void prefetched_tasks_are_lost_with_their_worker_and_cost_no_attempt(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec eager = { .credit = 3 };
+    const struct job_spec jobs[] = { { .retries = 0 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct worker *w = join(b, &eager), *other;
+
+    (void)unused;
+    unfold_brief(b, &r->jobs[0], 100, 3, 3);
+    assert_int_equal(w->held, 3);
+    other = join(b, &eager);
+    report(b, EV_GONE, w, (struct ref){ 0 }, CAUSE__LOST);
+    assert_int_equal(other->held, 3);
+    assert_int_equal(r->jobs[0].state, JOB_RUNNING);
+    assert_int_equal(task_named(b, 102)->lease.attempt, 2);
+    sched_check(b->s);
+    bench_free(b);
+}
+
+static void prefetched_task_is_revoked_before_it_began(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec eager = { .credit = 2 };
+    const struct job_spec jobs[] = { { 0 }, { 0 } };
+    struct run *r = start_run(b, jobs, 2);
+    struct worker *w = join(b, &eager);
+
+    (void)unused;
+    unfold_brief(b, &r->jobs[0], 100, 1, 1);
+    unfold_brief(b, &r->jobs[1], 200, 1, 1);
+    feed(b, (struct event){ .kind = EV_CANCEL, .job = &r->jobs[1] });
+    struct id second = name_of(200);
+    assert_true(id_equal(&act(b, ACT_REVOKE)->ref.task, &second));
+    assert_int_equal(w->held, 1);
     sched_check(b->s);
     bench_free(b);
 }
@@ -177,6 +273,10 @@ int main(void)
         cmocka_unit_test(suspect_session_gets_nothing_new),
         cmocka_unit_test(chain_stays_where_its_state_is_warm),
         cmocka_unit_test(brief_tasks_are_given_ahead_as_far_as_the_credit_goes),
+        cmocka_unit_test(long_task_does_not_starve_behind_brief_ones),
+        cmocka_unit_test(credit_grows_while_a_worker_is_quick_and_shrinks_when_it_is_slow),
+        cmocka_unit_test(prefetched_tasks_are_lost_with_their_worker_and_cost_no_attempt),
+        cmocka_unit_test(prefetched_task_is_revoked_before_it_began),
         cmocka_unit_test(hundreds_of_sessions_share_thousands_of_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static void session_is_found_by_all_that_it_is_known_by(void **unused)
     assert_ptr_equal(fleet_by_id(f, two->id), two);
     assert_ptr_equal(fleet_by_name(f, "here", "w1"), one);
     assert_null(fleet_by_name(f, "there", "w1"));
-    assert_ptr_equal(fleet_by_worker(f, one->worker), one);
+    assert_ptr_equal(fleet_by_worker(one->worker), one);
     assert_ptr_equal(fleet_first(f), one);
     fleet_leave(f, one);
     assert_ptr_equal(fleet_first(f), two);

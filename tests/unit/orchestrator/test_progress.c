@@ -142,7 +142,7 @@ static void shards_count_as_tasks_until_training_tells_its_steps(void **at)
     TaskAnswer answer = TASK_ANSWER__INIT, *answers[3] = { &answer };
     const JobRecord *r = c->job_record;
 
-    c->job.round = (struct round){ .answers = answers, .n = 3 };
+    c->job.round = (struct round){ .answers = answers, .n = 3, .missing = 2 };
     c->job_record->tasks_run = 1;
     assert_int_equal(progress_count(&c->job, &e), OK);
     assert_int_equal(r->progress->done, 1);
