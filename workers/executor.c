@@ -10,6 +10,7 @@
 #include "proto/clock.h"
 #include "proto/log.h"
 #include "proto/wire.h"
+#include "workers/peak.h"
 #include "workers/tasks/memory.h"
 #include "workers/tasks/task.h"
 
@@ -22,20 +23,38 @@ struct executor {
     struct engine engine;
     struct warm *warm;
     uint64_t memory, resident; /* bytes there are; taken before the first task */
+    double peak;               /* GFLOP/s; 0: not measured yet */
     /* the attempt that runs: */
     AttemptRef *attempt;
     int64_t started, told, logged;
 };
 
+/* Share of the peak of so many GFLOP/s: "model FLOP utilisation" (Chowdhery et al. 2022, appendix
+ * B). False: the training is not long enough to be worth a measurement. */
+static bool share_of_peak(double *value, struct executor *x, int64_t now)
+{
+    if (x->peak == 0 && now - x->started >= LOG_MS)
+        x->peak = peak_gflops(&x->engine);
+    *value = x->peak > 0 ? *value / x->peak : 0;
+    return x->peak > 0;
+}
+
 /* Tasks read no clock: they count, and the rates are made here. */
-static void progress_rate(Progress *p, const struct executor *x, int64_t now)
+static void progress_rate(Progress *p, struct executor *x, int64_t now)
 {
     double seconds = (double)(now - x->started) / 1000;
+    size_t kept = 0;
 
     p->rate = p->has_rate && seconds > 0 ? p->rate / seconds : 0;
-    for (size_t i = 0; i < p->n_metrics; i++)
-        if (strcmp(p->metrics[i]->name, "gflops") == 0)
-            p->metrics[i]->value = seconds > 0 ? p->metrics[i]->value / seconds : 0;
+    for (size_t i = 0; i < p->n_metrics; i++) {
+        Metric *m = p->metrics[i];
+        bool share = strcmp(m->name, "mfu") == 0;
+        if (share || strcmp(m->name, "gflops") == 0)
+            m->value = seconds > 0 ? m->value / seconds : 0;
+        if (!share || share_of_peak(&m->value, x, now))
+            p->metrics[kept++] = m;
+    }
+    p->n_metrics = kept;
 }
 
 static void progress_log(const Progress *p)

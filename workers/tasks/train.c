@@ -268,6 +268,7 @@ static int report(struct trainer *t)
     } values[] = {
         { "loss", y->weight > 0 ? y->loss / y->weight : 0 },
         { "gflops", flops * y->tokens / 1e9 },
+        { "mfu", flops * y->tokens / 1e9 },
         { "memory_mib", (double)memory_total(&t->need) / (1 << 20) },
     };
     enum { N = sizeof values / sizeof *values };
