@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/records.h"
 #include "workers/math/rng.h"
 #include "workers/selftest/known.h"
 #include "workers/selftest/letters.h"
+#include "workers/selftest/rankings.h"
 #include "workers/tasks/scorer.h"
 
 /* Reward models on rankings whose law is known. */
@@ -43,54 +43,20 @@ static void draw_ranking(
     }
 }
 
-static int add_ranking(struct records_writer *w, uint64_t seed, uint32_t number, struct err *e)
+/* Best first. */
+static void fill_ranking(struct order *r, size_t number, const void *seed)
 {
-    uint32_t item[RANKED], place[RANKED], tokens[RANKED][2], answer[RANKED];
-    Example rows[RANKED], *row_pointers[RANKED];
-    Tier tiers[RANKED], *tier_pointers[RANKED];
-    uint8_t mask[2] = { 0, 1 };
-    RankingExample x = RANKING_EXAMPLE__INIT;
+    uint32_t item[RANKED], place[RANKED];
 
-    draw_ranking(item, place, seed, number);
-    for (uint32_t i = 0; i < RANKED; i++) {
-        tokens[i][0] = LETTER_END_OF_TEXT;
-        tokens[i][1] = LETTER('a') + item[i];
-        example__init(&rows[i]);
-        rows[i].tokens = tokens[i];
-        rows[i].n_tokens = 2;
-        rows[i].has_loss = true;
-        rows[i].loss = (ProtobufCBinaryData){ sizeof mask, mask };
-        row_pointers[i] = &rows[i];
-        tier__init(&tiers[place[i]]);
-        answer[place[i]] = i;
-        tiers[place[i]].answers = &answer[place[i]];
-        tiers[place[i]].n_answers = 1;
-        tier_pointers[i] = &tiers[i];
-    }
-    x.rows = row_pointers;
-    x.tiers = tier_pointers;
-    x.n_rows = x.n_tiers = RANKED;
-    return records_add(w, &x.base, e);
-}
-
-static int write_rankings(
-    struct id *out, struct testbed *t, uint32_t n, uint64_t seed, struct err *e)
-{
-    struct records_writer *w = NULL;
-    Output *o = NULL;
-    int rc = records_create(&w, t->store, ARTIFACT_KIND__RANKING_EXAMPLES, e);
-
-    for (uint32_t i = 0; i < n && rc == OK; i++)
-        rc = add_ranking(w, seed, i, e);
-    if (rc == OK) {
-        rc = records_commit(w, "examples", &o, e);
-        w = NULL;
-    }
-    if (rc == OK)
-        id_from_span(out, o->id.data, o->id.len);
-    records_abort(w);
-    message_free(o);
-    return rc;
+    draw_ranking(item, place, *(const uint64_t *)seed, (uint32_t)number);
+    for (uint32_t want = 0; want < RANKED; want++)
+        for (uint32_t i = 0; i < RANKED; i++) {
+            uint32_t tokens[] = { LETTER_END_OF_TEXT, LETTER('a') + item[i] };
+            if (place[i] != want)
+                continue;
+            order_tier(r);
+            order_row(r, tokens, 2, 1);
+        }
 }
 
 /* The scores of n sequences by a checkpoint with a scalar head. */
@@ -118,7 +84,7 @@ static int recovered_error(
     float score[ITEMS];
     struct id model;
     double mean = 0, square = 0;
-    int rc = write_rankings(&data.id, t, n, seed, e);
+    int rc = rankings_write(&data.id, t, n, fill_ranking, &seed, e);
 
     k.has_epochs = true;
     k.epochs = n < 1024 ? 4096 / n : 4;
