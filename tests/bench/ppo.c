@@ -114,8 +114,8 @@ static int rollout(struct row *r, struct id *experience, double *parts, struct e
     spec_input(&s, "reward_model", r->reward);
     spec_input(&s, "prompts", r->prompts);
     int rc = run(r, &a, &s, e);
-    if (rc == OK)
-        *experience = answer_id(a, "experience");
+    if (rc == OK && !answer_find(experience, a, "experience"))
+        rc = err_set(e, E_MISSING, "a rollout gave no experience");
     message_free(a);
     parts[ROLLOUT] += r->told - began;
     parts[SCORING] += seconds() - r->told;
@@ -156,8 +156,8 @@ static int update(struct row *r, struct id experience, double *parts, struct err
     if (!r->iteration)
         spec_input(&s, "reward_model", r->reward);
     int rc = run(r, &a, &s, e);
-    if (rc == OK)
-        r->state = answer_id(a, "state");
+    if (rc == OK && !answer_find(&r->state, a, "state"))
+        rc = err_set(e, E_MISSING, "an update gave no state");
     message_free(a);
     parts[UPDATE] += r->told - began;
     parts[STORING] += seconds() - r->told;

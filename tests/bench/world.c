@@ -166,36 +166,3 @@ int world_prompts(struct id *out, struct world *w, size_t n, struct err *e)
     message_free(o);
     return rc;
 }
-
-void spec_start(struct spec *s, TaskSpec__KindCase kind)
-{
-    memset(s, 0, sizeof *s);
-    task_spec__init(&s->m);
-    s->m.has_engine = s->m.has_seed = 1;
-    s->m.engine = ENGINE_VERSION;
-    s->m.seed = 7;
-    s->m.kind_case = kind;
-    s->m.inputs = s->pointers;
-}
-
-void spec_input(struct spec *s, const char *name, struct id id)
-{
-    size_t n = s->m.n_inputs++;
-
-    s->ids[n] = id;
-    task_input__init(&s->inputs[n]);
-    s->inputs[n].name = (char *)(uintptr_t)name;
-    s->inputs[n].has_id = 1;
-    s->inputs[n].id = (ProtobufCBinaryData){ sizeof s->ids[n].b, s->ids[n].b };
-    s->pointers[n] = &s->inputs[n];
-}
-
-struct id answer_id(const TaskAnswer *a, const char *name)
-{
-    struct id id = { { 0 } };
-
-    for (size_t i = 0; i < a->n_outputs; i++)
-        if (strcmp(a->outputs[i]->name, name) == 0)
-            id_from_span(&id, a->outputs[i]->id.data, a->outputs[i]->id.len);
-    return id;
-}

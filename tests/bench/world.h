@@ -1,8 +1,8 @@
 #ifndef TESTS_BENCH_WORLD_H
 #define TESTS_BENCH_WORLD_H
 
-#include "proto/task.h"
 #include "tests/bench/bench.h"
+#include "workers/tasks/spec.h"
 #include "workers/tasks/task.h"
 
 /* A store of its own in a temporary folder, with artificial artifacts, for the tasks of a row. */
@@ -24,17 +24,5 @@ int world_checkpoint(
     struct id *out, struct world *w, const struct size *s, bool scalar, struct err *e);
 /* Prompts of PROMPT_PPO tokens each. */
 int world_prompts(struct id *out, struct world *w, size_t n, struct err *e);
-
-/* A spec in the making: inputs point into its own arrays. */
-struct spec {
-    TaskSpec m;
-    TaskInput inputs[8], *pointers[8];
-    struct id ids[8];
-};
-void spec_start(struct spec *s, TaskSpec__KindCase kind);
-void spec_input(struct spec *s, const char *name, struct id id); /* borrows the name */
-
-/* The output called `name`. */
-struct id answer_id(const TaskAnswer *a, const char *name);
 
 #endif

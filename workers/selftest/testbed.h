@@ -3,7 +3,7 @@
 
 #include <limits.h>
 
-#include "proto/task.h"
+#include "workers/tasks/spec.h"
 #include "workers/tasks/task.h"
 
 /* Where a test computes: an engine of its own, and a store of its own in a temporary folder in
@@ -31,23 +31,10 @@ int testbed_cold(struct testbed *t, int threads, struct err *e);
 int testbed_file(struct id *out, struct testbed *t, const char *name, const char *content,
     int split, struct err *e);
 
-/* A task spec in the making: inputs point into its own arrays, so it is not copied. */
-#define SPEC_INPUTS 16
-struct spec {
-    TaskSpec m;
-    TaskInput inputs[SPEC_INPUTS], *pointers[SPEC_INPUTS];
-    struct id ids[SPEC_INPUTS];
-};
-void spec_start(struct spec *s, TaskSpec__KindCase kind);
-void spec_input(struct spec *s, const char *name, struct id id); /* name: a literal */
 /* Defaults are filled in, then task_run. The answer is freed by message_free. */
 int spec_run(TaskAnswer **out, struct testbed *t, struct spec *s, struct err *e);
 /* Runs it for one output; metrics and the other outputs are dropped. */
 int spec_run_for(
     struct id *out, struct testbed *t, struct spec *s, const char *output, struct err *e);
-
-bool answer_find(struct id *out, const TaskAnswer *a, const char *output);
-/* NaN when there is none. */
-double answer_value(const TaskAnswer *a, const char *metric);
 
 #endif

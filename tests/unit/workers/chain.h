@@ -16,6 +16,7 @@
 #include "proto/task.h"
 #include "store/records.h"
 #include "workers/math/blas.h"
+#include "workers/tasks/spec.h"
 #include "workers/tasks/task.h"
 
 struct chain {
@@ -85,36 +86,6 @@ static inline struct id chain_file(
     return id;
 }
 
-/* A spec in the making: inputs point into its own arrays. */
-struct spec {
-    TaskSpec m;
-    TaskInput inputs[32], *pointers[32];
-    struct id ids[32];
-};
-
-static void spec_start(struct spec *s, TaskSpec__KindCase kind)
-{
-    memset(s, 0, sizeof *s);
-    task_spec__init(&s->m);
-    s->m.has_engine = s->m.has_seed = 1;
-    s->m.engine = ENGINE_VERSION;
-    s->m.seed = 7;
-    s->m.kind_case = kind;
-    s->m.inputs = s->pointers;
-}
-
-static void spec_input(struct spec *s, const char *name, struct id id)
-{
-    size_t n = s->m.n_inputs++;
-
-    s->ids[n] = id;
-    task_input__init(&s->inputs[n]);
-    s->inputs[n].name = (char *)(uintptr_t)name;
-    s->inputs[n].has_id = 1;
-    s->inputs[n].id = (ProtobufCBinaryData){ 32, s->ids[n].b };
-    s->pointers[n] = &s->inputs[n];
-}
-
 static int spec_try(TaskAnswer **out, struct chain *c, struct spec *s)
 {
     struct task_context t = { .store = c->store,
@@ -150,19 +121,17 @@ static inline void spec_fails(struct chain *c, struct spec *s, int code, const c
 
 static inline bool answer_has(const TaskAnswer *a, const char *output)
 {
-    for (size_t i = 0; i < a->n_outputs; i++)
-        if (strcmp(a->outputs[i]->name, output) == 0)
-            return true;
-    return false;
+    struct id id;
+
+    return answer_find(&id, a, output);
 }
 
+/* Zeros when there is none. */
 static struct id answer_id(const TaskAnswer *a, const char *output)
 {
     struct id id = { { 0 } };
 
-    for (size_t i = 0; i < a->n_outputs; i++)
-        if (strcmp(a->outputs[i]->name, output) == 0)
-            id_from_span(&id, a->outputs[i]->id.data, a->outputs[i]->id.len);
+    answer_find(&id, a, output);
     return id;
 }
 
