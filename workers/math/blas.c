@@ -86,8 +86,8 @@ struct own {
 };
 
 #define SHARED_MAX (1u << 20) /* floats of the shared operand, if one block of k fits */
-#define PART_MAX 4096         /* of the sum */
-#define STRIPS 16
+#define PART_MAX 4608         /* of the sum */
+#define STRIPS 24
 #define PACK_UNITS 96 /* rows or columns that are packed together */
 
 static size_t smaller(size_t a, size_t b)
@@ -160,8 +160,8 @@ static void own_run(const struct products *p, const struct product *x)
             .share_b = share_b,
             .add = x->add,
             .bf16 = p->precision == PRECISION_BF16 },
-        .strips = share_b ? strips_of(m, GEMM_ALIGN_ROWS, x->a.along == 1 ? 24 : 48, 144)
-                          : strips_of(n, GEMM_ALIGN_COLUMNS, 64, 512),
+        .strips = share_b ? strips_of(m, GEMM_ALIGN_ROWS, x->a.along == 1 ? 24 : 48, 96)
+                          : strips_of(n, GEMM_ALIGN_COLUMNS, 64, 384),
         .packs = {
             shared, share_b ? GEMM_ALIGN_COLUMNS : GEMM_ALIGN_ROWS, pieces(shared, PACK_UNITS) } };
     size_t part = part_of_sum(shared, x->k);

@@ -47,6 +47,7 @@ const struct kernels TABLE = {
     .adamw = adamw,
     .gemm_pack = gemm_pack,
     .gemm = gemm,
+    .gemm_block = GEMM_DEPTH,
     .panel_columns = PANEL_COLUMNS,
     .panel = {
         [PRECISION_FP32] = {

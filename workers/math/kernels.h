@@ -136,6 +136,7 @@ struct kernels {
      * fixed blocks of k, in order: its bits depend on nothing else. */
     void (*gemm)(const struct gemm *g, size_t first, size_t end);
 
+    size_t gemm_block; /* numbers of k in a block of a sum; of bfloat16 twice as many */
     size_t panel_columns;
     struct panel_kernels panel[PRECISIONS];
 };
@@ -156,7 +157,7 @@ struct operand {
 /* Where parts may start: whole tiles and whole blocks of every set. */
 #define GEMM_ALIGN_ROWS 12
 #define GEMM_ALIGN_COLUMNS 32
-#define GEMM_ALIGN_K 512
+#define GEMM_ALIGN_K 1536
 
 /* c[a.n, b.n] = a b, or a part of that sum over k. */
 struct gemm {

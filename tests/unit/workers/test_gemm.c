@@ -14,7 +14,7 @@
 
 #define M_MAX 300
 #define N_MAX 300
-#define K_MAX 1100
+#define K_MAX 3100
 
 static float a[M_MAX * K_MAX], b[N_MAX * K_MAX]; /* stored as the case says */
 static float c[M_MAX * N_MAX + 1], before[M_MAX * N_MAX + 1], expected[M_MAX * N_MAX + 1];
@@ -53,9 +53,9 @@ static float block_sum(const struct gemm *g, size_t r, size_t column, size_t k0,
     return s;
 }
 
-static void compute_expected(const struct gemm *g, size_t k)
+static void compute_expected(const struct kernels *of, const struct gemm *g, size_t k)
 {
-    size_t block = g->bf16 ? 512 : 256;
+    size_t block = g->bf16 ? 2 * of->gemm_block : of->gemm_block;
 
     for (size_t i = 0; i < g->a.n * g->b.n; i++) {
         float sum = before[i];
@@ -120,18 +120,24 @@ static void check_shapes(const struct shape *shapes, size_t n)
 {
     for (size_t i = 0; i < 32 * n; i++) {
         struct gemm g = way_of(&shapes[i / 32], i % 32);
-        compute_expected(&g, shapes[i / 32].k);
-        for (const char *const *name = kernels_available(); *name != NULL; name++)
-            check_case(kernels_get(*name), &shapes[i / 32], i % 32);
+        size_t block = 0;
+        for (const char *const *name = kernels_available(); *name != NULL; name++) {
+            const struct kernels *k = kernels_get(*name);
+            if (k->gemm_block != block)
+                compute_expected(k, &g, shapes[i / 32].k);
+            block = k->gemm_block;
+            check_case(k, &shapes[i / 32], i % 32);
+        }
     }
 }
 
 static void small_products_have_the_bits_of_a_plain_loop(void **state)
 {
-    static const struct shape shapes[] = { { 1, 1, 1, 512 }, { 1, 1, 2, 512 }, { 2, 3, 3, 512 },
-        { 6, 64, 16, 512 }, { 7, 65, 5, 512 }, { 13, 17, 40, 512 }, { 47, 67, 7, 512 },
-        { 5, 3, 300, 512 }, { 2, 1, 1000, 512 }, { 11, 33, 31, 512 }, { 23, 31, 33, 512 },
-        { 12, 32, 257, 512 }, { 5, 15, 513, 512 } };
+    static const struct shape shapes[] = { { 1, 1, 1, GEMM_ALIGN_K }, { 1, 1, 2, GEMM_ALIGN_K },
+        { 2, 3, 3, GEMM_ALIGN_K }, { 6, 64, 16, GEMM_ALIGN_K }, { 7, 65, 5, GEMM_ALIGN_K },
+        { 13, 17, 40, GEMM_ALIGN_K }, { 47, 67, 7, GEMM_ALIGN_K }, { 5, 3, 300, GEMM_ALIGN_K },
+        { 2, 1, 1000, GEMM_ALIGN_K }, { 11, 33, 31, GEMM_ALIGN_K }, { 23, 31, 33, GEMM_ALIGN_K },
+        { 12, 32, 257, GEMM_ALIGN_K }, { 5, 15, 513, GEMM_ALIGN_K } };
     (void)state;
 
     check_shapes(shapes, sizeof shapes / sizeof *shapes);
@@ -139,8 +145,9 @@ static void small_products_have_the_bits_of_a_plain_loop(void **state)
 
 static void products_in_parts_have_the_bits_of_a_plain_loop(void **state)
 {
-    static const struct shape shapes[] = { { 185, 13, 21, 512 }, { 13, 170, 21, 512 },
-        { 27, 35, 1100, 512 }, { 14, 67, 1099, 1024 } };
+    static const struct shape shapes[] = { { 185, 13, 21, GEMM_ALIGN_K },
+        { 13, 170, 21, GEMM_ALIGN_K }, { 27, 35, 1700, GEMM_ALIGN_K },
+        { 14, 67, 3099, 2 * GEMM_ALIGN_K }, { 13, 34, 3100, GEMM_ALIGN_K } };
     (void)state;
 
     check_shapes(shapes, sizeof shapes / sizeof *shapes);

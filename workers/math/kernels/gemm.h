@@ -9,9 +9,8 @@
 
 #define GEMM_M (LANES == 16 ? 12 : 6) /* with two vectors they fill the registers */
 #define GEMM_N (2 * LANES)
-#define GEMM_DEPTH 256    /* elements: a panel of b stays in the first-level cache */
-#define GEMM_ROWS_MAX 144 /* of a in one block: it stays in the second-level cache */
-#define GEMM_COLUMNS_MAX 128
+#define GEMM_DEPTH (LANES == 16 ? 256 : 384) /* elements: a panel of b stays in the first cache */
+#define GEMM_PACKED_MAX 96 /* rows or columns in one block: it stays in the second-level cache */
 #define GEMM_STRIDE (GEMM_DEPTH + 16) /* no power of two: rows share few places in the cache */
 
 typedef uint32_t word __attribute__((may_alias));
@@ -296,7 +295,7 @@ static __attribute__((noinline)) void gemm_block(const struct gemm_block *g)
 /* All of the sum for a part of c for which the other operand is packed block by block. */
 static void gemm_part(const struct gemm *g, const struct gemm_range *a, const struct gemm_range *b)
 {
-    _Alignas(64) float local[GEMM_ROWS_MAX * GEMM_STRIDE + LANES];
+    _Alignas(64) float local[GEMM_PACKED_MAX * GEMM_STRIDE + LANES];
     size_t most = g->bf16 ? 2 * GEMM_DEPTH : GEMM_DEPTH;
 
     for (size_t k = g->k0; k < g->k1; k += most) {
@@ -319,11 +318,10 @@ static void gemm_part(const struct gemm *g, const struct gemm_range *a, const st
 
 static void gemm(const struct gemm *g, size_t first, size_t end)
 {
-    size_t most = g->share_b ? GEMM_ROWS_MAX : GEMM_COLUMNS_MAX;
     struct gemm_range all = { 0, g->share_b ? g->b.n : g->a.n, 0, 0 };
 
-    for (; first < end; first += most) {
-        struct gemm_range part = { first, fewer(first + most, end), 0, 0 };
+    for (; first < end; first += GEMM_PACKED_MAX) {
+        struct gemm_range part = { first, fewer(first + GEMM_PACKED_MAX, end), 0, 0 };
         if (g->share_b)
             gemm_part(g, &part, &all);
         else
