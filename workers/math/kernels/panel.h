@@ -10,8 +10,9 @@
 #define PANEL_COLUMNS (2 * LANES)
 #define FEW_ROWS (LANES == 16 ? 12 : LANES == 8 ? 6 : 4) /* with two vectors: the registers */
 #define MOST_CHAINS (FEW_ROWS > 6 ? FEW_ROWS : 6)        /* rows, times segments at once */
-#define SEGMENTS 4
+#define SEGMENTS 2
 #define SEGMENTED 64
+#define AHEAD (48u << 10) /* bytes, where each panel is read once */
 
 /* What is multiplied: floats with floats; floats with pairs of bfloat16; such pairs with pairs. */
 enum form { FLOATS, MIXED, PAIRS };
@@ -46,6 +47,8 @@ struct few {
     const float *b;
     size_t n, k, columns;
     int adds;
+    size_t next;  /* bytes to the panel that is read after this one */
+    size_t ahead; /* of what is read, bytes to what is fetched into the cache */
 };
 
 /* The chains s[rows][2] take one more step, of two numbers unless the form is FLOATS. */
@@ -55,6 +58,7 @@ INLINE void panel_step(
     const float *x = (const float *)p->x + row * p->x_row;
     const char *w = (const char *)p->w + step * PANEL_COLUMNS * sizeof(float);
 
+    __builtin_prefetch(w + p->ahead, 0, 2);
     if (form == PAIRS) {
         const word *pair = (const word *)((const uint16_t *)p->x + row * p->x_row) + step;
         uvec w0 = load_words(w), w1 = load_words(w + sizeof(vec));
@@ -129,7 +133,7 @@ INLINE void panel_segments(enum form form, vec (*total)[2], const struct few *p,
 /* Few rows leave registers free: then several segments are under way at once. */
 INLINE void panel_tile(enum form form, const struct few *p, size_t row, size_t rows)
 {
-    const size_t together = rows == 1 ? 4 : rows * 2 <= FEW_ROWS - 2 ? 2 : 1;
+    const size_t together = rows * 2 <= FEW_ROWS ? 2 : 1;
     size_t steps = form == FLOATS ? p->k : p->k / 2, length = (steps + SEGMENTS - 1) / SEGMENTS;
     vec total[FEW_ROWS][2];
 
@@ -145,7 +149,7 @@ INLINE void panel_tile(enum form form, const struct few *p, size_t row, size_t r
     panel_store(p, row, rows, total);
 }
 
-INLINE void panel_rows(enum form form, const struct few *p)
+INLINE void panel_rows(enum form form, struct few *p)
 {
     for (size_t row = 0, rows; row < p->n; row += rows) {
         /* without the instruction, 12 rows of pairs do not fit the registers */
@@ -154,6 +158,8 @@ INLINE void panel_rows(enum form form, const struct few *p)
         rows = (p->n - row + tiles - 1) / tiles;
         if (rows > 6 && rows % 2 != 0) /* 7, 9 and 11 have no code of their own */
             rows = rows < p->n - row ? rows + 1 : (rows + 1) / 2;
+        if (row + rows >= p->n) /* the rows before it need all of the cache's speed */
+            p->ahead = row > 0 ? p->next : fewer(p->next, AHEAD);
         switch (rows) {
 #define ROWS(r)                      \
     case r:                          \
@@ -177,18 +183,18 @@ INLINE void panel_rows(enum form form, const struct few *p)
     }
 }
 
-static __attribute__((noinline)) void panel_rows_floats(const struct few *p)
+static __attribute__((noinline)) void panel_rows_floats(struct few *p)
 {
     panel_rows(FLOATS, p);
 }
 
-static __attribute__((noinline)) void panel_rows_mixed(const struct few *p)
+static __attribute__((noinline)) void panel_rows_mixed(struct few *p)
 {
     panel_rows(MIXED, p);
 }
 
 #ifdef __AVX512BF16__
-static __attribute__((noinline)) void panel_rows_pairs(const struct few *p)
+static __attribute__((noinline)) void panel_rows_pairs(struct few *p)
 {
     panel_rows(PAIRS, p);
 }
@@ -205,13 +211,15 @@ static size_t even(size_t n)
 static void panel_product_fp32(float *y, size_t y_row, const void *x, const void *panel,
     const float *b, size_t n, size_t i, size_t columns, int adds)
 {
-    panel_rows_floats(&(struct few){ y, y_row, x, even(i), panel, b, n, i, columns, adds });
+    panel_rows_floats(&(struct few){ y, y_row, x, even(i), panel, b, n, i, columns, adds,
+        even(i) * PANEL_COLUMNS * sizeof(float), 0 });
 }
 
 static void panel_product_bf16(float *y, size_t y_row, const void *x, const void *panel,
     const float *b, size_t n, size_t i, size_t columns, int adds)
 {
-    panel_rows_bf16(&(struct few){ y, y_row, x, even(i), panel, b, n, even(i), columns, adds });
+    panel_rows_bf16(&(struct few){ y, y_row, x, even(i), panel, b, n, even(i), columns, adds,
+        even(i) * PANEL_COLUMNS * sizeof(uint16_t), 0 });
 }
 
 /* ---- packing ---- */
@@ -328,7 +336,7 @@ INLINE void soften(float *s, size_t t, size_t n, float scale)
         store(s + j, load(s + j) * over);
 }
 
-INLINE void attend(void (*rows)(const struct few *p), size_t number, float *out, const float *q,
+INLINE void attend(void (*rows)(struct few *p), size_t number, float *out, const float *q,
     const void *keys, const void *values, size_t t, size_t heads, size_t d, size_t capacity,
     float *scratch)
 {
@@ -337,12 +345,13 @@ INLINE void attend(void (*rows)(const struct few *p), size_t number, float *out,
 
     for (size_t j = 0; j < t; j += PANEL_COLUMNS)
         rows(&(struct few){ scratch + j, room, q, d, (const char *)keys + j * d * number, NULL,
-            heads, d, PANEL_COLUMNS, 0 });
+            heads, d, PANEL_COLUMNS, 0, PANEL_COLUMNS * d * number, 0 });
     for (size_t h = 0; h < heads; h++)
         soften(scratch + h * room, t, room, 1 / sqrtf((float)d));
     for (size_t s = 0; s < d; s += PANEL_COLUMNS)
         rows(&(struct few){ out + s, d, scratch, room, (const char *)values + s * capacity * number,
-            NULL, heads, depth, fewer(PANEL_COLUMNS, d - s), 0 });
+            NULL, heads, depth, fewer(PANEL_COLUMNS, d - s), 0, PANEL_COLUMNS * capacity * number,
+            0 });
 }
 
 static void attend_fp32(float *out, const float *q, const void *keys, const void *values, size_t t,
