@@ -16,7 +16,7 @@ void dropout_rows(
     const float scale = (float)(1 / (1 - d->rate));
 
     for (size_t r = 0; r < n; r++) {
-        uint64_t token = d->first + first + r;
+        uint64_t token = d->first + pass_token(p, first + r);
         uint64_t item = ((token * p->w->s.layers + p->layer) * DROPOUT_SITES + site) * calls;
         for (size_t i = 0; i < c; i += WORDS, item++) {
             uint32_t words[WORDS];

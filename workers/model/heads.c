@@ -15,6 +15,13 @@ struct chunk {
     const float *dlogp; /* NULL: forward only */
 };
 
+static void head_begin(
+    struct pass *p, struct workspace *w, const struct engine *en, const struct model *m)
+{
+    pass_begin(p, w, en, m);
+    pass_narrow(p);
+}
+
 #define CHUNK_TILE 16 /* rows of logits for each tile */
 
 static void chunk_begin(struct chunk *c, struct pass *p, float temperature)
@@ -36,11 +43,12 @@ static bool chunk_gather(struct chunk *c, const int32_t *target, size_t *row)
     if (capacity > HEAD_CHUNK)
         capacity = HEAD_CHUNK;
     for (; *row < c->p->n && n < capacity; ++*row) {
-        if (target[*row] < 0)
+        int32_t of = target[pass_token(c->p, *row)];
+        if (of < 0)
             continue;
-        assert((size_t)target[*row] < w->s.vocab);
+        assert((size_t)of < w->s.vocab);
         memcpy(w->chunk_h + n * width, w->final + *row * width, width * sizeof(float));
-        w->chunk_target[n] = target[*row];
+        w->chunk_target[n] = of;
         w->chunk_row[n++] = (int32_t)*row;
     }
     c->n = n;
@@ -79,19 +87,20 @@ void transformer_log_probs(struct workspace *w, const struct engine *en, const s
     struct chunk c;
     size_t row = 0;
 
-    pass_begin(&p, w, en, m);
+    head_begin(&p, w, en, m);
     chunk_begin(&c, &p, temperature);
     c.entropy = entropy;
-    memset(log_prob, 0, p.n * sizeof *log_prob);
+    memset(log_prob, 0, w->batch->n_tokens * sizeof *log_prob);
     if (entropy != NULL)
-        memset(entropy, 0, p.n * sizeof *entropy);
+        memset(entropy, 0, w->batch->n_tokens * sizeof *entropy);
     while (chunk_gather(&c, target, &row)) {
         chunk_logits(&c);
         pool_run(p.pool, c.tiles, log_prob_tile, &c);
         for (size_t i = 0; i < c.n; i++) {
-            log_prob[w->chunk_row[i]] = w->chunk_log_prob[i];
+            size_t token = pass_token(&p, (size_t)w->chunk_row[i]);
+            log_prob[token] = w->chunk_log_prob[i];
             if (entropy != NULL)
-                entropy[w->chunk_row[i]] = w->chunk_entropy[i];
+                entropy[token] = w->chunk_entropy[i];
         }
     }
 }
@@ -101,11 +110,14 @@ void transformer_logits(
 {
     struct pass p;
     struct chunk c;
+    size_t row = 0;
 
-    pass_begin(&p, w, en, m);
-    assert(i < p.n);
+    head_begin(&p, w, en, m);
+    while (row < p.n && pass_token(&p, row) != i)
+        row++;
+    assert(row < p.n);
     chunk_begin(&c, &p, 1);
-    memcpy(w->chunk_h, w->final + i * w->s.width, w->s.width * sizeof *logits);
+    memcpy(w->chunk_h, w->final + row * w->s.width, w->s.width * sizeof *logits);
     c.n = 1;
     chunk_logits(&c);
     memcpy(logits, w->logits, w->s.vocab * sizeof *logits);
@@ -118,7 +130,7 @@ static void log_prob_backward_tile(void *ctx, size_t tile)
     size_t v = w->s.vocab, first, n = chunk_rows(c, tile, &first);
 
     for (size_t i = first; i < first + n; i++)
-        w->chunk_g[i] = c->dlogp[w->chunk_row[i]];
+        w->chunk_g[i] = c->dlogp[pass_token(c->p, (size_t)w->chunk_row[i])];
     c->p->k->log_softmax_backward(w->logits + first * v, w->chunk_log_prob + first,
         w->chunk_g + first, w->chunk_target + first, n, v, v, c->inverse_temperature);
 }
@@ -131,7 +143,7 @@ static void scatter(const struct chunk *c, float *log_prob)
     for (size_t i = 0; i < c->n; i++) {
         size_t row = (size_t)w->chunk_row[i];
         memcpy(w->dh + row * width, w->chunk_dh + i * width, width * sizeof(float));
-        log_prob[row] = w->chunk_log_prob[i];
+        log_prob[pass_token(c->p, row)] = w->chunk_log_prob[i];
     }
 }
 
@@ -146,7 +158,7 @@ static void log_probs_backward(
     chunk_begin(&c, p, temperature);
     c.dlogp = g;
     memset(w->dh, 0, p->n * width * sizeof *w->dh);
-    memset(log_prob, 0, p->n * sizeof *log_prob);
+    memset(log_prob, 0, w->batch->n_tokens * sizeof *log_prob);
     while (chunk_gather(&c, target, &row)) {
         chunk_logits(&c);
         pool_run(p->pool, c.tiles, log_prob_backward_tile, &c);
@@ -162,7 +174,7 @@ void transformer_backward_log_probs(struct workspace *w, const struct engine *en
 {
     struct pass p;
 
-    pass_begin(&p, w, en, m);
+    head_begin(&p, w, en, m);
     p.grad = grad;
     log_probs_backward(&p, target, g, temperature, log_prob);
     transformer_backward_body(&p);
@@ -184,8 +196,8 @@ static void values_tile(void *ctx, size_t tile)
     size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
 
     for (size_t r = first; r < first + n; r++)
-        v->value[r] = (float)(p->k->dot(p->w->final + r * c, p->weight[SCORE_W], c) +
-                              (double)*p->weight[SCORE_B]);
+        v->value[pass_token(p, r)] = (float)(p->k->dot(p->w->final + r * c, p->weight[SCORE_W], c) +
+                                             (double)*p->weight[SCORE_B]);
 }
 
 void transformer_values(
@@ -194,8 +206,9 @@ void transformer_values(
     struct pass p;
     struct values v = { .p = &p, .value = value };
 
-    pass_begin(&p, w, en, m);
+    head_begin(&p, w, en, m);
     assert(p.weight[SCORE_W] != NULL);
+    memset(value, 0, w->batch->n_tokens * sizeof *value);
     pool_run(p.pool, p.tiles, values_tile, &v);
 }
 
@@ -208,7 +221,7 @@ static void values_backward_tile(void *ctx, size_t tile)
     for (size_t r = first; r < first + n; r++) {
         float *dh = (v->adds ? p->w->h : p->w->dh) + r * c;
         memcpy(dh, p->weight[SCORE_W], c * sizeof *dh);
-        p->k->scale(dh, v->g[r], c);
+        p->k->scale(dh, v->g[pass_token(p, r)], c);
         if (v->adds)
             p->k->add(p->w->dh + r * c, dh, c);
     }
@@ -217,15 +230,17 @@ static void values_backward_tile(void *ctx, size_t tile)
 static void values_backward(struct pass *p, const float *g, bool adds)
 {
     struct values v = { .p = p, .g = g, .adds = adds };
-    float *bias = p->grad + layout_offset(&p->layout, SCORE_B, 0);
+    float *bias = p->grad + layout_offset(&p->layout, SCORE_B, 0), *rows = p->w->mean;
     double sum = 0;
 
     assert(p->weight[SCORE_W] != NULL);
     pool_run(p->pool, p->tiles, values_backward_tile, &v);
-    gemm_tn(&p->products, p->grad + layout_offset(&p->layout, SCORE_W, 0), g, p->w->final, p->n, 1,
-        p->w->s.width);
-    for (size_t r = 0; r < p->n; r++)
-        sum += (double)g[r];
+    for (size_t r = 0; r < p->n; r++) {
+        rows[r] = g[pass_token(p, r)];
+        sum += (double)rows[r];
+    }
+    gemm_tn(&p->products, p->grad + layout_offset(&p->layout, SCORE_W, 0), rows, p->w->final, p->n,
+        1, p->w->s.width);
     *bias += (float)sum;
 }
 
@@ -234,7 +249,7 @@ void transformer_backward_values(struct workspace *w, const struct engine *en,
 {
     struct pass p;
 
-    pass_begin(&p, w, en, m);
+    head_begin(&p, w, en, m);
     p.grad = grad;
     values_backward(&p, g, false);
     transformer_backward_body(&p);
@@ -246,7 +261,7 @@ void transformer_backward_both(struct workspace *w, const struct engine *en, con
 {
     struct pass p;
 
-    pass_begin(&p, w, en, m);
+    head_begin(&p, w, en, m);
     p.grad = grad;
     log_probs_backward(&p, target, g->log_prob, temperature, log_prob);
     values_backward(&p, g->value, true);

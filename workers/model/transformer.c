@@ -8,21 +8,56 @@
  *     know of each other, gemm_nt's neither, and attention works on one sequence at a time.
  * (2) The tile grids come from the batch's shape, never from the number of threads. */
 
+static void set_rows(struct pass *p, size_t n, const int32_t *token)
+{
+    size_t rows = (n + ROW_TILES - 1) / ROW_TILES;
+
+    p->n = n;
+    p->token = token;
+    p->tile_rows = rows < ROW_TILE ? ROW_TILE : rows;
+    p->tiles = (n + p->tile_rows - 1) / p->tile_rows;
+}
+
+void pass_narrow(struct pass *p)
+{
+    if (p->w->n_asked > 0)
+        set_rows(p, p->w->n_asked, p->w->asked);
+}
+
+void pass_widen(struct pass *p)
+{
+    set_rows(p, p->w->batch->n_tokens, NULL);
+}
+
+void rows_narrow(const struct pass *p, float *x, size_t width)
+{
+    for (size_t r = 0; r < p->w->n_asked; r++)
+        memmove(x + r * width, x + (size_t)p->w->asked[r] * width, width * sizeof *x);
+}
+
+void rows_widen(const struct pass *p, float *x, size_t width)
+{
+    size_t row = p->w->n_asked;
+
+    for (size_t token = row > 0 ? p->w->batch->n_tokens : 0; token-- > 0;) {
+        if (row > 0 && (size_t)p->w->asked[row - 1] == token)
+            memmove(x + token * width, x + --row * width, width * sizeof *x);
+        else
+            memset(x + token * width, 0, width * sizeof *x);
+    }
+}
+
 void pass_begin(struct pass *p, struct workspace *w, const struct engine *en, const struct model *m)
 {
-    size_t n = w->batch->n_tokens, rows = (n + ROW_TILES - 1) / ROW_TILES;
-
     *p = (struct pass){ .w = w,
         .k = en->k,
         .pool = en->pool,
         .products = { en->pool, en->k, w->precision, w->room },
         .m = m,
         .f = family_of(&m->config),
-        .n = n,
         .dropout = w->batch->dropout,
-        .tile_rows = rows < ROW_TILE ? ROW_TILE : rows,
         .eps = (float)m->config.norm_eps };
-    p->tiles = (n + p->tile_rows - 1) / p->tile_rows;
+    pass_widen(p);
     layout_make(&p->layout, NULL, &m->config);
     pass_layer(p, 0);
 }
@@ -74,16 +109,15 @@ static void embed_tile(void *ctx, size_t tile)
     }
 }
 
-/* y = x + bias: what the next product is added to, unless it is dropped out first */
+/* y = x, to which the next product is added, and the bias, unless it is dropped out with that */
 static void carry(const struct pass *p, float *y, const float *x, enum slot bias, size_t n)
 {
     size_t c = p->w->s.width;
 
-    if (p->dropout != NULL)
-        return;
     if (y != x)
         memcpy(y, x, n * c * sizeof *y);
-    pass_bias(p, y, bias, n, c);
+    if (p->dropout == NULL)
+        pass_bias(p, y, bias, n, c);
 }
 
 static void attention_norm_tile(void *ctx, size_t tile)
@@ -162,16 +196,15 @@ static void final_norm_tile(void *ctx, size_t tile)
         p->next + first * c, p->weight[FINAL_NORM_W], p->weight[FINAL_NORM_B], n, c, p->eps);
 }
 
-/* y = x + dropout(h + bias) */
-static void drop_and_add(const struct pass *p, size_t tile, enum dropout_site site, float *y,
-    const float *x, enum slot bias)
+/* y += dropout(h + bias) */
+static void drop_and_add(
+    const struct pass *p, size_t tile, enum dropout_site site, float *y, enum slot bias)
 {
     size_t c = p->w->s.width, first, n = pass_rows(p, tile, &first);
     float *h = p->w->h + first * c;
 
     pass_bias(p, h, bias, n, c);
     dropout_rows(p, site, h, h, first, n);
-    memcpy(y + first * c, x + first * c, n * c * sizeof *y);
     p->k->add(y + first * c, h, n * c);
 }
 
@@ -179,14 +212,14 @@ static void drop_attention_tile(void *ctx, size_t tile)
 {
     const struct pass *p = ctx;
 
-    drop_and_add(p, tile, DROP_ATTENTION, p->mid, p->x, BO);
+    drop_and_add(p, tile, DROP_ATTENTION, p->mid, BO);
 }
 
 static void drop_feed_forward_tile(void *ctx, size_t tile)
 {
     const struct pass *p = ctx;
 
-    drop_and_add(p, tile, DROP_FEED_FORWARD, p->next, p->mid, B_DOWN);
+    drop_and_add(p, tile, DROP_FEED_FORWARD, p->next, B_DOWN);
 }
 
 /* y, which was carried, += x[n,i] w^T; with dropout by way of h */
@@ -201,6 +234,22 @@ static void add_product(struct pass *p, float *y, const float *x, enum slot weig
         pool_run(p->pool, p->tiles, drop, p);
 }
 
+/* What attention gives to WO: in the last layer, of the rows that are asked. */
+static const float *attended(struct pass *p)
+{
+    struct workspace *w = p->w;
+    float *att = w->training ? w->datt : p->att;
+    size_t c = w->s.width;
+
+    if (p->layer + 1 < w->s.layers || w->n_asked == 0)
+        return p->att;
+    pass_narrow(p);
+    rows_narrow(p, p->mid, c);
+    for (size_t r = 0; r < p->n; r++) /* att itself is kept for the backward pass */
+        memmove(att + r * c, p->att + pass_token(p, r) * c, c * sizeof *att);
+    return att;
+}
+
 /* mid = x + WO attention(norm(x)), and act = activation(W_UP norm(mid)) */
 static void layer_upwards(struct pass *p)
 {
@@ -212,7 +261,8 @@ static void layer_upwards(struct pass *p)
     gemm_nt(&p->products, p->qkv, w->h, p->weight[WQKV], p->n, s->width, s->qkv, 0);
     pool_run(p->pool, p->tiles, rotate_tile, p);
     pool_run(p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_tile, p);
-    add_product(p, p->mid, p->att, WO, s->width, drop_attention_tile);
+    const float *att = attended(p);
+    add_product(p, p->mid, att, WO, s->width, drop_attention_tile);
 
     pool_run(p->pool, p->tiles, feed_forward_norm_tile, p);
     gemm_nt(&p->products, p->up, w->h, p->weight[W_UP], p->n, s->width, s->up, 0);
@@ -255,6 +305,17 @@ static void number_positions(struct workspace *w, const struct batch *b)
     }
 }
 
+/* Lists the tokens that are asked, unless they are all. */
+static void list_asked(struct workspace *w, const struct batch *b)
+{
+    w->n_asked = 0;
+    for (size_t i = 0; i < b->n_tokens && b->asked != NULL; i++)
+        if (b->asked[i] >= 0)
+            w->asked[w->n_asked++] = (int32_t)i;
+    if (w->n_asked == b->n_tokens)
+        w->n_asked = 0;
+}
+
 void transformer_forward(
     struct workspace *w, const struct engine *en, const struct model *m, const struct batch *b)
 {
@@ -263,6 +324,7 @@ void transformer_forward(
     check_fit(w, m, b);
     w->batch = b;
     number_positions(w, b);
+    list_asked(w, b);
     pass_begin(&p, w, en, m);
     pool_run(p.pool, p.tiles, embed_tile, &p);
     for (size_t layer = 0; layer < w->s.layers; layer++) {

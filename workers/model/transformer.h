@@ -20,6 +20,9 @@ struct batch {
     const uint32_t *start;         /* n_sequences + 1 offsets */
     const int32_t *tokens;         /* n_tokens */
     const struct dropout *dropout; /* NULL: none; a workspace for training */
+    /* n_tokens numbers, or NULL: the heads will be asked at tokens where it is not negative, and
+     * what the last layer computes for others alone is left out (targets can stand here). */
+    const int32_t *asked;
 };
 
 /* What a workspace is for: the sum of these, or 0: forward alone. */
@@ -51,9 +54,9 @@ bool workspace_serves(const ModelConfig *made_for, const ModelConfig *c);
 void transformer_forward(
     struct workspace *w, const struct engine *en, const struct model *m, const struct batch *b);
 
-/* LM head. target[i]: the token whose probability is asked at position i, -1: none. log_prob[i]
- * (and entropy[i] unless NULL) of softmax(logits / temperature). Logits are made in chunks, never
- * whole. */
+/* LM head, at tokens that were to be asked. target[i]: the token whose probability is asked at
+ * position i, -1: none. log_prob[i] (and entropy[i] unless NULL) of softmax(logits / temperature).
+ * Logits are made in chunks, never whole. */
 void transformer_log_probs(struct workspace *w, const struct engine *en, const struct model *m,
     const int32_t *target, float temperature, float *log_prob, float *entropy);
 
@@ -61,7 +64,8 @@ void transformer_log_probs(struct workspace *w, const struct engine *en, const s
 void transformer_logits(
     struct workspace *w, const struct engine *en, const struct model *m, size_t i, float *logits);
 
-/* Scalar or value head at every position: value[n_tokens], raw (without a reward's bias, scale). */
+/* Scalar or value head: value[n_tokens], raw (without a reward's bias, scale), 0 where it was not
+ * to be asked. */
 void transformer_values(
     struct workspace *w, const struct engine *en, const struct model *m, float *value);
 

@@ -134,13 +134,10 @@ static void feed_forward_norm_backward_tile(void *ctx, size_t tile)
 {
     const struct pass *p = ctx;
     struct workspace *w = p->w;
-    const struct shape *s = &w->s;
-    size_t first, n = pass_rows(p, tile, &first);
 
     partial_clear(p, tile);
     norm_partial(p, tile, p->mid, w->mean, w->rstd, FFN_NORM_W);
     added_gradient_tile(p, tile, DROP_ATTENTION, BO);
-    memset(w->dqkv + first * s->qkv, 0, n * s->qkv * sizeof(float));
 }
 
 /* Pairs of a sequence and a key-value head; the query heads that share it go one after another. */
@@ -156,6 +153,12 @@ static void attention_backward_tile(void *ctx, size_t tile)
         size_t start = w->batch->start[i / s->kv_heads], kv_head = i % s->kv_heads;
         size_t t = w->batch->start[i / s->kv_heads + 1] - start, row = start * s->qkv;
         size_t k = row + s->width + kv_head * s->head, v = k + s->kv;
+        size_t q0 = row + kv_head * group * s->head;
+        for (size_t r = 0; r < t * s->qkv; r += s->qkv) {
+            memset(w->dqkv + q0 + r, 0, group * s->head * sizeof(float));
+            memset(w->dqkv + k + r, 0, s->head * sizeof(float));
+            memset(w->dqkv + v + r, 0, s->head * sizeof(float));
+        }
         for (size_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
             size_t q = row + head * s->head, out = start * s->width + head * s->head;
             p->k->attention_backward(w->dqkv + q, w->dqkv + k, w->dqkv + v, w->datt + out,
@@ -209,14 +212,29 @@ static void feed_forward_backward(struct pass *p)
     bias_reduce(p, BO, s->width);
 }
 
+/* What attention gave to WO; in the last layer, to the rows that were asked. */
+static const float *attended(const struct pass *p)
+{
+    size_t c = p->w->s.width;
+
+    for (size_t r = 0; p->token != NULL && r < p->n; r++)
+        memcpy(p->w->h + r * c, p->att + pass_token(p, r) * c, c * sizeof(float));
+    return p->token != NULL ? p->w->h : p->att;
+}
+
 static void attention_backward(struct pass *p)
 {
     struct workspace *w = p->w;
     const struct shape *s = &w->s;
     size_t pairs = w->batch->n_sequences * s->kv_heads;
 
-    gemm_tn(&p->products, grad_of(p, WO), added_gradient(p), p->att, p->n, s->width, s->width);
+    gemm_tn(&p->products, grad_of(p, WO), added_gradient(p), attended(p), p->n, s->width, s->width);
     gemm_nn(&p->products, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->width, 0);
+    if (p->token != NULL) {
+        rows_widen(p, w->datt, s->width);
+        rows_widen(p, w->dx, s->width);
+        pass_widen(p);
+    }
     pool_run(
         p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_backward_tile, p);
     pool_run(p->pool, p->tiles, rotate_back_tile, p);
@@ -250,6 +268,7 @@ void transformer_backward_body(struct pass *p)
 {
     assert(p->w->training && p->grad != NULL);
     pass_layer(p, p->w->s.layers - 1);
+    pass_narrow(p);
     pool_run(p->pool, p->tiles, final_norm_backward_tile, p);
     norm_reduce(p, FINAL_NORM_W, FINAL_NORM_B);
     for (size_t layer = p->w->s.layers; layer-- > 0;) {

@@ -94,6 +94,7 @@ struct workspace {
     bool training, checkpointing, scalar_head;
     enum precision precision;  /* of products with weights */
     const struct batch *batch; /* of the last forward */
+    size_t n_asked;            /* rows that go through the last layer, if not all; else 0 */
 
     /* Kept for every layer when training, one layer after another (when checkpointing, x alone);
      * else all layers work in one place, and mid is x. */
@@ -111,6 +112,7 @@ struct workspace {
     float *attention_scratch;
     float *room;       /* of products */
     int32_t *position; /* [n] */
+    int32_t *asked;    /* [n_asked]: their tokens, in order */
 
     /* The LM head's rows, gathered */
     float *chunk_h, *logits, *chunk_log_prob, *chunk_entropy, *chunk_g;
@@ -136,8 +138,9 @@ struct pass {
     const struct model *m;
     const struct family *f;
     struct layout layout;
-    size_t n; /* tokens */
+    size_t n; /* rows: the batch's tokens, or those of them that are asked */
     size_t tiles, tile_rows;
+    const int32_t *token; /* of each row; NULL: they are the same */
     float eps;
     const struct dropout *dropout; /* NULL: none */
     bool again;                    /* a layer's forward pass is done for the second time */
@@ -148,9 +151,20 @@ struct pass {
     float *x, *mid, *qkv, *lse, *att, *up, *next;
 };
 
-/* The pass over the workspace's batch, at layer 0. */
+/* The pass over the workspace's batch, all of it, at layer 0. */
 void pass_begin(
     struct pass *p, struct workspace *w, const struct engine *en, const struct model *m);
+/* From all of the batch's tokens to those that are asked, and back: in the last layer, after
+ * attention. Whoever calls it moves the rows. */
+void pass_narrow(struct pass *p);
+void pass_widen(struct pass *p);
+/* Rows of `width` numbers, in place; rows that come back between others are 0. */
+void rows_narrow(const struct pass *p, float *x, size_t width);
+void rows_widen(const struct pass *p, float *x, size_t width);
+static inline size_t pass_token(const struct pass *p, size_t row)
+{
+    return p->token == NULL ? row : (size_t)p->token[row];
+}
 void pass_layer(struct pass *p, size_t layer);
 /* Row tiles depend on the number of tokens alone. Gives the tile's number of rows, and the first.
  */

@@ -57,6 +57,7 @@ static const struct buffer {
     { AT(rope), CONTEXT, HEAD, ONCE, 0 },
     { AT(attention_scratch), ATTENTION, SCRATCH, ONCE, 0 },
     { AT(position), TOKENS, ONE, ONCE, 0 },
+    { AT(asked), TOKENS, ONE, ONCE, 0 },
     { AT(room), ROOM, ONE, ONCE, 0 },
     { AT(chunk_h), CHUNK, WIDTH, ONCE, LM },
     { AT(logits), CHUNK, VOCAB, ONCE, LM },

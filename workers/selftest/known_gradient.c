@@ -63,7 +63,7 @@ static int bench_open(
     x->kept = calloc(x->m->n_params, sizeof *x->kept);
     if (!x->grad || !x->kept)
         return err_set(e, E_NOMEM, "no memory for a gradient");
-    x->b = (struct batch){ SEQUENCES, TOKENS, starts, x->tokens, NULL };
+    x->b = (struct batch){ SEQUENCES, TOKENS, starts, x->tokens, NULL, NULL };
     return OK;
 }
 

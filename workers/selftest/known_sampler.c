@@ -48,7 +48,7 @@ static int next_distribution(
 {
     struct workspace *w = NULL;
     static const uint32_t start[] = { 0, PROMPT };
-    struct batch b = { 1, PROMPT, start, prompt, NULL };
+    struct batch b = { 1, PROMPT, start, prompt, NULL, NULL };
     float logits[LETTERS];
     double sum = 0;
     int rc = workspace_new(&w, &m->config, PROMPT, 0, e);

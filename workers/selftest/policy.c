@@ -71,7 +71,7 @@ static void all_outcomes(struct all *x, const double weight[OUTCOMES])
         }
     }
     x->start[OUTCOMES] = (uint32_t)n;
-    x->b = (struct batch){ OUTCOMES, n, x->start, x->tokens, NULL };
+    x->b = (struct batch){ OUTCOMES, n, x->start, x->tokens, NULL, NULL };
 }
 
 int policy_distribution(

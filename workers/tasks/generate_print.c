@@ -183,7 +183,7 @@ static int show_probabilities(struct printing *x, const struct generation *g, st
         rc = workspace_new(&w, &x->m->config, n, false, e);
     if (rc == OK) {
         uint32_t start[] = { 0, (uint32_t)(n - 1) };
-        struct batch b = { 1, n - 1, start, tokens, NULL };
+        struct batch b = { 1, n - 1, start, tokens, NULL, NULL };
         memcpy(tokens, g->prompt, g->n_prompt * sizeof *tokens);
         memcpy(tokens + g->n_prompt, g->tokens, g->n_tokens * sizeof *tokens);
         transformer_forward(w, x->c->engine, x->m, &b);

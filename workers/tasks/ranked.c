@@ -131,7 +131,8 @@ uint32_t ranked_tier(const RankingExample *x, uint32_t answer)
     return 0; /* the encoder leaves no answer out of the tiers */
 }
 
-static void rank_rows(struct rows *rows, const RankingExample *x)
+/* Asked: every token of the answers, or a reward model's score at their ends. */
+static void rank_rows(struct rows *rows, const RankingExample *x, bool scores)
 {
     rows_unit(rows);
     for (uint32_t i = 0; i < x->n_rows; i++) {
@@ -139,8 +140,10 @@ static void rank_rows(struct rows *rows, const RankingExample *x)
         size_t at = rows_sequence(rows);
         for (size_t k = 0; k < row->n_tokens; k++)
             rows_token(rows, (int32_t)row->tokens[k], -1, 0);
-        for (size_t k = row->prompt ? row->prompt : 1; k < row->n_tokens; k++)
+        for (size_t k = row->prompt ? row->prompt : 1; k < row->n_tokens && !scores; k++)
             rows->target[at + k - 1] = (int32_t)row->tokens[k];
+        if (scores)
+            rows->target[rows->n_tokens - 1] = ASK_SCALAR;
         rows->tier[rows->n_sequences - 1] = ranked_tier(x, i);
     }
 }
@@ -172,6 +175,6 @@ int ranked_batch(struct trainer *t, struct err *e)
         s->epoch = epoch;
     }
     for (size_t u = 0; u < size && from + u < s->n; u++)
-        rank_rows(&t->rows, ranked_example(t, u));
+        rank_rows(&t->rows, ranked_example(t, u), t->policy.model->config.scalar_head);
     return OK;
 }

@@ -90,6 +90,7 @@ size_t rows_micro(const struct rows *r, size_t first, size_t budget, uint32_t *s
     *out = (struct batch){ .n_sequences = s1 - s0,
         .n_tokens = r->start[s1] - t0,
         .start = start,
-        .tokens = r->tokens + t0 };
+        .tokens = r->tokens + t0,
+        .asked = r->target + t0 };
     return last;
 }

@@ -12,6 +12,8 @@ enum row_column {
     ROW_COLUMNS
 };
 
+#define ASK_SCALAR 0 /* as a target: the scalar head is asked here, whatever comes next */
+
 /* The sequences of one optimiser step, laid end to end, with what the loss needs to know of each
  * token. Sequences are grouped in units (an example, all answers to one prompt) that are never
  * torn apart when a step is cut into micro-batches. */
@@ -22,7 +24,7 @@ struct rows {
     uint32_t *start; /* first token of each sequence; n_sequences + 1 */
     uint32_t *tier;  /* of each sequence: its rank (RANKING) */
     int32_t *tokens;
-    int32_t *target;            /* token asked at this position; -1: none */
+    int32_t *target;            /* token asked at this position, or ASK_SCALAR; -1: none */
     float *weight;              /* of the target in the loss */
     float *column[ROW_COLUMNS]; /* practice, at each target */
 };

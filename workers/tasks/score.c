@@ -233,7 +233,7 @@ static int next_tokens(struct scoring *x, const char *text, struct err *e)
         rc = workspace_new(&w, &x->m->config, ids.n, false, e);
     if (rc == OK) {
         uint32_t start[] = { 0, (uint32_t)ids.n };
-        struct batch b = { 1, ids.n, start, ids.p, NULL };
+        struct batch b = { 1, ids.n, start, ids.p, NULL, NULL };
         transformer_forward(w, x->c->engine, x->m, &b);
         transformer_logits(w, x->c->engine, x->m, ids.n - 1, logits);
         sampler_probabilities(logits + vocab, logits, vocab, &plain, scratch);

@@ -49,8 +49,8 @@ static void scorer_free(struct scorer *x)
     free(x->starts);
 }
 
-/* One unit for each sequence; targets are the answer's tokens. */
-static void scorer_rows(struct rows *r, const struct scored_sequence *s, size_t n)
+/* One unit for each sequence. Asked: the answer's tokens, or the scalar head at its end. */
+static void scorer_rows(struct rows *r, const struct scored_sequence *s, size_t n, bool last)
 {
     for (size_t i = 0; i < n; i++) {
         rows_unit(r);
@@ -59,8 +59,10 @@ static void scorer_rows(struct rows *r, const struct scored_sequence *s, size_t 
             rows_token(r, s[i].prompt[k], -1, 0);
         for (size_t k = 0; k < s[i].n_answer; k++)
             rows_token(r, s[i].answer[k], -1, 0);
-        for (size_t k = 0; k < s[i].n_answer; k++)
+        for (size_t k = 0; k < s[i].n_answer && !last; k++)
             r->target[at + s[i].n_prompt - 1 + k] = s[i].answer[k];
+        if (last)
+            r->target[r->n_tokens - 1] = ASK_SCALAR;
     }
 }
 
@@ -89,7 +91,7 @@ static int score_each(const struct outputs *o, const struct task_context *c, con
     int rc = n ? scorer_init(&x, s, n, how->precision, e) : OK;
 
     if (rc == OK)
-        scorer_rows(&x.rows, s, n);
+        scorer_rows(&x.rows, s, n, o->last != NULL);
     for (size_t u = 0; u < n && rc == OK;) {
         size_t first = u;
         u = rows_micro(&x.rows, u, SCORE_TOKENS, x.starts, &b, &token0);

@@ -205,7 +205,7 @@ static void next_log_probs(float *out, const struct model *m, const int32_t *tok
     struct err e = ERR_INIT;
     struct workspace *w = NULL;
     const uint32_t start[2] = { 0, (uint32_t)n };
-    const struct batch b = { 1, n, start, tokens, NULL };
+    const struct batch b = { 1, n, start, tokens, NULL, NULL };
     uint32_t vocab = m->config.vocab_size;
     double sum = 0;
 

@@ -98,8 +98,9 @@ static void set_up(struct fixture *f, const struct variant *v)
         f->tokens[i] = (int32_t)(words[0] % VOCAB);
         f->target[i] = words[1] % 4 == 0 ? -1 : (int32_t)(words[1] % VOCAB);
     }
+    f->target[n - 1] = 1; /* where compute asks for logits */
     rng_normal(f->g, n, SEED, RNG_NOISE, 0);
-    f->batch = (struct batch){ SEQUENCES, n, f->start, f->tokens, NULL };
+    f->batch = (struct batch){ SEQUENCES, n, f->start, f->tokens, NULL, NULL };
     make_model(&f->m, v);
 }
 
@@ -157,7 +158,7 @@ static void check_alone(
     struct result r;
     size_t from = f->start[sequence], n = f->start[sequence + 1] - from;
     const uint32_t start[2] = { 0, (uint32_t)n };
-    const struct batch b = { 1, n, start, f->tokens + from, NULL };
+    const struct batch b = { 1, n, start, f->tokens + from, NULL, NULL };
 
     assert_int_equal(workspace_new(&w, &f->m->config, n, false, &e), OK);
     compute(&r, f, w, en, &b, f->target + from, NULL);
@@ -193,13 +194,54 @@ static void a_sequence_has_the_same_bits_alone_and_in_any_batch(void **state)
     engine_free(&en);
 }
 
+static void check_asked(const struct fixture *f, const struct engine *en, unsigned mode)
+{
+    struct err e = ERR_INIT;
+    struct workspace *w = NULL;
+    struct result all, asked;
+    struct batch b = f->batch;
+
+    assert_int_equal(workspace_new(&w, &f->m->config, b.n_tokens, mode, &e), OK);
+    compute(&all, f, w, en, &b, f->target, NULL);
+    b.asked = f->target;
+    compute(&asked, f, w, en, &b, f->target, NULL);
+    same_bits(asked.log_prob, all.log_prob, b.n_tokens, "log-probability");
+    same_bits(asked.entropy, all.entropy, b.n_tokens, "entropy");
+    same_bits(asked.logits, all.logits, VOCAB, "logit");
+    for (size_t i = 0; i < b.n_tokens; i++)
+        if (f->target[i] < 0)
+            all.value[i] = 0;
+    same_bits(asked.value, all.value, b.n_tokens, "value");
+    release(&asked);
+    release(&all);
+    workspace_free(w);
+}
+
+static void what_is_asked_has_the_same_bits_without_the_rest(void **state)
+{
+    (void)state;
+    struct engine en;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(engine_init(&en, NULL, 2, &e), OK);
+    for (size_t v = 0; v < VARIANTS; v++) {
+        struct fixture f;
+        set_up(&f, &variants[v]);
+        check_asked(&f, &en, 0);
+        check_asked(&f, &en, WORKSPACE_TRAINING);
+        tear_down(&f);
+    }
+    engine_free(&en);
+}
+
 static void every_number_of_threads_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (size_t v = 0; v < VARIANTS; v++) {
+    for (size_t v = 0; v < 2 * VARIANTS; v++) {
         struct fixture f;
         struct result r[3];
-        set_up(&f, &variants[v]);
+        set_up(&f, &variants[v / 2]);
+        f.batch.asked = v % 2 == 0 ? NULL : f.target;
         for (int threads = 1; threads <= 3; threads++) {
             struct err e = ERR_INIT;
             struct engine en;
@@ -260,6 +302,7 @@ static void checkpointing_gives_the_same_bits(void **state)
         struct result r[2];
         set_up(&f, &variants[v / 2]);
         f.batch.dropout = v % 2 == 0 ? NULL : &dropout;
+        f.batch.asked = v / 2 % 2 == 0 ? f.target : NULL;
         for (int i = 0; i < 2; i++) {
             struct workspace *w = NULL;
             assert_int_equal(workspace_new(&w, &f.m->config, f.batch.n_tokens, modes[i], &e), OK);
@@ -435,6 +478,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sequence_has_the_same_bits_alone_and_in_any_batch),
+        cmocka_unit_test(what_is_asked_has_the_same_bits_without_the_rest),
         cmocka_unit_test(every_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(the_backward_pass_gives_the_bits_of_the_forward_pass),
         cmocka_unit_test(checkpointing_gives_the_same_bits),
