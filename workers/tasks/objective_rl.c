@@ -15,9 +15,10 @@
  * INVARIANTS, checked while it runs
  * (1) In the first minibatch of each batch the policy is the one that sampled: every
  *     log-probability equals the recorded one bit for bit, so ratio = 1 and approximate KL = 0.
- * (2) The mask covers every token of a minibatch's answers, and nothing else; its weights sum to
+ * (2) In that minibatch the critic is the one that was asked: every value equals the recorded one.
+ * (3) The mask covers every token of a minibatch's answers, and nothing else; its weights sum to
  *     what they should.
- * (3) No loss or gradient norm is NaN or infinite.
+ * (4) No loss or gradient norm is NaN or infinite.
  * What the batch itself must be like: experience.h. That KL is 0 in iteration 0: rollout.c. */
 
 struct source {
@@ -266,6 +267,18 @@ static int policy_gradient(struct trainer *t, const struct batch *b, size_t toke
 
 /* ---- the critic ---- */
 
+/* Invariant (2). */
+static int check_value(const struct trainer *t, float value, float old, struct err *e)
+{
+    char what[128];
+
+    if (t->counters.step != t->source->base || value == old)
+        return OK;
+    snprintf(what, sizeof what, "the first value is %.9g, but was %.9g when the answer was sampled",
+        (double)value, (double)old);
+    return broken(t, what, e);
+}
+
 /* Of value_out at each target, into value_g. */
 static int value_gradient(struct trainer *t, const struct batch *b, size_t token0, struct err *e)
 {
@@ -273,13 +286,16 @@ static int value_gradient(struct trainer *t, const struct batch *b, size_t token
     const struct rows *r = &t->rows;
     double coef = t->apart ? 1 : rl->value_coef;
 
+    memset(t->value_g, 0, b->n_tokens * sizeof *t->value_g);
     for (size_t i = 0; i < b->n_tokens; i++) {
         size_t k = token0 + i;
         double grad;
         bool clipped;
-        t->value_g[i] = 0;
         if (r->target[k] < 0)
             continue;
+        int rc = check_value(t, t->value_out[i], r->column[ROW_OLD_VALUE][k], e);
+        if (rc != OK)
+            return rc;
         double loss = ppo_value_loss(&grad, t->value_out[i], r->column[ROW_OLD_VALUE][k],
             r->column[ROW_RETURN][k], rl->value_clip, &clipped);
         if (!isfinite(loss))

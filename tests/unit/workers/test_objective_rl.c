@@ -340,6 +340,12 @@ static void log_prob_moved(Episode *x)
     x->log_probs[0] -= 1e-6F;
 }
 
+static void values_one_place_late(Episode *x)
+{
+    for (size_t i = x->n_values; i-- > 1;)
+        x->values[i] = x->values[i - 1];
+}
+
 static void score_lost(Episode *x)
 {
     x->score = x->item == 3 ? NAN : x->score;
@@ -382,6 +388,8 @@ static void a_broken_invariant_stops_the_update_and_names_it_and_the_batch(void 
             "iteration 0, minibatch 0: the first ratio is not 1" },
         { TRAIN_TASK__OBJECTIVE__RLOO, log_prob_moved,
             "iteration 0, minibatch 0: the first ratio is not 1" },
+        { TRAIN_TASK__OBJECTIVE__PPO, values_one_place_late,
+            "iteration 0, minibatch 0: the first value is" },
         { TRAIN_TASK__OBJECTIVE__GRPO, score_lost, "iteration 0: the score of prompt" },
         { TRAIN_TASK__OBJECTIVE__PPO, value_lost, "iteration 0: an episode of" },
         { TRAIN_TASK__OBJECTIVE__GRPO, reference_lost, "iteration 0: an episode of" },
