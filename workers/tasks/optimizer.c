@@ -122,7 +122,8 @@ double learning_rate_at(Schedule schedule, double peak, double start, double min
     uint64_t step, uint64_t warmup, uint64_t total)
 {
     if (step < warmup)
-        return peak * (start + (1 - start) * (double)(step + 1) / (double)warmup);
+        return peak *
+               (start + (1 - start) * (double)(start > 0 ? step : step + 1) / (double)warmup);
     double x = total > warmup ? (double)(step - warmup) / (double)(total - warmup) : 1;
     double sine, cosine;
 

@@ -38,8 +38,9 @@ struct average {
 void network_step(const struct engine *en, struct network *n, const struct optimizer *o,
     const struct average *average, double learning_rate, uint64_t t, double norm);
 
-/* Learning rate at step of total: linear warm-up from `start` x peak over `warmup` steps, then
- * cosine to min_ratio x peak, constant, or linear to 0. */
+/* Learning rate at step of total: linear warm-up over `warmup` steps, then cosine to min_ratio x
+ * peak, constant, or linear to 0. The warm-up's first step has `start` x peak, or where that is 0
+ * what would be the second's. */
 double learning_rate_at(Schedule schedule, double peak, double start, double min_ratio,
     uint64_t step, uint64_t warmup, uint64_t total);
 

@@ -129,8 +129,10 @@ static void the_learning_rate_warms_up_and_goes_down(void **state)
 {
     (void)state;
     /* from a tenth, over ten steps */
-    assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, .1, 0, 0, 10, 100), .19, 1e-12);
-    assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, .1, 0, 9, 10, 100), 1, 1e-12);
+    assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, .1, 0, 0, 10, 100), .1, 1e-12);
+    assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, .1, 0, 9, 10, 100), .91, 1e-12);
+    assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, .1, 0, 10, 10, 100), 1, 1e-12);
+    assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, 0, 0, 0, 10, 100), .1, 1e-12);
     assert_float_equal(learning_rate_at(SCHEDULE__CONSTANT, 1, .1, 0, 99, 10, 100), 1, 1e-12);
     assert_float_equal(learning_rate_at(SCHEDULE__LINEAR, 1, 0, 0, 55, 10, 100), .5, 1e-12);
     assert_float_equal(learning_rate_at(SCHEDULE__COSINE, 1, 0, .1, 10, 10, 110), 1, 1e-12);
