@@ -7,17 +7,18 @@
 /* What users of other systems were hurt by, and the test that guards against each. T: a row of
  * `jielong selftest`.
  *
- *   padding id = end id masks the end token    test_tokenizer: such a tokenizer is refused; T
- * floor/ copy: the answers end by themselves the reward lands on a pad test_losses: it lands on the
- * last token; no batch has padding; here: an answer's last token is its end a template's mask
- * becomes all ones         test_template: refused, as all zeros is gradient accumulation changes
- * the loss     test_train; here: answers of unequal lengths sampling and training disagree
- * test_generator, T sampler/softmax, T gate/sampler; the ratio of the first minibatch is 1: T
- * gate/first-ratio a score depends on batch or padding        test_transformer, T bits/batch resume
- * forgets the data position           test_train, T bits/segments the number of workers changes the
- * samples  test_objective_rl (however the batch was cut), e2e text is cut inside a character
- * test_utf8; here: answers broken or endless text goes unseen         T gate/…: every iteration
- * tells end and repetition rates, or the test fails
+ * - padding id = end id masks the end token: test_tokenizer (refused); T floor/copy (answers end)
+ * - the reward lands on a pad: test_losses (the last token's); no batch has padding; here
+ * - a template's mask becomes all ones: test_template (refused, as all zeros is)
+ * - gradient accumulation changes the loss: test_train; here, of answers of unequal lengths
+ * - sampling and training disagree: test_generator; T sampler/softmax, T gate/sampler; T
+ *   gate/first-ratio
+ * - a score depends on batch or padding: test_transformer; T bits/batch
+ * - resume forgets the data's position: test_train; T bits/segments
+ * - the number of workers changes the samples: test_objective_rl (however the batch was cut); e2e
+ * - text is cut inside a character: test_utf8; here, of answers
+ * - broken or endless text goes unseen: T gate/…, where every iteration must tell end and
+ *   repetition rates
  */
 
 static void an_answers_last_token_is_its_end(void **state)
