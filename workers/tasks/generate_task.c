@@ -57,6 +57,8 @@ int generate_run(
         rc = answer_output(out, o, e);
     if (rc == OK)
         rc = answer_metric(out, "prompts_too_long", (double)prompts.dropped, e);
+    if (rc == OK)
+        rc = answer_intake(out, prompts.intake, e);
     records_abort(w);
     sampled_free(&s);
     prompt_set_free(&prompts);

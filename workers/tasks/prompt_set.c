@@ -57,7 +57,7 @@ static int load_one(void *ctx, Prompt *p, struct err *e)
     int rc = tokens_of(&ids, l->t, p, e);
     if (rc == OK && ids.n + l->room <= l->context)
         return keep(l->set, p, ids, e);
-    l->set->dropped++;
+    l->set->dropped += rc == OK;
     ids_free(&ids);
     message_free(p);
     return rc;
@@ -68,17 +68,15 @@ int prompt_set_load(struct prompt_set *out, const struct task_context *c, const 
 {
     const struct tokenizer *t = NULL;
     size_t context = m->config.context;
-    struct intake *im = NULL;
 
     *out = (struct prompt_set){ 0 };
     int rc = warm_tokenizer(&t, c, &m->tokenizer, e);
     room = room < context / 2 ? room : context / 2;
     struct loading l = { out, t, context, room, limit };
     if (rc == OK)
-        rc = intake_new(&im, e);
+        rc = intake_new(&out->intake, e);
     if (rc == OK)
-        rc = prompts_each(im, c->store, files, load_one, &l, e);
-    intake_free(im);
+        rc = prompts_each(out->intake, c->store, files, load_one, &l, e);
     if (rc == OK && out->n == 0)
         rc = err_set(e, E_INPUT,
             "no prompt fits in a context of %zu tokens with %zu left for the "
@@ -121,6 +119,7 @@ void prompt_set_free(struct prompt_set *p)
     }
     free(p->prompts);
     free(p->tokens);
+    intake_free(p->intake);
     *p = (struct prompt_set){ 0 };
 }
 

@@ -3,6 +3,7 @@
 
 #include "workers/model/generator.h"
 #include "workers/tasks/task.h"
+#include "workers/text/intake.h"
 #include "workers/text/tokenizer.h"
 
 /* The prompts of a FILES artifact as a model reads them: end-of-text, then the template's form.
@@ -10,7 +11,8 @@
 struct prompt_set {
     size_t n, dropped;
     Prompt **prompts;
-    struct ids *tokens; /* of each */
+    struct ids *tokens;    /* of each */
+    struct intake *intake; /* what became of the file's records; NULL: there is no file */
 };
 
 /* limit: at most so many are kept; 0: all. E_INPUT when none is left. */

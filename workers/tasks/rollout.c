@@ -332,6 +332,8 @@ int rollout_run(
         rc = write_episodes(&r, out, e);
     if (rc == OK)
         rc = answer_metric(out, "sampling/kl", sampling_kl(&r), e);
+    if (rc == OK && spec->rollout->iteration == 0) /* the file is the same in all of them */
+        rc = answer_intake(out, r.prompts.intake, e);
     rollout_free(&r);
     return rc;
 }

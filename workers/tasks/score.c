@@ -163,7 +163,7 @@ static int answer_prompts(
     return rc;
 }
 
-static int answer_held_out(struct scoring *x, struct err *e)
+static int answer_held_out(struct answer *out, struct scoring *x, struct err *e)
 {
     const EvaluateStage *v = x->k->evaluate;
     struct prompt_set set = { 0 };
@@ -178,6 +178,8 @@ static int answer_held_out(struct scoring *x, struct err *e)
         rc = answer_prompts(x, &set, plain, e);
     if (rc == OK && x->reward && v->best_of > 1)
         rc = answer_prompts(x, &set, picked, e);
+    if (rc == OK)
+        rc = answer_intake(out, set.intake, e);
     prompt_set_free(&set);
     return rc;
 }
@@ -416,7 +418,7 @@ int score_run(struct answer *out, const struct task_context *c, const TaskSpec *
     if (rc == OK)
         rc = records_create(&x.w, c->store, ARTIFACT_KIND__SCORES, e);
     if (rc == OK)
-        rc = answer_held_out(&x, e);
+        rc = answer_held_out(out, &x, e);
     if (rc == OK)
         rc = score_text(&x, e);
     if (x.k->shard == 0) {

@@ -66,6 +66,22 @@ int shape_messages(struct shaping *x, const struct record *r, struct err *e)
     return rc;
 }
 
+/* {prompt: [turns], completion: [turns]} */
+int shape_completion(struct shaping *x, const struct record *r, struct err *e)
+{
+    struct conversation c = { 0 };
+    int rc = conversation_add_system(&c, r, e);
+
+    if (rc == OK)
+        rc = conversation_add_messages(&c, record_get(r, "prompt"), e);
+    if (rc == OK)
+        rc = conversation_add_messages(&c, record_get(r, "completion"), e);
+    if (rc == OK)
+        rc = shaping_give(x, &c, NULL, e);
+    conversation_free(&c);
+    return rc;
+}
+
 /* Each answer is labelled by itself: the good ones are demonstrations. */
 int shape_labelled(struct shaping *x, const struct record *r, struct err *e)
 {

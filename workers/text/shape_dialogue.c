@@ -75,7 +75,7 @@ int shape_pair_of_dialogues(struct shaping *x, const struct record *r, struct er
             err_wrap(e, "'%s'", names[i]);
     }
     if (rc == OK)
-        rc = shaping_give_pair(x, r, both, e);
+        rc = shaping_give_pair(x, r, both, false, e);
     conversation_free(&both[0]);
     conversation_free(&both[1]);
     return rc;

@@ -12,6 +12,7 @@ int shape_answer(struct shaping *x, const struct record *r, struct err *e);
 int shape_instances(struct shaping *x, const struct record *r, struct err *e);
 int shape_messages(struct shaping *x, const struct record *r, struct err *e);
 int shape_labelled(struct shaping *x, const struct record *r, struct err *e);
+int shape_completion(struct shaping *x, const struct record *r, struct err *e);
 int shape_prompt(struct shaping *x, const struct record *r, struct err *e);
 int shape_tree(struct shaping *x, const struct record *r, struct err *e);
 int shape_graded(struct shaping *x, const struct record *r, struct err *e);
@@ -22,15 +23,16 @@ int shape_list(struct shaping *x, const struct record *r, struct err *e);
 int shape_two(struct shaping *x, const struct record *r, struct err *e);
 int shape_pair(struct shaping *x, const struct record *r, struct err *e);
 int shape_pair_of_turns(struct shaping *x, const struct record *r, struct err *e);
+int shape_two_dialogues(struct shaping *x, const struct record *r, struct err *e);
 int shape_pair_of_dialogues(struct shaping *x, const struct record *r, struct err *e);
 
 /* Hands on; counts. */
 int shaping_give(struct shaping *x, struct conversation *c, Ranking *answers, struct err *e);
 int shaping_give_text(struct shaping *x, const char *text, size_t n, struct err *e);
-/* Two whole dialogues, the better one first: compared are their last turns, which are taken away;
- * all before them must be the same. */
-int shaping_give_pair(
-    struct shaping *x, const struct record *r, struct conversation both[2], struct err *e);
+/* Two whole dialogues, the better one first unless they are tied: compared are their last turns,
+ * which are taken away; all before them must be the same. */
+int shaping_give_pair(struct shaping *x, const struct record *r, struct conversation both[2],
+    bool tied, struct err *e);
 
 /* ---- conversations ---- */
 

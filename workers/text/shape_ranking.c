@@ -303,12 +303,12 @@ int shape_two(struct shaping *x, const struct record *r, struct err *e)
 
 /* Equal answers are a tie, whatever they are called. */
 static int give_pair(struct shaping *x, const struct record *r, struct conversation *c,
-    const char *better, const char *worse, struct err *e)
+    const char *better, const char *worse, bool tied, struct err *e)
 {
     const struct json *high = record_get(r, "score_chosen"), *low = record_get(r, "score_rejected");
     double by = high && low ? number_of(high) - number_of(low) : 1;
     const char *texts[2] = { better, worse };
-    double keys[2] = { 0, by == 0 || strcmp(better, worse) == 0 ? 0 : 1 };
+    double keys[2] = { 0, tied || by == 0 || strcmp(better, worse) == 0 ? 0 : 1 };
 
     if (!(by >= 0))
         return err_set(e, E_INPUT, "what is rejected has the higher score");
@@ -328,14 +328,14 @@ int shape_pair(struct shaping *x, const struct record *r, struct err *e)
     if (rc == OK)
         rc = conversation_add_question(&c, r, e);
     if (rc == OK)
-        rc = give_pair(x, r, &c, better, worse, e);
+        rc = give_pair(x, r, &c, better, worse, false, e);
     conversation_free(&c);
     return rc;
 }
 
 /* Two whole dialogues: what is compared are their last turns, when all before them is the same. */
-int shaping_give_pair(
-    struct shaping *x, const struct record *r, struct conversation both[2], struct err *e)
+int shaping_give_pair(struct shaping *x, const struct record *r, struct conversation both[2],
+    bool tied, struct err *e)
 {
     struct conversation last = { 0 };
     int rc = OK;
@@ -353,33 +353,83 @@ int shaping_give_pair(
     if (rc == OK && !conversation_equal(&both[0], &both[1]))
         rc = err_set(e, E_INPUT, "'chosen' and 'rejected' do not answer the same prompt");
     if (rc == OK)
-        rc = give_pair(x, r, &both[0], last.turns[0]->text, last.turns[1]->text, e);
+        rc = give_pair(x, r, &both[0], last.turns[0]->text, last.turns[1]->text, tied, e);
     conversation_free(&last);
     return rc;
 }
 
-/* {conversations, chosen: turn, rejected: turn}, or {chosen: [turns], rejected: [turns]}. */
-int shape_pair_of_turns(struct shaping *x, const struct record *r, struct err *e)
+/* Turns that are given as a list begin with the question themselves, or leave it to the record. */
+static int add_list(
+    struct conversation *c, const struct record *r, const struct json *list, struct err *e)
 {
-    static const char *const names[] = { "chosen", "rejected" };
-    const struct json *before = record_get(r, "conversations");
-    struct conversation both[2] = { 0 };
+    int rc = conversation_add_messages(c, list, e);
+
+    if (rc != OK || c->turns[0]->role != ROLE__ASSISTANT)
+        return rc;
+    conversation_free(c);
+    rc = conversation_add_question(c, r, e);
+    return rc == OK ? conversation_add_messages(c, list, e) : rc;
+}
+
+/* {conversations, chosen: turn, rejected: turn}; or {chosen: [turns], rejected: [turns]} with the
+ * question in them, in a text `prompt` or in a list of turns of that name. */
+static int add_side(
+    struct conversation *c, const struct record *r, const struct json *side, struct err *e)
+{
+    const struct json *before = record_get(r, "conversations"), *prompt = record_get(r, "prompt");
+    bool list = json_kind(side) == JSON_ARRAY_;
+    int rc = OK;
+
+    if (prompt && json_kind(prompt) == JSON_ARRAY_)
+        before = prompt;
+    else if (list)
+        return add_list(c, r, side, e);
+    rc = conversation_add_system(c, r, e);
+    if (rc == OK && before)
+        rc = conversation_add_messages(c, before, e);
+    if (rc == OK)
+        rc = list ? conversation_add_messages(c, side, e) : conversation_add_message(c, side, e);
+    return rc;
+}
+
+static int add_sides(
+    struct conversation both[2], const struct record *r, const char *const *names, struct err *e)
+{
     int rc = OK;
 
     for (size_t i = 0; rc == OK && i < 2; i++) {
-        const struct json *v = record_get(r, names[i]);
-        bool list = json_kind(v) == JSON_ARRAY_;
-        rc = conversation_add_system(&both[i], r, e);
-        if (rc == OK && before && !list)
-            rc = conversation_add_messages(&both[i], before, e);
-        if (rc == OK)
-            rc = list ? conversation_add_messages(&both[i], v, e)
-                      : conversation_add_message(&both[i], v, e);
+        rc = add_side(&both[i], r, record_get(r, names[i]), e);
         if (rc == E_INPUT)
             err_wrap(e, "%s", names[i]);
     }
+    return rc;
+}
+
+int shape_pair_of_turns(struct shaping *x, const struct record *r, struct err *e)
+{
+    static const char *const names[] = { "chosen", "rejected" };
+    struct conversation both[2] = { 0 };
+    int rc = add_sides(both, r, names, e);
+
     if (rc == OK)
-        rc = shaping_give_pair(x, r, both, e);
+        rc = shaping_give_pair(x, r, both, false, e);
+    conversation_free(&both[0]);
+    conversation_free(&both[1]);
+    return rc;
+}
+
+/* {conversation_a: [turns], conversation_b: [turns], winner} */
+int shape_two_dialogues(struct shaping *x, const struct record *r, struct err *e)
+{
+    static const char *const names[][2] = { { "conversation_a", "conversation_b" },
+        { "conversation_b", "conversation_a" } };
+    double p = preference_of(record_get(r, "winner"), false);
+    struct conversation both[2] = { 0 };
+    int rc = isnan(p) ? err_set(e, E_INPUT, "'winner' names neither dialogue, nor a tie")
+                      : add_sides(both, r, names[p == 2], e);
+
+    if (rc == OK)
+        rc = shaping_give_pair(x, r, both, p == 0, e);
     conversation_free(&both[0]);
     conversation_free(&both[1]);
     return rc;

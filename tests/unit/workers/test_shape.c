@@ -116,6 +116,86 @@ static void rankings_come_in_three_shapes(void **state)
         "1(en) u:q a>b>|9(en) u:q good>bad|3(en) u:q z>x=y");
 }
 
+static void comparisons_come_in_many_shapes(void **state)
+{
+    (void)state;
+    expect(RANKINGS, "r.jsonl",
+        /* turns: with the question, behind it as a list, behind it as a text, behind turns */
+        "{\"prompt\": \"q\", \"chosen\": [{\"role\": \"user\", \"content\": \"q\"}, "
+        "{\"role\": \"assistant\", \"content\": \"a\"}], \"rejected\": [{\"role\": \"user\", "
+        "\"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"b\"}], "
+        "\"score_chosen\": 2, \"score_rejected\": 2}\n"
+        "{\"prompt\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", "
+        "\"content\": \"q\"}], \"chosen\": [{\"role\": \"assistant\", \"content\": \"a\"}], "
+        "\"rejected\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n"
+        "{\"prompt\": \"q\", \"chosen\": [{\"role\": \"assistant\", \"content\": \"a\"}], "
+        "\"rejected\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n"
+        "{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}], \"chosen\": {\"from\": "
+        "\"gpt\", \"value\": \"a\"}, \"rejected\": {\"from\": \"gpt\", \"value\": \"b\"}}\n",
+        "1(en) u:q a=b|2(en) s:S u:q a>b|3(en) u:q a>b|4(en) u:q a>b");
+    expect(RANKINGS, "r.jsonl",
+        "{\"chosen\": \"\\n\\nHuman: q\\n\\nAssistant: a\\n\\nHuman: r\\n\\nAssistant: b \", "
+        "\"rejected\": \"\\n\\nHuman: q\\n\\nAssistant: a\\n\\nHuman: r\\n\\nAssistant:\"}\n"
+        "{\"conversation_a\": [{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", "
+        "\"content\": \"a\"}], \"conversation_b\": [{\"role\": \"user\", \"content\": \"q\"}, "
+        "{\"role\": \"assistant\", \"content\": \"b\"}], \"winner\": \"model_b\"}\n",
+        "1(en) u:q a:a u:r b>|2(en) u:q b>a");
+    expect(RANKINGS, "r.jsonl",
+        "{\"instruction\": \"q\", \"output_1\": \"a\", \"output_2\": \"b\", \"preference\": 2}\n"
+        "{\"question\": \"q\", \"response_0\": \"a\", \"response_1\": \"b\", "
+        "\"better_response_id\": 1}\n"
+        "{\"question\": \"q\", \"response_a\": \"a\", \"response_b\": \"b\", \"winner\": \"tie\"}\n"
+        "{\"question\": \"q\", \"response_j\": \"a\", \"response_k\": \"b\"}\n"
+        "{\"prompt\": \"q\", \"responses\": [\"a\", \"b\", \"c\"], \"scores\": [1, 3, 3]}\n",
+        "1(en) u:q b>a|2(en) u:q b>a|3(en) u:q a=b|4(en) u:q a>b|5(en) u:q b=c>a");
+}
+
+static void grades_matrices_and_trees_become_tiers(void **state)
+{
+    (void)state;
+    expect(RANKINGS, "r.jsonl",
+        "{\"question\": \"q\", \"ground_truth\": \"g\", \"m\": {\"is_correct\": false, "
+        "\"solution\": \"a\"}, \"n\": {\"is_correct\": true, \"solution\": \"b\"}, "
+        "\"o\": {\"is_correct\": false, \"solution\": \"c\"}}\n",
+        "1(en) u:q b>a=c");
+    /* 1 over 2, 3 over 1, 3 over 2; then a circle, of which nothing is made */
+    expect(RANKINGS, "r.jsonl",
+        "{\"question\": \"q\", \"prediction 1\": \"a\", \"prediction 2\": \"b\", "
+        "\"prediction 3\": \"c\", \"preference\": [1, 2, 2]}\n"
+        "{\"question\": \"q\", \"prediction 1\": \"a\", \"prediction 2\": \"b\", "
+        "\"prediction 3\": \"c\", \"preference\": [1, 2, 1]}\n",
+        "1(en) u:q c>a>b");
+    expect(RANKINGS, "r.jsonl",
+        "{\"message_tree_id\": \"t\", \"prompt\": {\"text\": \"q\", \"role\": \"prompter\", "
+        "\"replies\": [{\"text\": \"a\", \"role\": \"assistant\", \"rank\": 1, \"replies\": "
+        "[{\"text\": \"r\", \"role\": \"prompter\", \"replies\": [{\"text\": \"d\", \"role\": "
+        "\"assistant\", \"rank\": 0}, {\"text\": \"e\", \"role\": \"assistant\", \"rank\": 1}]}]}, "
+        "{\"text\": \"b\", \"role\": \"assistant\", \"rank\": 0}, {\"text\": \"c\", \"role\": "
+        "\"assistant\", \"rank\": null}]}}\n",
+        "1(en) u:q b>a|2(en) u:q a:a u:r d>e");
+}
+
+static void more_demonstrations(void **state)
+{
+    (void)state;
+    expect(DEMONSTRATIONS, "a.jsonl",
+        "{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": "
+        "\"function_call\", \"value\": \"f()\"}, {\"from\": \"observation\", \"value\": \"7\"}, "
+        "{\"from\": \"gpt\", \"value\": \"a\"}, {\"from\": \"human\", \"value\": \"bye\"}], "
+        "\"tools\": \"[f]\", \"system\": \"S\"}\n",
+        "s:S\n[f] u:q a:f() t:7 a:a");
+    expect(DEMONSTRATIONS, "a.jsonl",
+        "{\"messages\": [{\"message\": \"q\"}, {\"message\": \"a\"}, {\"message\": \"q2\"}]}\n"
+        "{\"instruction\": \"i\", \"instances\": [{\"input\": \"x\", \"output\": \"y\"}, "
+        "{\"input\": \"\", \"output\": \"z\"}]}\n"
+        "{\"prompt\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": "
+        "\"q\"}]}], "
+        "\"completion\": [{\"role\": \"assistant\", \"content\": \"a\"}]}\n"
+        "{\"prompt\": \"q\", \"completion\": \"bad\", \"label\": false}\n"
+        "{\"prompt\": \"q\", \"completion\": \"good\", \"label\": true}\n",
+        "u:q a:a|u:i\nx a:y|u:i a:z|u:q a:a|u:q a:good");
+}
+
 static void mistakes_in_rankings_are_told(void **state)
 {
     static const struct {
@@ -165,6 +245,9 @@ int main(void)
         cmocka_unit_test(broken_json_is_told_with_line_and_column),
         cmocka_unit_test(prompts_have_ids_languages_and_accepted_answers),
         cmocka_unit_test(rankings_come_in_three_shapes),
+        cmocka_unit_test(comparisons_come_in_many_shapes),
+        cmocka_unit_test(grades_matrices_and_trees_become_tiers),
+        cmocka_unit_test(more_demonstrations),
         cmocka_unit_test(mistakes_in_rankings_are_told),
     };
 
