@@ -128,7 +128,7 @@ static int encode_demonstration(void *ctx, const struct conversation *k, struct 
         uint32_t *tokens = malloc((ids.n + 1) * sizeof *tokens);
         uint8_t *loss = calloc(ids.n + 1, 1);
         if (tokens && loss) {
-            tokens[0] = tokenizer_model(x->t)->end_of_text;
+            tokens[0] = (uint32_t)tokenizer_start(x->t);
             memcpy(tokens + 1, ids.p, ids.n * sizeof *tokens);
             memcpy(loss + 1, mask, ids.n);
             row.tokens = tokens;

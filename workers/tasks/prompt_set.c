@@ -21,7 +21,7 @@ static int tokens_of(struct ids *out, const struct tokenizer *t, const Prompt *p
 
     if (!first)
         return err_set(e, E_NOMEM, "no memory for a prompt");
-    *first = (int32_t)tokenizer_model(t)->end_of_text;
+    *first = tokenizer_start(t);
     *out = (struct ids){ first, 1, 1 };
     return template_prompt(t, out, p->turns, p->n_turns, e);
 }

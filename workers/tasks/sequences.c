@@ -54,7 +54,7 @@ int prompt_tokens(
     struct ids *out, const struct tokenizer *t, Turn *const *turns, size_t n, struct err *e)
 {
     *out = (struct ids){ 0 };
-    int rc = add_token(out, (int32_t)tokenizer_model(t)->end_of_text, e);
+    int rc = add_token(out, tokenizer_start(t), e);
 
     if (rc == OK && n > 0)
         rc = template_prompt(t, out, turns, n, e);
@@ -92,7 +92,7 @@ static int gather_demonstration(void *ctx, const struct conversation *k, struct 
     struct gathering *g = ctx;
     struct ids ids = { 0 };
     uint8_t *mask = NULL;
-    int rc = add_token(&ids, (int32_t)tokenizer_model(g->t)->end_of_text, e);
+    int rc = add_token(&ids, tokenizer_start(g->t), e);
 
     if (rc == OK)
         rc = template_conversation(g->t, &ids, &mask, k->turns, k->n, e);

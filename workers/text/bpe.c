@@ -37,7 +37,7 @@ void ids_free(struct ids *ids)
 void merges_free(struct merges *m)
 {
     free(m->at);
-    pair_map_free(&m->ranks);
+    pair_map_free(&m->places);
     *m = (struct merges){ 0 };
 }
 
@@ -91,27 +91,48 @@ static uint64_t queue_pop(struct merger *g)
     return top;
 }
 
+static uint32_t rank_of(const struct merges *m, uint32_t place)
+{
+    return m->ranks ? m->ranks[place] : place;
+}
+
 static void enqueue_pair(struct merger *g, const struct merges *m, uint32_t at)
 {
     const struct symbol *s = &g->symbols[at];
-    uint32_t rank;
+    uint32_t place;
 
     if (s->next == NOWHERE)
         return;
-    rank = pair_map_find(&m->ranks, s->id, g->symbols[s->next].id);
-    if (rank != PAIR_NONE)
-        queue_push(g, (uint64_t)rank << 32 | at);
+    place = pair_map_find(&m->places, s->id, g->symbols[s->next].id);
+    if (place != PAIR_NONE)
+        queue_push(g, (uint64_t)rank_of(m, place) << 32 | at);
+}
+
+/* The merge that the queue's entry is about, if its pair is still there; else NULL. */
+static const struct merge *merge_of(const struct merger *g, const struct merges *m, uint64_t key)
+{
+    const struct symbol *s = &g->symbols[(uint32_t)key];
+    uint32_t rank = (uint32_t)(key >> 32), right, place = rank;
+
+    if (s->id == DEAD || s->next == NOWHERE)
+        return NULL;
+    right = g->symbols[s->next].id;
+    if (m->ranks) { /* several merges may share one */
+        place = pair_map_find(&m->places, s->id, right);
+        return place != PAIR_NONE && m->ranks[place] == rank ? &m->at[place] : NULL;
+    }
+    return m->at[place].left == s->id && m->at[place].right == right ? &m->at[place] : NULL;
 }
 
 static void merge_one(struct merger *g, const struct merges *m, uint64_t key)
 {
-    const struct merge *row = &m->at[key >> 32];
+    const struct merge *row = merge_of(g, m, key);
     uint32_t at = (uint32_t)key, gone;
     struct symbol *s = &g->symbols[at];
 
-    gone = s->next;
-    if (s->id != row->left || gone == NOWHERE || g->symbols[gone].id != row->right)
+    if (!row)
         return;
+    gone = s->next;
     s->id = row->product;
     s->next = g->symbols[gone].next;
     g->symbols[gone].id = DEAD;
@@ -122,24 +143,28 @@ static void merge_one(struct merger *g, const struct merges *m, uint64_t key)
     enqueue_pair(g, m, at);
 }
 
-int merge_piece(struct merger *g, struct ids *out, const struct merges *m,
-    const uint32_t byte_id[256], struct span piece)
+int merger_begin(struct merger *g, size_t most)
 {
-    const uint8_t *bytes = piece.p;
-    size_t n = piece.n;
+    g->n = g->n_queue = 0;
+    return most >= NOWHERE || merger_reserve(g, most) != OK ? E_NOMEM : OK;
+}
 
-    if (n >= NOWHERE || merger_reserve(g, n) != OK)
-        return E_NOMEM;
-    g->n_queue = 0;
-    for (size_t i = 0; i < n; i++) {
-        g->symbols[i] = (struct symbol){ byte_id[bytes[i]], i ? (uint32_t)i - 1 : NOWHERE,
-            i + 1 < n ? (uint32_t)i + 1 : NOWHERE };
-    }
-    for (size_t i = 0; i + 1 < n; i++)
-        enqueue_pair(g, m, (uint32_t)i);
+void merger_add(struct merger *g, uint32_t id)
+{
+    uint32_t at = (uint32_t)g->n++;
+
+    g->symbols[at] = (struct symbol){ id, at ? at - 1 : NOWHERE, NOWHERE };
+    if (at)
+        g->symbols[at - 1].next = at;
+}
+
+int merger_finish(struct merger *g, struct ids *out, const struct merges *m)
+{
+    for (uint32_t i = 0; i + 1 < g->n; i++)
+        enqueue_pair(g, m, i);
     while (g->n_queue > 0)
         merge_one(g, m, queue_pop(g));
-    for (uint32_t i = 0; n > 0 && i != NOWHERE; i = g->symbols[i].next) {
+    for (uint32_t i = 0; g->n > 0 && i != NOWHERE; i = g->symbols[i].next) {
         if (ids_push(out, (int32_t)g->symbols[i].id) != OK)
             return E_NOMEM;
     }

@@ -10,11 +10,13 @@ struct merge {
     uint32_t left, right, product;
 };
 
-/* The merges of a tokenizer, best first. */
+/* The merges of a tokenizer. */
 struct merges {
     struct merge *at;
     size_t n;
-    struct pair_map ranks; /* (left, right) → place in `at` */
+    struct pair_map places; /* (left, right) → place in `at` */
+    /* Of each in `at`, least is best; equal ones: the leftmost pair. NULL: its place. */
+    const uint32_t *ranks;
 };
 void merges_free(struct merges *m);
 
@@ -22,14 +24,15 @@ void merges_free(struct merges *m);
 struct merger {
     struct symbol *symbols;
     uint64_t *queue;
-    size_t cap, n_queue;
+    size_t n, cap, n_queue;
 };
 void merger_free(struct merger *g);
 
-/* Appends to out what becomes of the symbols byte_id[piece[0]], byte_id[piece[1]] … when again
- * and again the pair of lowest rank, the leftmost of its kind, is replaced by its product.
- * O(n log n). E_NOMEM. */
-int merge_piece(struct merger *g, struct ids *out, const struct merges *m,
-    const uint32_t byte_id[256], struct span piece);
+/* Begins a piece of at most so many symbols, which are then added from left to right. E_NOMEM. */
+int merger_begin(struct merger *g, size_t most);
+void merger_add(struct merger *g, uint32_t id);
+/* Appends to out what becomes of them when again and again the pair of lowest rank, the leftmost
+ * of its kind, is replaced by its product. O(n log n). E_NOMEM. */
+int merger_finish(struct merger *g, struct ids *out, const struct merges *m);
 
 #endif

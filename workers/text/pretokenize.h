@@ -3,8 +3,12 @@
 
 #include "proto/bytes.h"
 
-/* Cuts text into the pieces that merges never cross. Immutable: threads may share one. */
+/* Cuts text into the pieces that merges never cross: by one pattern or several, each of which cuts
+ * what the one before has left into its matches and what is between them. Immutable: threads may
+ * share one. */
 struct pretokenizer;
+
+#define SPLIT_PATTERNS 5
 
 /* split: a name of the table, with or without "/unicode-VERSION" behind it. The version is that
  * of the tables which the tokenizer was trained with; characters that one of two versions does
@@ -21,6 +25,11 @@ struct pieces {
     const char *text;
     size_t n, at;
     size_t valid; /* text[at..valid) is well-formed */
+    /* What the patterns have still to cut: pattern i text[part[i].at..part[i].end), of which the
+     * bytes before `match` are no match. */
+    struct part {
+        size_t at, match, end;
+    } parts[SPLIT_PATTERNS];
     void *match;
 };
 int pieces_begin(

@@ -4,139 +4,18 @@
 #include <string.h>
 
 #include "store/records.h"
-#include "workers/text/bpe.h"
-#include "workers/text/interner.h"
-#include "workers/text/pretokenize.h"
-
-struct tokenizer {
-    TokenizerModel *m;
-    bool *special; /* of each id */
-    uint32_t byte_id[256];
-    struct merges merges;
-    struct pretokenizer *split;
-};
-
-/* ---- a model, checked ---- */
-
-static int check_special(struct tokenizer *t, struct err *e)
-{
-    const TokenizerModel *m = t->m;
-
-    for (size_t i = 0; i < m->n_special; i++) {
-        uint32_t id = m->special[i];
-        if (id >= m->n_tokens)
-            return err_set(e, E_INPUT, "special token %u is not among the tokens", id);
-        if (t->special[id])
-            return err_set(e, E_INPUT, "special token %u is listed twice", id);
-        if (m->tokens[id].len == 0)
-            return err_set(e, E_INPUT, "special token %u has no text", id);
-        t->special[id] = true;
-    }
-    if (!m->has_pad || !m->has_end_of_text || !m->has_end_of_answer)
-        return err_set(e, E_INPUT, "pad, end_of_text or end_of_answer is missing");
-    if (!tokenizer_is_special(t, (int32_t)m->pad) ||
-        !tokenizer_is_special(t, (int32_t)m->end_of_text) ||
-        !tokenizer_is_special(t, (int32_t)m->end_of_answer))
-        return err_set(e, E_INPUT, "pad, end_of_text or end_of_answer is no special token");
-    /* One id for two of them would mask the end token: a model that never stops. */
-    if (m->pad == m->end_of_text || m->pad == m->end_of_answer ||
-        m->end_of_text == m->end_of_answer)
-        return err_set(e, E_INPUT, "pad, end_of_text and end_of_answer must be three tokens");
-    return OK;
-}
-
-/* Numbers the byte strings of all tokens: ids[number of the string] = id. Specials have a number
- * of their own kind, so that no merge can make one. */
-static int number_tokens(struct tokenizer *t, struct interner *names, uint32_t *ids, struct err *e)
-{
-    const TokenizerModel *m = t->m;
-    uint32_t number;
-
-    for (size_t id = 0; id < m->n_tokens; id++) {
-        const ProtobufCBinaryData *token = &m->tokens[id];
-        if (t->special[id])
-            continue;
-        if (token->len == 0)
-            return err_set(e, E_INPUT, "token %zu is empty", id);
-        if (interner_find(names, token->data, token->len, &number))
-            return err_set(e, E_INPUT, "tokens %u and %zu are the same bytes", ids[number], id);
-        if (interner_add(names, token->data, token->len, &number) != OK)
-            return err_set(e, E_NOMEM, "out of memory");
-        ids[number] = (uint32_t)id;
-    }
-    for (unsigned b = 0; b < 256; b++) {
-        if (!interner_find(names, &(uint8_t){ (uint8_t)b }, 1, &number))
-            return err_set(e, E_INPUT, "no token for byte 0x%02x", b);
-        t->byte_id[b] = ids[number];
-    }
-    return OK;
-}
-
-static int add_merge(struct tokenizer *t, uint32_t left, uint32_t right,
-    const struct interner *names, const uint32_t *ids, struct err *e)
-{
-    const TokenizerModel *m = t->m;
-    size_t rank = t->merges.n;
-    struct buf bytes = { 0 };
-    uint32_t number = 0;
-    bool found;
-
-    if (left >= m->n_tokens || right >= m->n_tokens || t->special[left] || t->special[right])
-        return err_set(e, E_INPUT, "merge %zu: no such tokens", rank);
-    if (pair_map_find(&t->merges.ranks, left, right) != PAIR_NONE)
-        return err_set(e, E_INPUT, "merge %zu is there twice", rank);
-    if (buf_add(&bytes, m->tokens[left].data, m->tokens[left].len) != OK ||
-        buf_add(&bytes, m->tokens[right].data, m->tokens[right].len) != OK) {
-        buf_free(&bytes);
-        return err_set(e, E_NOMEM, "out of memory");
-    }
-    found = interner_find(names, bytes.p, bytes.n, &number);
-    buf_free(&bytes);
-    if (!found)
-        return err_set(e, E_INPUT, "merge %zu makes no token", rank);
-    if (pair_map_add(&t->merges.ranks, left, right, (uint32_t)rank) != OK)
-        return err_set(e, E_NOMEM, "out of memory");
-    t->merges.at[t->merges.n++] = (struct merge){ left, right, ids[number] };
-    return OK;
-}
-
-static int tokenizer_fill(struct tokenizer *t, struct interner *names, uint32_t *ids, struct err *e)
-{
-    const TokenizerModel *m = t->m;
-    int rc = check_special(t, e);
-
-    if (rc == OK && m->n_merges % 2)
-        rc = err_set(e, E_INPUT, "the last merge has no right side");
-    if (rc == OK && (!m->template_ || !m->split))
-        rc = err_set(e, E_INPUT, "no %s", m->split ? "template" : "split");
-    if (rc == OK)
-        rc = number_tokens(t, names, ids, e);
-    for (size_t i = 0; rc == OK && i < m->n_merges; i += 2)
-        rc = add_merge(t, m->merges[i], m->merges[i + 1], names, ids, e);
-    if (rc == OK)
-        rc = pretokenizer_new(&t->split, m->split, e);
-    return rc;
-}
+#include "workers/text/tokenizer_int.h"
 
 int tokenizer_new(struct tokenizer **out, const TokenizerModel *m, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
-    struct interner names = { 0 };
-    uint32_t *ids = calloc(m->n_tokens + 1, sizeof *ids);
-    int rc = E_NOMEM;
+    int rc = t ? message_copy((ProtobufCMessage **)&t->m, &m->base, e)
+               : err_set(e, E_NOMEM, "out of memory");
 
-    if (t && m->n_tokens < INT32_MAX) {
-        t->special = calloc(m->n_tokens + 1, sizeof *t->special);
-        t->merges.at = calloc(m->n_merges / 2 + 1, sizeof *t->merges.at);
-    }
-    if (!t || !ids || !t->special || !t->merges.at)
-        err_set(e, E_NOMEM, "out of memory");
-    else
-        rc = message_copy((ProtobufCMessage **)&t->m, &m->base, e);
     if (rc == OK)
-        rc = tokenizer_fill(t, &names, ids, e);
-    interner_free(&names);
-    free(ids);
+        rc = vocabulary_fill(t, e);
+    if (rc == OK)
+        rc = pretokenizer_new(&t->split, t->m->split, e);
     if (rc == OK)
         *out = t;
     else
@@ -149,8 +28,7 @@ void tokenizer_free(struct tokenizer *t)
     if (!t)
         return;
     pretokenizer_free(t->split);
-    merges_free(&t->merges);
-    free(t->special);
+    vocabulary_free(t);
     message_free(t->m);
     free(t);
 }
@@ -165,68 +43,113 @@ size_t tokenizer_size(const struct tokenizer *t)
     return t->m->n_tokens;
 }
 
+int32_t tokenizer_start(const struct tokenizer *t)
+{
+    return (int32_t)(t->m->has_start ? t->m->start : t->m->end_of_text);
+}
+
 /* ---- text to ids ---- */
 
-int tokenizer_encode(
-    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e)
+/* Text in which no token stands as such. */
+static int encode_plain(const struct tokenizer *t, struct merger *g, struct ids *out,
+    const char *text, size_t n, struct err *e)
 {
-    struct merger merger = { 0 };
     struct pieces pieces;
     struct span piece;
-    size_t before = out->n;
     int rc = pieces_begin(&pieces, t->split, text, n, e);
 
     if (rc != OK)
         return rc;
     while ((rc = pieces_next(&pieces, &piece, e)) == OK && piece.n > 0) {
-        rc = merge_piece(&merger, out, &t->merges, t->byte_id, piece);
+        rc = vocabulary_encode(t, g, out, piece);
         if (rc != OK) {
-            err_set(e, rc, "out of memory");
+            err_set(
+                e, rc, rc == E_NOMEM ? "out of memory" : "the vocabulary lacks a byte of the text");
             break;
         }
     }
-    if (rc != OK)
-        out->n = before;
-    merger_free(&merger);
     pieces_end(&pieces);
     return rc;
 }
 
-/* The longest special token that text[0..n) begins with. */
-static bool find_special(const struct tokenizer *t, const char *text, size_t n, uint32_t *id)
+/* The longest of some tokens that text[0..n) begins with. */
+static bool find_token(const struct tokenizer *t, const uint32_t *ids, size_t n_ids,
+    const char *text, size_t n, uint32_t *id)
 {
     size_t longest = 0;
 
-    for (size_t i = 0; i < t->m->n_special; i++) {
-        const ProtobufCBinaryData *token = &t->m->tokens[t->m->special[i]];
+    for (size_t i = 0; i < n_ids; i++) {
+        const ProtobufCBinaryData *token = &t->m->tokens[ids[i]];
         if (token->len > longest && token->len <= n && !memcmp(token->data, text, token->len)) {
             longest = token->len;
-            *id = t->m->special[i];
+            *id = ids[i];
         }
     }
     return longest > 0;
 }
 
-int tokenizer_encode_special(
-    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e)
+/* Text in which some tokens stand as such; what is between them is encoded by `between`. */
+static int encode_around(const struct tokenizer *t, struct ids *out, const char *text, size_t n,
+    const uint32_t *ids, size_t n_ids,
+    int (*between)(
+        const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e),
+    struct err *e)
 {
-    size_t before = out->n, begin = 0, at = 0;
+    size_t begin = 0, at = 0;
     uint32_t id;
     int rc = OK;
 
-    while (rc == OK && at < n) {
-        if (!find_special(t, text + at, n - at, &id)) {
+    while (rc == OK && n_ids > 0 && at < n) {
+        if (!find_token(t, ids, n_ids, text + at, n - at, &id)) {
             at++;
             continue;
         }
-        rc = tokenizer_encode(t, out, text + begin, at - begin, e);
+        rc = between(t, out, text + begin, at - begin, e);
         if (rc == OK && ids_push(out, (int32_t)id) != OK)
             rc = err_set(e, E_NOMEM, "out of memory");
         at += t->m->tokens[id].len;
         begin = at;
     }
+    return rc == OK ? between(t, out, text + begin, n - begin, e) : rc;
+}
+
+static int encode_run(
+    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e)
+{
+    struct merger g = { 0 };
+    struct buf spaced = { 0 };
+    int rc = OK;
+
+    if (t->m->space_prefix && n > 0) {
+        if (buf_add(&spaced, " ", 1) != OK || buf_add(&spaced, text, n) != OK)
+            rc = err_set(e, E_NOMEM, "out of memory");
+        text = spaced.p;
+        n = spaced.n;
+    }
     if (rc == OK)
-        rc = tokenizer_encode(t, out, text + begin, n - begin, e);
+        rc = encode_plain(t, &g, out, text, n, e);
+    merger_free(&g);
+    buf_free(&spaced);
+    return rc;
+}
+
+int tokenizer_encode(
+    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e)
+{
+    size_t before = out->n;
+    int rc = encode_around(t, out, text, n, t->m->added, t->m->n_added, encode_run, e);
+
+    if (rc != OK)
+        out->n = before;
+    return rc;
+}
+
+int tokenizer_encode_special(
+    const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e)
+{
+    size_t before = out->n;
+    int rc = encode_around(t, out, text, n, t->m->special, t->m->n_special, tokenizer_encode, e);
+
     if (rc != OK)
         out->n = before;
     return rc;
@@ -249,9 +172,16 @@ struct span tokenizer_bytes(const struct tokenizer *t, int32_t id)
 /* An id beyond the vocabulary, which a model with padded embeddings may give, has no bytes. */
 int tokenizer_decode(const struct tokenizer *t, struct buf *out, const int32_t *ids, size_t n)
 {
+    bool first = t->m->space_prefix; /* of the text: the space is no part of it */
+
     for (size_t i = 0; i < n; i++) {
         struct span bytes = tokenizer_bytes(t, ids[i]);
-        if (!tokenizer_is_special(t, ids[i]) && buf_add(out, bytes.p, bytes.n) != OK)
+        if (tokenizer_is_special(t, ids[i]))
+            continue;
+        if (first && bytes.n > 0 && *(const char *)bytes.p == ' ')
+            bytes = (struct span){ (const char *)bytes.p + 1, bytes.n - 1 };
+        first = false;
+        if (buf_add(out, bytes.p, bytes.n) != OK)
             return E_NOMEM;
     }
     return OK;

@@ -3,10 +3,11 @@
 
 #include "proto/message.h"
 
-/* Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2). Text is split by the GPT-2 pattern
- * (PCRE2, \s spelled out), each piece is merged by rank. Ids: special tokens first (pad 0,
- * end_of_text 1, end_of_answer 2, then the template's role marks), the 256 bytes next, merges
- * after. decode(encode(x)) = x for all bytes. */
+/* Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2). Text is split by a pattern (PCRE2, \s
+ * spelled out), each piece is merged by rank. Ids of what is trained here: special tokens first
+ * (pad 0, end_of_text 1, end_of_answer 2, then the template's role marks), the 256 bytes next,
+ * merges after. decode(encode(x)) = x for all bytes. What tokenizers of other programs do
+ * otherwise, SentencePiece's among them, is said by fields of the model (proto/record.proto). */
 struct tokenizer;
 
 struct ids {
@@ -30,6 +31,8 @@ int tokenizer_new(struct tokenizer **out, const TokenizerModel *m, struct err *e
 void tokenizer_free(struct tokenizer *t);
 const TokenizerModel *tokenizer_model(const struct tokenizer *t);
 size_t tokenizer_size(const struct tokenizer *t); /* ids are 0 .. size-1 */
+/* The id that every sequence begins with. */
+int32_t tokenizer_start(const struct tokenizer *t);
 
 /* Appends the ids of user text; never a special token. */
 int tokenizer_encode(

@@ -257,9 +257,25 @@ static void a_tokenizer_without_text_has_the_bytes(void **state)
 
 /* ---- malformed models ---- */
 
-static void spoil_pad(TokenizerModel *m)
+static void spoil_start(TokenizerModel *m)
 {
-    m->pad = m->end_of_answer;
+    m->has_start = 1;
+    m->start = 70;
+}
+static void spoil_fallback(TokenizerModel *m)
+{
+    m->byte_fallback = malloc(sizeof *m->byte_fallback);
+    m->byte_fallback[m->n_byte_fallback++] = 3;
+}
+static void spoil_ranks(TokenizerModel *m)
+{
+    m->ranks = malloc(sizeof *m->ranks);
+    m->ranks[m->n_ranks++] = 0;
+}
+static void spoil_added(TokenizerModel *m)
+{
+    m->added = malloc(sizeof *m->added);
+    m->added[m->n_added++] = 0; /* pad */
 }
 static void spoil_end(TokenizerModel *m)
 {
@@ -317,7 +333,8 @@ static void malformed_models_are_refused(void **state)
     static const struct {
         void (*spoil)(TokenizerModel *m);
         const char *why;
-    } rows[] = { { spoil_pad, "must be three tokens" }, { spoil_end, "is no special token" },
+    } rows[] = { { spoil_start, "is no special token" }, { spoil_fallback, "not 256" },
+        { spoil_ranks, "ranks of" }, { spoil_added, "is special" }, { spoil_end, "is no special token" },
         { spoil_special, "not among the tokens" }, { spoil_twice, "listed twice" },
         { spoil_byte, "same bytes" }, { spoil_empty, "is empty" }, { spoil_odd, "right side" },
         { spoil_left, "no such tokens" }, { spoil_right, "no such tokens" },
