@@ -334,12 +334,13 @@ static void malformed_models_are_refused(void **state)
         void (*spoil)(TokenizerModel *m);
         const char *why;
     } rows[] = { { spoil_start, "is no special token" }, { spoil_fallback, "not 256" },
-        { spoil_ranks, "ranks of" }, { spoil_added, "is special" }, { spoil_end, "is no special token" },
-        { spoil_special, "not among the tokens" }, { spoil_twice, "listed twice" },
-        { spoil_byte, "same bytes" }, { spoil_empty, "is empty" }, { spoil_odd, "right side" },
-        { spoil_left, "no such tokens" }, { spoil_right, "no such tokens" },
-        { spoil_product, "makes no token" }, { spoil_rank, "there twice" },
-        { spoil_split, "unknown pre-tokenisation split" }, { spoil_template, "no template" } };
+        { spoil_ranks, "ranks of" }, { spoil_added, "is special" },
+        { spoil_end, "is no special token" }, { spoil_special, "not among the tokens" },
+        { spoil_twice, "listed twice" }, { spoil_byte, "same bytes" }, { spoil_empty, "is empty" },
+        { spoil_odd, "right side" }, { spoil_left, "no such tokens" },
+        { spoil_right, "no such tokens" }, { spoil_product, "makes no token" },
+        { spoil_rank, "there twice" }, { spoil_split, "unknown pre-tokenisation split" },
+        { spoil_template, "no template" } };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
