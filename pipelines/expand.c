@@ -110,10 +110,19 @@ static const Rubric *rubric_of(const Submit *s, const Stage *stage)
     return NULL;
 }
 
-/* The text is encoded as the pretrain stage did: the very same tasks, answered already. */
+/* The text is encoded as the pretrain stage did: the very same tasks, answered already. A model
+ * from elsewhere has had none: then as such a stage would by default. */
 static void set_text(struct plan_job *job, const struct draft *one)
 {
-    const PretrainStage *base = one->base ? one->base->copy->pretrain : NULL;
+    const PretrainStage plain = PRETRAIN_STAGE__INIT, *base = NULL;
+    const struct draft *root = one;
+
+    while (root->init)
+        root = root->init;
+    if (one->base)
+        base = one->base->copy->pretrain;
+    else if (root->kind->number == STAGE__KIND_IMPORT)
+        base = &plain;
 
     for (size_t i = 0; base && i < job->n_bindings; i++) {
         if (strcmp(job->bindings[i].port, "text") != 0)

@@ -58,6 +58,11 @@ static const struct kind kinds[] = {
         .outputs = { { "tokenizer", CONTENT_TOKENIZER } },
     },
     {
+        .name = "import", .number = STAGE__KIND_IMPORT, .unfold = unfold_import,
+        .ports = { { .name = "files", .field = "files", .takes = CONTENT_FILES } },
+        .outputs = { { "checkpoint", CONTENT_MODEL }, { "tokenizer", CONTENT_TOKENIZER } },
+    },
+    {
         .name = "pretrain", .number = STAGE__KIND_PRETRAIN, .unfold = unfold_pretrain,
         .ports = {
             { .name = "tokenizer", .field = "tokenizer", .takes = CONTENT_TOKENIZER },

@@ -37,6 +37,7 @@ static const struct range ranges[] = {
     /* what only one kind has, or has otherwise */
     OF(tokenizer_stage, vocab_size, 260, 1048576, CLOSED,
         "256 bytes and the special tokens come first"),
+    OF(import_stage, context, 0, 1048576, CLOSED, "0 means the model's own"),
     OF(sft_stage, pretrain_mix, 0, 1, OPEN_MAX, "it is the share of the loss that text has"),
     OF(people, target, 0, 1e8, CLOSED, NULL),
     PRACTICE(batch_size, 1, 1048576, CLOSED, room),

@@ -17,6 +17,7 @@ static const struct {
     bool numeric, seeded;
 } tasks[] = {
     { TASK_SPEC__KIND_TOKENIZER, false, false },
+    { TASK_SPEC__KIND_IMPORT, false, false },
     { TASK_SPEC__KIND_ENCODE, false, false },
     { TASK_SPEC__KIND_TRAIN, true, true },
     { TASK_SPEC__KIND_GENERATE, true, true },

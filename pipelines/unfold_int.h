@@ -15,6 +15,7 @@ struct round {
 
 /* One for each kind of stage. */
 int unfold_tokenizer(struct round *r);
+int unfold_import(struct round *r);
 int unfold_pretrain(struct round *r);
 int unfold_sft(struct round *r);
 int unfold_sample(struct round *r);

@@ -13,6 +13,21 @@ int unfold_tokenizer(struct round *r)
     return rc == OK ? round_bound(r, t, "text", "text") : rc;
 }
 
+/*   import   files ── import                                                                  */
+
+int unfold_import(struct round *r)
+{
+    TaskSpec *t;
+    int rc;
+
+    if (r->number > 0) {
+        rc = round_output(r, "checkpoint", slots_get(r->slots, "checkpoint"));
+        return rc == OK ? round_output(r, "tokenizer", slots_get(r->slots, "tokenizer")) : rc;
+    }
+    rc = round_task(r, &t, TASK_SPEC__KIND_IMPORT, "%s", "");
+    return rc == OK ? round_bound(r, t, "files", "files") : rc;
+}
+
 /* Nothing of the stage itself is in these tasks: whichever stage asks first, the others find the
  * answer. */
 static int encode_shard(struct round *r, uint32_t shard)

@@ -5,6 +5,7 @@
 
 #include "proto/options.h"
 #include "workers/formats/gguf_model.h"
+#include "workers/formats/hf_export.h"
 #include "workers/generate.h"
 #include "workers/text/tokenizer.h"
 
@@ -26,11 +27,17 @@ static int write_gguf(const struct work *w, struct err *e)
     return gguf_export(w->model, w->tokenizer, w->path, w->type, w->name, e);
 }
 
+static int write_hf(const struct work *w, struct err *e)
+{
+    return hf_export(w->model, w->tokenizer, w->path, w->type, e);
+}
+
 static const struct format {
     const char *name;
     int (*write)(const struct work *w, struct err *e);
 } formats[] = {
     { "gguf", write_gguf },
+    { "huggingface", write_hf },
 };
 
 static const struct format *format_named(const char *name)
@@ -67,7 +74,7 @@ static int run(struct work *w, const struct format *f, const char *home,
 static int bad_usage(const char *why)
 {
     fprintf(stderr,
-        "error: %s\nusage: jielong export [RUN/]STAGE --format gguf PATH\n"
+        "error: %s\nusage: jielong export [RUN/]STAGE --format gguf|huggingface PATH\n"
         "  = help: `jielong export --help` lists the options\n",
         why);
     return 2;
@@ -79,9 +86,11 @@ static int print_help(const struct option_row *rows, size_t n)
     int rc = options_help(&text, rows, n);
 
     if (rc == OK)
-        printf("usage: jielong export [RUN/]STAGE --format gguf PATH\n\n"
+        printf("usage: jielong export [RUN/]STAGE --format gguf|huggingface PATH\n\n"
                "Writes the model that a stage has made, with its tokenizer and chat template, for\n"
-               "llama.cpp and what is built on it. Nothing that is there is written over.\n\n"
+               "llama.cpp and what is built on it (gguf: a file), or for transformers "
+               "(huggingface: a\n"
+               "folder). Nothing that is there is written over.\n\n"
                "options:\n%s"
                "  --home DIR            where state and store lie\n"
                "  -h, --help            this text\n",
@@ -94,7 +103,8 @@ int export_main(int argc, char **argv)
 {
     struct typed t = { .name = "jielong", .format = "gguf", .type = "f32" };
     const struct option_row rows[] = {
-        { "format", 'f', OPTION_TEXT, &t.format, "FORMAT", "gguf (default)", 0, 0, NULL },
+        { "format", 'f', OPTION_TEXT, &t.format, "FORMAT", "gguf (default) or huggingface", 0, 0,
+            NULL },
         { "type", 0, OPTION_TEXT, &t.type, "TYPE",
             "of the matrices' numbers: f32 (default), f16, bf16, q8_0", 0, 0, NULL },
         { "name", 0, OPTION_TEXT, &t.name, "NAME", "of the model, as other programs show it", 0, 0,
@@ -116,7 +126,7 @@ int export_main(int argc, char **argv)
         return bad_usage(e.msg);
     const struct format *f = format_named(t.format);
     if (!f)
-        return bad_usage("--format: gguf is known");
+        return bad_usage("--format: gguf and huggingface are known");
     if (!element_named(&w.type, t.type))
         return bad_usage("--type: f32, f16, bf16 and q8_0 are known");
     if (!t.home || !t.checkpoint || !id_parse(&id, t.checkpoint) || n != 1)

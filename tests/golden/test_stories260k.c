@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/formats/model_import.h"
 #include "workers/model/generator.h"
 
 /* A real trained model of 260 thousand parameters (llama2.c, version 0 of its file) against logits
@@ -18,10 +19,6 @@
 #define FOLDER "/fixtures/llama2c/stories260K/"
 #define BOS 1
 #define NEW_TOKENS 200
-
-struct header {
-    int32_t dim, hidden, layers, heads, kv_heads, vocab, context;
-};
 
 static const char *shared;
 static struct engine engine;
@@ -37,65 +34,23 @@ static char *fixture(const char *name, size_t *n)
     return bytes;
 }
 
-/* The next n floats of the file, into rows of a tensor from `row` on. */
-static const float *take(const float *from, const char *name, size_t row)
-{
-    const struct tensor *t = model_tensor(model, name);
-
-    assert_non_null(t);
-    memcpy(
-        model->params + t->offset + row * t->cols, from, (t->rows - row) * t->cols * sizeof *from);
-    return from + (t->rows - row) * t->cols;
-}
-
-/* In the file a tensor stands for all layers at once. */
-static const float *take_layers(const float *from, const char *name, size_t row, size_t rows)
-{
-    for (unsigned layer = 0; layer < model->config.layers; layer++) {
-        char full[64];
-        snprintf(full, sizeof full, "layers.%u.%s", layer, name);
-        const struct tensor *t = model_tensor(model, full);
-        assert_non_null(t);
-        size_t n = (rows > 0 ? rows : t->rows - row) * t->cols;
-        memcpy(model->params + t->offset + row * t->cols, from, n * sizeof *from);
-        from += n;
-    }
-    return from;
-}
-
 static void read_model(void)
 {
     struct err e = ERR_INIT;
-    struct header h;
-    size_t n;
-    char *bytes = fixture("stories260K.bin", &n);
-    ModelConfig c = MODEL_CONFIG__INIT;
+    struct named_file files[2] = { { "stories260K.bin", { NULL, 0 } },
+        { "tok512.bin", { NULL, 0 } } };
+    struct imported m;
+    const char *what;
 
-    memcpy(&h, bytes, sizeof h);
-    c.width = (uint32_t)h.dim;
-    c.hidden = (uint32_t)h.hidden;
-    c.layers = (uint32_t)h.layers;
-    c.heads = (uint32_t)h.heads;
-    c.kv_heads = (uint32_t)h.kv_heads;
-    c.vocab_size = (uint32_t)h.vocab; /* positive: tied */
-    c.context = (uint32_t)h.context;
-    assert_int_equal(model_new(&model, &c, &e), OK);
-
-    const float *p = (const float *)(bytes + sizeof h);
-    size_t kv = (size_t)(h.dim / h.heads * h.kv_heads), dim = (size_t)h.dim;
-    p = take(p, "token_embedding", 0);
-    p = take_layers(p, "attention_norm.weight", 0, 0);
-    p = take_layers(p, "attention.wqkv", 0, dim);
-    p = take_layers(p, "attention.wqkv", dim, kv);
-    p = take_layers(p, "attention.wqkv", dim + kv, kv);
-    p = take_layers(p, "attention.wo", 0, 0);
-    p = take_layers(p, "feed_forward_norm.weight", 0, 0);
-    p = take_layers(p, "feed_forward.w_up", 0, (size_t)h.hidden); /* gate */
-    p = take_layers(p, "feed_forward.w_down", 0, 0);
-    p = take_layers(p, "feed_forward.w_up", (size_t)h.hidden, (size_t)h.hidden); /* up */
-    p = take(p, "final_norm.weight", 0);
-    assert_true((const char *)p <= bytes + n);
-    free(bytes);
+    for (size_t i = 0; i < 2; i++)
+        files[i].bytes.p = fixture(files[i].name, &files[i].bytes.n);
+    assert_int_equal(model_import(&m, &what, files, 2, 0, &e), OK);
+    assert_string_equal(what, "llama2.c weights");
+    assert_int_equal(m.tokenizer->n_tokens, 512);
+    model = m.model;
+    message_free(m.tokenizer);
+    for (size_t i = 0; i < 2; i++)
+        free((void *)(uintptr_t)files[i].bytes.p);
 }
 
 static int set_up(void **state)

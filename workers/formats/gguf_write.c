@@ -1,13 +1,8 @@
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "workers/formats/gguf_int.h"
-
-#define PIECE 8192 /* numbers converted at once; a multiple of every block */
+#include "workers/formats/output_file.h"
 
 struct declared {
     enum element type;
@@ -15,8 +10,7 @@ struct declared {
 };
 
 struct gguf_writer {
-    FILE *file;
-    char *path;
+    struct output_file *file;
     struct buf keys, infos;
     uint64_t n_keys, data; /* data: bytes declared so far, aligned */
     struct declared *tensors;
@@ -159,39 +153,20 @@ void gguf_tensor(
 int gguf_create(struct gguf_writer **out, const char *path, struct err *e)
 {
     struct gguf_writer *w = calloc(1, sizeof *w);
-    int fd;
+    int rc = w ? output_create(&w->file, path, e) : err_set(e, E_NOMEM, "out of memory");
 
-    if (w)
-        w->path = strdup(path);
-    if (!w || !w->path) {
+    if (rc == OK)
+        *out = w;
+    else
         free(w);
-        return err_set(e, E_NOMEM, "out of memory");
-    }
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    w->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!w->file) {
-        int rc = errno == EEXIST ? err_set(e, E_INPUT, "%s is there already", path)
-                                 : err_errno(e, "%s", path);
-        free(w->path);
-        free(w);
-        return rc;
-    }
-    *out = w;
-    return OK;
-}
-
-static int write_bytes(struct gguf_writer *w, const void *p, size_t n, struct err *e)
-{
-    if (n > 0 && fwrite(p, 1, n, w->file) != n)
-        return err_errno(e, "writing %s", w->path);
-    return OK;
+    return rc;
 }
 
 static int pad(struct gguf_writer *w, uint64_t at, struct err *e)
 {
     static const uint8_t zeros[GGUF_ALIGN];
 
-    return write_bytes(w, zeros, (size_t)(aligned(at) - at), e);
+    return output_write(w->file, zeros, (size_t)(aligned(at) - at), e);
 }
 
 static int write_header(struct gguf_writer *w, struct err *e)
@@ -203,13 +178,13 @@ static int write_header(struct gguf_writer *w, struct err *e)
     add_number(w, &front, GGUF_VERSION, 4);
     add_number(w, &front, w->n_tensors, 8);
     add_number(w, &front, w->n_keys, 8);
-    rc = w->no_memory ? err_set(e, E_NOMEM, "no memory for the header of %s", w->path) : OK;
+    rc = w->no_memory ? err_set(e, E_NOMEM, "no memory for the header") : OK;
     if (rc == OK)
-        rc = write_bytes(w, front.p, front.n, e);
+        rc = output_write(w->file, front.p, front.n, e);
     if (rc == OK)
-        rc = write_bytes(w, w->keys.p, w->keys.n, e);
+        rc = output_write(w->file, w->keys.p, w->keys.n, e);
     if (rc == OK)
-        rc = write_bytes(w, w->infos.p, w->infos.n, e);
+        rc = output_write(w->file, w->infos.p, w->infos.n, e);
     if (rc == OK)
         rc = pad(w, front.n + w->keys.n + w->infos.n, e);
     buf_free(&front);
@@ -218,29 +193,19 @@ static int write_header(struct gguf_writer *w, struct err *e)
 
 int gguf_put(struct gguf_writer *w, const float *p, size_t n, struct err *e)
 {
-    const struct declared *t = &w->tensors[w->next];
-    uint8_t piece[4 * PIECE];
     int rc = w->next == 0 ? write_header(w, e) : OK;
+    const struct declared *t = &w->tensors[w->next++];
 
-    w->next++;
-    for (size_t at = 0; rc == OK && at < n; at += PIECE) {
-        size_t some = n - at < PIECE ? n - at : PIECE;
-        uint64_t bytes = 0;
-        element_bytes(t->type, some, &bytes);
-        element_write(t->type, piece, p + at, some);
-        rc = write_bytes(w, piece, (size_t)bytes, e);
-    }
+    if (rc == OK)
+        rc = output_elements(w->file, t->type, p, n, e);
     return rc == OK ? pad(w, size_of(t), e) : rc;
 }
 
 static void writer_free(struct gguf_writer *w)
 {
-    if (w->file)
-        fclose(w->file);
     buf_free(&w->keys);
     buf_free(&w->infos);
     free(w->tensors);
-    free(w->path);
     free(w);
 }
 
@@ -248,20 +213,19 @@ int gguf_commit(struct gguf_writer *w, struct err *e)
 {
     int rc = w->n_tensors == 0 ? write_header(w, e) : OK;
 
-    if (rc == OK && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0))
-        rc = err_errno(e, "writing %s", w->path);
     if (rc != OK) {
         gguf_abort(w);
         return rc;
     }
+    rc = output_commit(w->file, e);
     writer_free(w);
-    return OK;
+    return rc;
 }
 
 void gguf_abort(struct gguf_writer *w)
 {
     if (!w)
         return;
-    unlink(w->path);
+    output_abort(w->file);
     writer_free(w);
 }

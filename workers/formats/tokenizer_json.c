@@ -3,6 +3,7 @@
 
 #include "proto/json.h"
 #include "workers/formats/pieces.h"
+#include "workers/formats/splits.h"
 #include "workers/formats/tokenizer_file.h"
 #include "workers/formats/vocab_draft.h"
 
@@ -47,19 +48,6 @@ static struct span text_of(const struct json *v)
 
 /* ---- how text is cut ---- */
 
-static const struct {
-    const char *regex, *split;
-} regexes[] = {
-    { "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
-      "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-        "llama-bpe" },
-    { "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}"
-      "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-        "qwen2" },
-    { "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-        "gpt-2" },
-};
-
 /* NULL: not known here. */
 static const char *split_of(const struct json *pre)
 {
@@ -71,12 +59,11 @@ static const char *split_of(const struct json *pre)
         return NULL;
     if (!list)
         return flag_of(member(level, "use_regex"), true) ? "gpt-2" : NULL;
-    const struct json *pattern = member(cut, "pattern");
-    for (size_t i = 0; pattern && i < sizeof regexes / sizeof *regexes; i++)
-        if (is_text(member(cut, "type"), "Split") && is_text(member(cut, "behavior"), "Isolated") &&
-            is_text(member(pattern, "Regex"), regexes[i].regex))
-            return regexes[i].split;
-    return NULL;
+    struct span regex = text_of(member(member(cut, "pattern"), "Regex"));
+    return regex.p && is_text(member(cut, "type"), "Split") &&
+                   is_text(member(cut, "behavior"), "Isolated")
+               ? split_of_regex(regex.p, regex.n)
+               : NULL;
 }
 
 /* SentencePiece's spaces: by the normaliser (Prepend), or by the pre-tokeniser (Metaspace). */

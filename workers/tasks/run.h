@@ -7,6 +7,8 @@
 /* One function for each kind of task; inputs and outputs stand in proto/task.proto. */
 int tokenizer_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
+int import_run(
+    struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
 int encode_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
 int train_run(

@@ -8,6 +8,7 @@ static const struct {
         struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e);
 } kinds[] = {
     [TASK_SPEC__KIND_TOKENIZER] = { "tokenizer", tokenizer_run },
+    [TASK_SPEC__KIND_IMPORT] = { "import", import_run },
     [TASK_SPEC__KIND_ENCODE] = { "encode", encode_run },
     [TASK_SPEC__KIND_TRAIN] = { "train", train_run },
     [TASK_SPEC__KIND_GENERATE] = { "generate", generate_run },

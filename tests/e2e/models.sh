@@ -1,0 +1,47 @@
+#!/bin/sh
+# A model goes out as a Hugging Face folder and as GGUF, comes in again as a pipeline's input, and
+# answers as it did; what is trained on it goes out as well.
+. "$(dirname "$0")/common.inc"
+
+mkdir "$work/in"
+cat >"$work/in/first.yaml" <<END
+name: first
+inputs: {corpus: {path: $here/tiny/corpus.txt, split: paragraph}}
+stages:
+  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 320, template: chatml}
+  base:
+    {kind: pretrain, tokenizer: vocabulary, text: corpus, steps: 20, batch_size: 4,
+     model: {layers: 1, width: 32, heads: 2, context: 48}}
+END
+"$jielong" run "$work/in/first.yaml" --home "$work/home" >"$work/log" 2>&1 || die "$(tail -5 "$work/log")"
+"$jielong" export base --home "$work/home" --format huggingface "$work/in/folder" || die "no folder"
+"$jielong" export base --home "$work/home" --format gguf "$work/in/model.gguf" || die "no file"
+if "$jielong" export base --home "$work/home" --format gguf "$work/in/model.gguf" 2>"$work/log"; then
+    die "a file was written over"
+fi
+
+cat >"$work/in/second.yaml" <<END
+name: second
+inputs:
+  folder: folder
+  file: model.gguf
+  demonstrations: $here/tiny/demonstrations.jsonl
+stages:
+  one: {kind: import, files: folder}
+  two: {kind: import, files: file}
+  sft: {kind: sft, init_from: one, demonstrations: demonstrations, epochs: 1, pretrain_mix: 0}
+END
+"$jielong" run "$work/in/second.yaml" --home "$work/home" >"$work/log" 2>&1 || die "$(tail -5 "$work/log")"
+
+say_it() {
+    "$jielong" generate "$1" --home "$work/home" --prompt "$2" --raw --temperature 0 -n 12 2>/dev/null
+}
+for text in "The river" "天上"; do
+    want=$(say_it first-1/base "$text")
+    for name in one two; do
+        [ "$(say_it "$name" "$text")" = "$want" ] || die "$name continues '$text' otherwise"
+    done
+done
+"$jielong" export sft --home "$work/home" --format gguf --type bf16 "$work/in/sft.gguf" || die "sft does not go out"
+[ -s "$work/in/sft.gguf" ] || die "sft.gguf is empty"
+say "out and in again by both formats: the same continuations"

@@ -1,0 +1,99 @@
+#include "workers/formats/model_import.h"
+
+#include <string.h>
+
+void imported_free(struct imported *m)
+{
+    model_free(m->model);
+    if (m->tokenizer)
+        message_free(m->tokenizer);
+    *m = (struct imported){ 0 };
+}
+
+const struct named_file *file_named(const struct named_file *files, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(files[i].name, name) == 0)
+            return &files[i];
+    return NULL;
+}
+
+bool name_ends(const char *name, const char *ending)
+{
+    size_t n = strlen(name), m = strlen(ending);
+
+    return n >= m && strcmp(name + n - m, ending) == 0;
+}
+
+void context_cut(ModelConfig *c, uint32_t context)
+{
+    if (context > 0 && c->context > context)
+        c->context = context;
+}
+
+static bool any_ends(const struct named_file *files, size_t n, const char *ending)
+{
+    for (size_t i = 0; i < n; i++)
+        if (name_ends(files[i].name, ending))
+            return true;
+    return false;
+}
+
+static bool is_gguf(const struct named_file *files, size_t n)
+{
+    return any_ends(files, n, ".gguf");
+}
+
+static bool is_hf(const struct named_file *files, size_t n)
+{
+    return file_named(files, n, "config.json") && any_ends(files, n, ".safetensors");
+}
+
+static bool is_llama2c(const struct named_file *files, size_t n)
+{
+    return any_ends(files, n, ".bin");
+}
+
+static const struct {
+    const char *what;
+    bool (*is)(const struct named_file *files, size_t n);
+    int (*read)(struct imported *out, const struct named_file *files, size_t n, uint32_t context,
+        struct err *e);
+} kinds[] = {
+    { "Hugging Face folder", is_hf, hf_import },
+    { "GGUF file", is_gguf, gguf_import },
+    { "llama2.c weights", is_llama2c, llama2c_import },
+};
+
+static int check_vocabulary(const struct imported *m, struct err *e)
+{
+    if (m->tokenizer->n_tokens > m->model->config.vocab_size)
+        return err_set(e, E_INPUT, "the tokenizer has %zu tokens, the model's embedding %u rows",
+            m->tokenizer->n_tokens, m->model->config.vocab_size);
+    return OK;
+}
+
+int model_import(struct imported *out, const char **what, const struct named_file *files, size_t n,
+    uint32_t context, struct err *e)
+{
+    struct imported m = { 0 };
+    size_t i = 0;
+    int rc;
+
+    while (i < sizeof kinds / sizeof *kinds && !kinds[i].is(files, n))
+        i++;
+    if (i == sizeof kinds / sizeof *kinds)
+        return err_set(e, E_INPUT,
+            "no model: neither a .gguf file, nor config.json with .safetensors, nor llama2.c's "
+            ".bin files");
+    rc = kinds[i].read(&m, files, n, context, e);
+    if (rc == OK)
+        rc = check_vocabulary(&m, e);
+    if (rc != OK) {
+        imported_free(&m);
+        return err_wrap(e, "%s", kinds[i].what);
+    }
+    *what = kinds[i].what;
+    *out = m;
+    return OK;
+}

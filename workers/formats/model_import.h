@@ -1,0 +1,43 @@
+#ifndef WORKERS_FORMATS_MODEL_IMPORT_H
+#define WORKERS_FORMATS_MODEL_IMPORT_H
+
+#include "workers/formats/gguf.h"
+#include "workers/model/model.h"
+
+/* Models of other programs. All is E_INPUT that is wrong with a file, or that is not known here:
+ * nothing of a model is left out silently. */
+
+struct named_file {
+    const char *name; /* the last part of its path */
+    struct span bytes;
+};
+
+struct imported {
+    struct model *model;       /* its tokenizer's id is not set */
+    TokenizerModel *tokenizer; /* freed by message_free */
+};
+void imported_free(struct imported *m);
+
+/* The file of this name; NULL: none. */
+const struct named_file *file_named(const struct named_file *files, size_t n, const char *name);
+
+/* A folder's files: one .gguf; or Hugging Face's (config.json, *.safetensors, tokenizer.json or
+ * vocab.json and merges.txt); or llama2.c's (a .bin with weights and tokenizer.bin). The context is
+ * cut to `context` tokens; 0: it stays. *what: which kind it was; static memory. */
+int model_import(struct imported *out, const char **what, const struct named_file *files, size_t n,
+    uint32_t context, struct err *e);
+
+/* The three kinds. */
+int gguf_import(struct imported *out, const struct named_file *files, size_t n, uint32_t context,
+    struct err *e);
+int hf_import(struct imported *out, const struct named_file *files, size_t n, uint32_t context,
+    struct err *e);
+int llama2c_import(struct imported *out, const struct named_file *files, size_t n, uint32_t context,
+    struct err *e);
+
+/* Whether a file's name ends so. */
+bool name_ends(const char *name, const char *ending);
+/* Cuts the configuration's context. */
+void context_cut(ModelConfig *c, uint32_t context);
+
+#endif

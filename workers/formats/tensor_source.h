@@ -1,0 +1,24 @@
+#ifndef WORKERS_FORMATS_TENSOR_SOURCE_H
+#define WORKERS_FORMATS_TENSOR_SOURCE_H
+
+#include "workers/formats/element.h"
+#include "workers/formats/naming.h"
+
+/* Tensors of a file by name, whatever the file. */
+struct tensor_view {
+    enum element type;
+    size_t rows, cols; /* a vector has 1 row */
+    struct span bytes; /* borrowed from the file */
+};
+
+struct tensor_source {
+    const void *file;
+    /* False: there is no tensor of this name that can be read. */
+    bool (*find)(const void *file, const char *name, struct tensor_view *out);
+};
+
+/* All tensors that the model has, as the scheme names them. E_INPUT: one is missing, or has another
+ * shape than the configuration says. */
+int model_fill(struct model *m, enum scheme s, const struct tensor_source *source, struct err *e);
+
+#endif
