@@ -32,7 +32,7 @@ void intake_free(struct intake *im)
         return;
     buf_free(&im->complaints);
     buf_free(&im->notes);
-    free(im->seen.at);
+    hash_set_free(&im->seen);
     free(im);
 }
 
@@ -144,48 +144,12 @@ int intake_refuse(struct intake *im, const char *path, size_t line, struct err *
     return complain(im, told.msg, e);
 }
 
-/* ---- duplicates ---- */
-
-static size_t slot_of(const uint64_t *at, size_t cap, uint64_t key)
-{
-    size_t i = (size_t)key & (cap - 1);
-
-    while (at[i] != 0 && at[i] != key)
-        i = (i + 1) & (cap - 1);
-    return i;
-}
-
-static int grow(struct intake *im, struct err *e)
-{
-    size_t cap = im->seen.cap ? 2 * im->seen.cap : 4096;
-    uint64_t *at = calloc(cap, sizeof *at);
-
-    if (!at)
-        return err_set(e, E_NOMEM, "no memory for so many documents");
-    for (size_t i = 0; i < im->seen.cap; i++)
-        if (im->seen.at[i] != 0)
-            at[slot_of(at, cap, im->seen.at[i])] = im->seen.at[i];
-    free(im->seen.at);
-    im->seen.at = at;
-    im->seen.cap = cap;
-    return OK;
-}
-
 int intake_seen(bool *seen, struct intake *im, struct span text, struct err *e)
 {
     struct id hash;
     uint64_t key;
-    int rc = 4 * im->seen.n >= 3 * im->seen.cap ? grow(im, e) : OK;
 
-    *seen = false;
-    if (rc != OK)
-        return rc;
     sha256(&hash, text.p, text.n);
     memcpy(&key, hash.b, sizeof key);
-    key += key == 0;
-    size_t i = slot_of(im->seen.at, im->seen.cap, key);
-    *seen = im->seen.at[i] == key;
-    im->seen.at[i] = key;
-    im->seen.n += !*seen;
-    return OK;
+    return hash_set_add(seen, &im->seen, key, e);
 }

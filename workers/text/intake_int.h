@@ -1,6 +1,7 @@
 #ifndef WORKERS_TEXT_INTAKE_INT_H
 #define WORKERS_TEXT_INTAKE_INT_H
 
+#include "workers/text/hash_set.h"
 #include "workers/text/intake.h"
 #include "workers/text/source.h"
 
@@ -11,10 +12,7 @@ struct intake {
     unsigned n_complaints, n_notes;
     bool spoilt; /* something was wrong, and that ends it: what follows is looked at, not used */
     bool judged; /* intake_verdict has said so */
-    struct {
-        uint64_t *at; /* 0: empty */
-        size_t n, cap;
-    } seen; /* what documents there were: 8 bytes of SHA-256 each */
+    struct hash_set seen; /* what documents there were: 8 bytes of SHA-256 each */
 };
 
 /* Ten complaints are enough to stop. */
