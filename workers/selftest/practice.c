@@ -1,15 +1,22 @@
 #include "workers/selftest/practice.h"
 
-/* Found by trial: each comes within a total variation of .01 of its aim, whatever the start. The
- * average of the last weights takes off the noise of sampling. */
-const struct practice practice_ppo = { "ppo", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128, 1, false };
+/* Found by trial: all but GRPO come within a total variation of .02 of their aim by 100,000 draws.
+ * The average of the last weights takes off the noise of sampling. */
+const struct practice practice_ppo = { "ppo", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 128, 1, 5e-3,
+    .95, 0, false };
 const struct practice practice_shared = { "ppo, shared", TRAIN_TASK__OBJECTIVE__PPO, 60, 512, 256,
-    1, true };
-const struct practice practice_rloo = { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 60, 512, 128, 4,
-    false };
-/* One step for each batch: KL in the loss is exact on the policy's own samples alone. */
+    1, 5e-3, .95, 0, true };
+const struct practice practice_rloo = { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 60, 512, 128, 4, 5e-3,
+    .95, 0, false };
+/* One step for each batch: KL in the loss is exact on the policy's own samples alone. Its gradients
+ * are skewed: what the policy has become less likely to say than the reference, by some factor,
+ * pulls with that factor when it is said after all. Adam measures a step by the gradients of about
+ * 1 / (1 - beta2) steps and so cuts short what pulls rarely but hard: it settles elsewhere. With
+ * beta2 .95 and the others' learning rate the histogram ended .10 from the fixed point at beta .2;
+ * so it is .03 to .05, by the seed. The rest is the samples' noise: at twice the batch and half as
+ * many iterations more it was .024. */
 const struct practice practice_grpo = { "grpo", TRAIN_TASK__OBJECTIVE__GRPO, 100, 512, 512, 16,
-    false };
+    3e-3, .99, 10, false };
 
 /* 1 for an "ab", .5 for each d; nothing else counts. */
 struct reward {
@@ -65,7 +72,7 @@ static RlConfig settings(const struct practice *how, double beta, bool wrong_kl)
     c.scale_rewards = true;
     c.score_unended = true;
     c.schedule = SCHEDULE__LINEAR;
-    c.warmup_iterations = 0;
+    c.warmup_iterations = how->warmup;
     c.ema_decay = .95;
     return c;
 }
@@ -78,9 +85,9 @@ static TrainTask training(const struct practice *how, RlConfig *rl)
     k.segment = 1;
     k.steps = how->iterations;
     k.batch_size = how->minibatch;
-    k.learning_rate = 5e-3;
+    k.learning_rate = how->learning_rate;
     k.beta1 = .9;
-    k.beta2 = .95;
+    k.beta2 = how->beta2;
     k.eps = 1e-5;
     k.grad_clip = 1;
     k.rl = rl;

@@ -8,7 +8,9 @@ struct practice {
     const char *name;
     TrainTask__Objective objective;
     uint32_t iterations, batch, minibatch, group;
-    bool shared; /* the critic is a head of the policy */
+    double learning_rate, beta2;
+    uint32_t warmup; /* iterations */
+    bool shared;     /* the critic is a head of the policy */
 };
 extern const struct practice practice_ppo, practice_shared, practice_rloo, practice_grpo;
 
