@@ -12,9 +12,9 @@ const struct practice practice_rloo = { "rloo", TRAIN_TASK__OBJECTIVE__RLOO, 60,
  * are skewed: what the policy has become less likely to say than the reference, by some factor,
  * pulls with that factor when it is said after all. Adam measures a step by the gradients of about
  * 1 / (1 - beta2) steps and so cuts short what pulls rarely but hard: it settles elsewhere. With
- * beta2 .95 and the others' learning rate the histogram ended .10 from the fixed point at beta .2;
- * so it is .03 to .05, by the seed. The rest is the samples' noise: at twice the batch and half as
- * many iterations more it was .024. */
+ * beta2 .95 and the others' learning rate the histogram ended .05 to .10 from the fixed point at
+ * beta .2; so it is .03 to .05, by seed and start. The rest is the samples' noise: three times as
+ * many left .01 to .05. */
 const struct practice practice_grpo = { "grpo", TRAIN_TASK__OBJECTIVE__GRPO, 100, 512, 512, 16,
     3e-3, .99, 10, false };
 
