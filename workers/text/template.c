@@ -93,23 +93,6 @@ const char *template_end_of_answer(const char *name)
     return row ? row->end_of_answer : NULL;
 }
 
-int template_recognise(const ChatTemplate **out, const char *jinja, struct err *e)
-{
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const char *const *mark = rows[i].specials;
-        while (*mark && strstr(jinja, *mark))
-            mark++;
-        if (rows[i].specials[0] && !*mark && strstr(jinja, rows[i].end_of_answer)) {
-            *out = &rows[i].template_;
-            return OK;
-        }
-    }
-    return err_set(e, E_INPUT,
-        "the chat template is none that is known (chatml, llama3): where answers begin and end, "
-        "and "
-        "so what is learnt, cannot be told");
-}
-
 /* ---- turns to ids ---- */
 
 /* The ids up to n that have no mark yet get `value`. */

@@ -12,10 +12,6 @@ const char *const *template_specials(const char *name); /* NULL-terminated, may 
 /* Text of the token that ends an answer; NULL: unknown name. */
 const char *template_end_of_answer(const char *name);
 
-/* The row that a chat template in Jinja (tokenizer_config.json) writes, by the role marks that only
- * it has. E_INPUT: it is none of them, so that no loss mask could be placed. */
-int template_recognise(const ChatTemplate **out, const char *jinja, struct err *e);
-
 /* A turn as its text, with what is learnt of it between `open` and `close`; last: nothing comes
  * behind it. end_of_answer: the token's text. */
 int template_render(struct buf *out, const ChatTemplate *c, const char *end_of_answer,

@@ -115,29 +115,6 @@ static void a_tool_speaks_where_the_template_has_a_place_for_it(void **state)
     tokenizer_free(chatml);
 }
 
-static void a_template_in_jinja_is_known_by_its_marks(void **state)
-{
-    const ChatTemplate *found = NULL;
-    struct err e = ERR_INIT;
-
-    (void)state;
-    assert_int_equal(template_recognise(&found,
-                         "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + "
-                         "'<|im_end|>\\n' }}{% endfor %}",
-                         &e),
-        OK);
-    assert_string_equal(found->name, "chatml");
-    assert_int_equal(
-        template_recognise(&found,
-            "{{ '<|start_header_id|>' + m.role + '<|end_header_id|>' + m.content + '<|eot_id|>' }}",
-            &e),
-        OK);
-    assert_string_equal(found->name, "llama3");
-    assert_int_equal(template_recognise(&found, "[INST] {{ m.content }} [/INST]", &e), E_INPUT);
-    assert_non_null(strstr(e.msg, "what is learnt, cannot be told"));
-    assert_int_equal(template_recognise(&found, "", &e), E_INPUT);
-}
-
 static void role_marks_written_by_a_user_are_text(void **state)
 {
     struct tokenizer *t = tokenizer_of("chatml");
@@ -264,7 +241,6 @@ int main(void)
         cmocka_unit_test(plain_is_prompt_newline_answer),
         cmocka_unit_test(every_answer_of_a_conversation_is_learned),
         cmocka_unit_test(a_tool_speaks_where_the_template_has_a_place_for_it),
-        cmocka_unit_test(a_template_in_jinja_is_known_by_its_marks),
         cmocka_unit_test(role_marks_written_by_a_user_are_text),
         cmocka_unit_test(a_prompt_is_a_prefix_of_its_conversations),
         cmocka_unit_test(ids_are_appended),
