@@ -15,6 +15,7 @@ struct bulk {
     struct net *net;
     struct socket *socket;
     struct store *store; /* borrowed */
+    struct deposit *deposit;
     pthread_t thread;
     int stop_fd;
     bool started;
@@ -29,10 +30,10 @@ static int answer(struct bulk *b, struct buf *bytes, struct err *e)
         Envelope *m = NULL;
         int rc = socket_receive_bytes(b->socket, &from, &m, bytes, &bad);
         if (rc == OK && !m)
-            return OK;
+            return deposit_settle(b->deposit, b->socket, e);
         if (rc == OK)
-            rc = transfer_answer(
-                b->store, b->socket, &from, m, (struct span){ bytes->p, bytes->n }, &bad);
+            rc = transfer_answer(b->store, b->deposit, b->socket, &from, m,
+                (struct span){ bytes->p, bytes->n }, &bad);
         message_free(m);
         if (rc == E_PROTOCOL)
             log_warn("bulk: %s", bad.msg);
@@ -109,6 +110,8 @@ int bulk_start(struct bulk **out, struct store *s, const char *home, const char 
     if (rc == OK && b->stop_fd < 0)
         rc = err_errno(e, "bulk");
     if (rc == OK)
+        rc = deposit_new(&b->deposit, s, e);
+    if (rc == OK)
         rc = net_new(&b->net, e);
     if (rc == OK && keys)
         rc = net_guard(b->net, home, e);
@@ -138,6 +141,7 @@ void bulk_stop(struct bulk *b)
         net_free(b->net);
     if (b->stop_fd >= 0)
         close(b->stop_fd);
+    deposit_free(b->deposit);
     free(b);
 }
 

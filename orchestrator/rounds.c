@@ -25,18 +25,16 @@ void round_clear(struct round *r)
 
 /* ---- slots ---- */
 
-static int add_output(
-    Output ***items, size_t *n, const char *name, const Output *output, struct err *e)
+/* At i, or behind the last. */
+static int set_output(
+    Output ***items, size_t *n, size_t i, const char *name, const Output *output, struct err *e)
 {
     ProtobufCMessage *copy = NULL;
     Output **p;
-    size_t i = 0;
     int rc = message_copy(&copy, &output->base, e);
 
     if (rc == OK)
         rc = field_text(&((Output *)copy)->name, name, e);
-    while (i < *n && strcmp((*items)[i]->name, name))
-        i++;
     if (rc == OK && i == *n) {
         p = field_grow(*items, *n, sizeof *p, e);
         rc = p ? OK : e->code;
@@ -54,9 +52,71 @@ static int add_output(
     return OK;
 }
 
+static int add_output(
+    Output ***items, size_t *n, const char *name, const Output *output, struct err *e)
+{
+    size_t i = 0;
+
+    while (i < *n && strcmp((*items)[i]->name, name))
+        i++;
+    return set_output(items, n, i, name, output, e);
+}
+
+/* FNV-1a (Fowler, Noll, Vo). */
+static size_t hash_name(const char *name)
+{
+    uint64_t h = 0xcbf29ce484222325ull;
+
+    for (; *name; name++)
+        h = (h ^ (uint8_t)*name) * 0x100000001b3ull;
+    return (size_t)h;
+}
+
+static int index_grow(struct slot_index *x, size_t n, struct err *e)
+{
+    size_t cap = x->cap ? x->cap : 16;
+
+    while (cap < 2 * n)
+        cap *= 2;
+    if (cap == x->cap)
+        return OK;
+    uint32_t *at = calloc(cap, sizeof *at);
+    if (!at)
+        return err_set(e, E_NOMEM, "out of memory");
+    free(x->at);
+    *x = (struct slot_index){ at, cap, 0 };
+    return OK;
+}
+
+/* Where that slot is, or would be put: place + 1 of the index, 0: nobody's. */
+static uint32_t *slot_place(struct job_book *b, const char *name)
+{
+    struct slot_index *x = &b->index;
+    size_t i = hash_name(name) & (x->cap - 1);
+
+    while (x->at[i] && strcmp(b->record->slots[x->at[i] - 1]->name, name))
+        i = (i + 1) & (x->cap - 1);
+    return &x->at[i];
+}
+
+/* The index follows the slots, which a restart brings back without it. */
+static int index_slots(struct job_book *b, struct err *e)
+{
+    int rc = index_grow(&b->index, b->record->n_slots + 1, e);
+
+    for (; rc == OK && b->index.n < b->record->n_slots; b->index.n++)
+        *slot_place(b, b->record->slots[b->index.n]->name) = (uint32_t)b->index.n + 1;
+    return rc;
+}
+
 int round_slot(struct job_book *b, const char *name, const Output *output, struct err *e)
 {
-    return add_output(&b->record->slots, &b->record->n_slots, name, output, e);
+    int rc = index_slots(b, e);
+    uint32_t at = rc == OK ? *slot_place(b, name) : 0;
+
+    return rc == OK ? set_output(&b->record->slots, &b->record->n_slots,
+                          at ? at - 1 : b->record->n_slots, name, output, e)
+                    : rc;
 }
 
 static const Output *find(Output *const *items, size_t n, const char *name)
@@ -113,8 +173,11 @@ static int bind(struct job_book *b, struct err *e)
 static int next_slot(struct orchestrator *o, struct job_book *b, const char *name,
     const Output *output, struct err *e)
 {
-    const Output *before = find(b->record->slots, b->record->n_slots, name);
-    int rc = before ? chain_moves(o, before, e) : OK;
+    int rc = index_slots(b, e);
+    uint32_t at = rc == OK ? *slot_place(b, name) : 0;
+
+    if (at)
+        rc = chain_moves(o, b->record->slots[at - 1], e);
 
     return rc == OK ? round_slot(b, name, output, e) : rc;
 }
@@ -257,14 +320,12 @@ static int place_task(
     message_free(known);
     r->missing++;
     spec.awaited = b->resumed && was_leased(b->record, &spec.id);
-    rc = message_copy((ProtobufCMessage **)&spec.spec, &u->tasks[place]->base, e);
-    spec.brief = is_brief(u->tasks[place]);
-    spec.class_tag =
-        u->tasks[place]->numeric_class && *u->tasks[place]->numeric_class ? b->run->class_tag : 0;
+    spec.spec = u->tasks[place];
+    spec.brief = is_brief(spec.spec);
+    spec.class_tag = spec.spec->numeric_class && *spec.spec->numeric_class ? b->run->class_tag : 0;
+    rc = sched_add_task(NULL, o->sched, b->job, place, &spec, e);
     if (rc == OK)
-        rc = sched_add_task(NULL, o->sched, b->job, place, &spec, e);
-    if (rc != OK)
-        message_free(spec.spec);
+        u->tasks[place] = NULL; /* taken */
     return rc;
 }
 

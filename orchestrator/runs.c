@@ -21,6 +21,7 @@ static void book_free(struct run_book *r)
         message_free(r->jobs[i].record);
         round_clear(&r->jobs[i].round);
         free(r->jobs[i].lines.numbers);
+        free(r->jobs[i].index.at);
     }
     free(r->jobs);
     plan_free(r->plan); /* borrows from the record */

@@ -30,6 +30,11 @@ struct round {    /* what the job waits for now */
     size_t n, missing;
 };
 
+struct slot_index { /* of record.slots, by name */
+    uint32_t *at;   /* place + 1; 0: free */
+    size_t cap, n;  /* n: so many slots are in it */
+};
+
 struct lines { /* numbers of the kept log lines of a job, a ring */
     uint64_t *numbers;
     size_t n, first;
@@ -41,6 +46,7 @@ struct job_book {
     struct job *job;
     struct run_book *run;
     struct round round;
+    struct slot_index index;
     bool resumed; /* its next unfolding repeats one from before a restart */
     bool trains;  /* its progress is told by a train task, in the job's own units */
     bool changed; /* record is to be written in this turn … */

@@ -19,6 +19,7 @@
 #define QUEUE_MESSAGES 1000 /* for each peer, each way */
 #define RECONNECT_MS 100
 #define RECONNECT_MOST_MS 2000
+#define ENCRYPTED 64 /* bytes that CURVE adds to a frame, at most: the limit is on what travels */
 #define FILES_WANTED 65536 /* libzmq aborts when it runs out of descriptors */
 
 struct net {
@@ -94,7 +95,7 @@ static int set_options(struct socket *s, struct err *e)
         { ZMQ_RECONNECT_IVL, RECONNECT_MS },
         { ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS },
     };
-    int64_t most = FRAME_MAX;
+    int64_t most = FRAME_MAX + ENCRYPTED;
     int on = 1;
 
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)

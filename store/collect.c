@@ -129,6 +129,8 @@ static int forget_chunk(
 
     if (rc == 0)
         rc = mdb_del(t, s->dbi[STORE_CHUNK], &key, NULL);
+    if (rc == 0 && (rc = mdb_del(t, s->dbi[STORE_SUM], &key, NULL)) == MDB_NOTFOUND)
+        rc = 0; /* an older store's */
     if (rc != 0)
         return rc == MDB_NOTFOUND ? OK : env_error(&s->env, rc, e);
     out->chunks++;

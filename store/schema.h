@@ -7,6 +7,7 @@
  *   HOME/store   about      "schema" → 4 bytes big-endian, "uuid" → 32 bytes
  *                chunk      SHA-256 → bytes, 1 to CHUNK_SIZE of them
  *                manifest   SHA-256 → Manifest
+ *                sum        SHA-256 of a chunk → 8 bytes, its sum; older stores lack some
  *   HOME/state   about      as above
  *                meta …     the tables of store/state.h
  *   HOME/orchestrator.lock  held by the one process that writes HOME/state */
@@ -23,6 +24,7 @@
 
 #define DB_CHUNK "chunk"
 #define DB_MANIFEST "manifest"
+#define DB_SUM "sum"
 
 /* In the order of enum state_table. */
 #define DB_STATE_TABLES                                                       \

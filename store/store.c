@@ -8,11 +8,13 @@
 static const char *const databases[STORE_DATABASES] = {
     [STORE_CHUNK] = DB_CHUNK,
     [STORE_MANIFEST] = DB_MANIFEST,
+    [STORE_SUM] = DB_SUM,
 };
 
 static const char *const nouns[STORE_DATABASES] = {
     [STORE_CHUNK] = "chunk",
     [STORE_MANIFEST] = "artifact",
+    [STORE_SUM] = "sum",
 };
 
 int store_open_sized(
@@ -100,7 +102,21 @@ static int add(struct store *s, MDB_txn *t, int database, const struct id *id, c
 int store_add_chunk(
     struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n, struct err *e)
 {
-    return add(s, t, STORE_CHUNK, id, p, n, e);
+    uint64_t sum = sum64(p, n);
+    int rc = add(s, t, STORE_CHUNK, id, p, n, e);
+
+    return rc == OK ? add(s, t, STORE_SUM, id, &sum, sizeof sum, e) : rc;
+}
+
+int store_check_sum(struct span value, uint64_t sum, struct store *s, MDB_txn *t,
+    const struct id *id, struct err *e)
+{
+    MDB_val key = { sizeof id->b, (void *)(uintptr_t)id->b }, found;
+
+    if (mdb_get(t, s->dbi[STORE_SUM], &key, &found) == 0 && found.mv_size == sizeof sum &&
+        memcmp(found.mv_data, &sum, sizeof sum) == 0)
+        return OK;
+    return store_check_hash(value, STORE_CHUNK, id, e);
 }
 
 static int chunks_present(struct store *s, MDB_txn *t, const Manifest *m, struct err *e)

@@ -61,7 +61,7 @@ bool filesystem_fuse_local(const char *mount_type);
 
 /* ---- store ---- */
 
-enum { STORE_CHUNK, STORE_MANIFEST, STORE_DATABASES };
+enum { STORE_CHUNK, STORE_MANIFEST, STORE_SUM, STORE_DATABASES };
 
 struct store {
     struct env env;
@@ -77,12 +77,43 @@ int store_find(struct span *out, struct store *s, MDB_txn *t, int database, cons
     struct err *e);
 /* E_CORRUPT names what has another hash than its name says. */
 int store_check_hash(struct span value, int database, const struct id *id, struct err *e);
-/* Writes the chunk unless it is there. id is its hash. */
+/* OK when the value, whose sum that is, is what was written: by the sum, which is quick; where
+ * that differs or is not there, by its hash. */
+int store_check_sum(struct span value, uint64_t sum, struct store *s, MDB_txn *t,
+    const struct id *id, struct err *e);
+/* Writes the chunk, and its sum, unless they are there. id is its hash. */
 int store_add_chunk(
     struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n, struct err *e);
 /* Checks m, checks that its chunks are there, and writes it unless it is there. */
 int store_add_manifest(
     struct store *s, MDB_txn *t, const Manifest *m, struct id *out, struct err *e);
+
+/* ---- sum: of a chunk's bytes, quick to make ---- */
+
+uint64_t sum64(const void *p, size_t n);
+uint64_t sum64_copy(void *to, const void *p, size_t n); /* copies as well, in the same pass */
+
+/* ---- sink: many chunks, hashed and committed by threads of their own ----
+ *
+ * Used by one thread. After a failure it takes nothing more. */
+
+#define SINK_CHUNKS 4 /* in one transaction */
+#define SINK_BATCHES 4
+
+struct sink;
+int sink_new(struct sink **out, struct store *s, struct err *e); /* borrows s */
+/* A stream, cut into whole chunks. Copies. */
+int sink_write(struct sink *k, const void *p, size_t n, struct err *e);
+/* One chunk, which must have that hash (E_CORRUPT, perhaps only at a later call). Copies. */
+int sink_chunk(struct sink *k, const void *p, size_t n, const struct id *id, struct err *e);
+/* All that was given is durable. */
+int sink_flush(struct sink *k, struct err *e);
+/* Names the last chunks without writing them: sink_put_last does that in a transaction of the
+ * caller's. Nothing may be given afterwards. */
+int sink_hash(struct sink *k, struct err *e);
+int sink_put_last(struct sink *k, MDB_txn *t, struct err *e);
+struct span sink_ids(const struct sink *k); /* of all chunks in order, 32 bytes each; borrowed */
+void sink_free(struct sink *k);             /* waits; NULL is fine */
 
 /* ---- manifest: bytes from outside, checked ---- */
 

@@ -126,14 +126,19 @@ static int answer_have(struct store *s, struct socket *socket, const struct peer
     return rc;
 }
 
-static int answer_put(struct store *s, struct socket *socket, const struct peer *from,
-    const ChunkPut *q, struct span bytes, struct err *e)
+static int answer_put(struct store *s, struct deposit *in, struct socket *socket,
+    const struct peer *from, const ChunkPut *q, struct span bytes, struct err *e)
 {
     struct id id = id_in(q->id);
     struct err why = ERR_INIT;
     Envelope m = ENVELOPE__INIT;
     ChunkStored r = CHUNK_STORED__INIT;
 
+    if (q->of == CHUNK_OF__DATA)
+        return deposit_put(in, socket, from, &id, bytes, e);
+    int rc = deposit_settle(in, socket, e); /* a manifest comes after its chunks */
+    if (rc != OK)
+        return rc;
     r.has_id = r.has_of = true;
     r.id = id_out(&id);
     r.of = q->of;
@@ -144,15 +149,15 @@ static int answer_put(struct store *s, struct socket *socket, const struct peer 
     return socket_send(socket, from, &m, e);
 }
 
-int transfer_answer(struct store *s, struct socket *socket, const struct peer *from,
-    const Envelope *m, struct span bytes, struct err *e)
+int transfer_answer(struct store *s, struct deposit *in, struct socket *socket,
+    const struct peer *from, const Envelope *m, struct span bytes, struct err *e)
 {
     if (m->kind_case == ENVELOPE__KIND_CHUNK_REQUEST)
         return answer_request(s, socket, from, m->chunk_request, e);
     if (m->kind_case == ENVELOPE__KIND_CHUNK_HAVE)
         return answer_have(s, socket, from, m->chunk_have, e);
     if (m->kind_case == ENVELOPE__KIND_CHUNK_PUT)
-        return answer_put(s, socket, from, m->chunk_put, bytes, e);
+        return answer_put(s, in, socket, from, m->chunk_put, bytes, e);
     return err_set(e, E_PROTOCOL, "a '%s' on the bulk socket", message_kind(&m->base));
 }
 
@@ -169,6 +174,7 @@ struct pieces {
     /* Takes its answer. */
     int (*take)(struct pieces *p, size_t i, const Envelope *m, struct span bytes, struct err *e);
     struct buf scratch; /* freed by who made it */
+    struct sink *sink;  /* where fetched chunks go */
 };
 
 /* The piece that an answer is about; n: none of these. */
@@ -299,7 +305,7 @@ static int take_chunk(
         return err_set(e, E_MISSING, "the orchestrator's store has no %s %.12s",
             p->of == CHUNK_OF__MANIFEST ? "artifact" : "chunk", hex);
     if (p->of == CHUNK_OF__DATA)
-        return piece_put(p->t->store, p->of, &p->ids[i], bytes, e);
+        return sink_chunk(p->sink, bytes.p, bytes.n, &p->ids[i], e);
     p->scratch.n = 0; /* its chunks come first */
     return buf_add(&p->scratch, bytes.p, bytes.n) == OK ? OK : err_set(e, E_NOMEM, "out of memory");
 }
@@ -341,6 +347,30 @@ static int lacking(struct id_set *out, struct store *s, const Manifest *m, struc
     return rc;
 }
 
+/* Those that came before it was cut off stay: the next one goes on from there. */
+static int fetch_chunks(struct transfer *t, const struct id_set *set, struct err *e)
+{
+    struct pieces p = { .t = t,
+        .of = CHUNK_OF__DATA,
+        .ids = set->ids,
+        .n = set->n,
+        .ask = ask_for,
+        .take = take_chunk };
+    struct err later = ERR_INIT;
+    int rc = sink_new(&p.sink, t->store, e);
+
+    if (rc != OK)
+        return rc;
+    rc = pieces_run(&p, e);
+    int flushed = sink_flush(p.sink, &later);
+    if (rc == OK && flushed != OK) {
+        rc = flushed;
+        *e = later;
+    }
+    sink_free(p.sink);
+    return rc;
+}
+
 int transfer_fetch(struct transfer *t, const struct id *artifact, struct err *e)
 {
     struct buf packed = { 0 };
@@ -356,15 +386,8 @@ int transfer_fetch(struct transfer *t, const struct id *artifact, struct err *e)
         rc = manifest_parse(&m, packed.p, packed.n, e);
     if (rc == OK)
         rc = lacking(&set, t->store, m, e);
-    if (rc == OK) {
-        struct pieces p = { .t = t,
-            .of = CHUNK_OF__DATA,
-            .ids = set.ids,
-            .n = set.n,
-            .ask = ask_for,
-            .take = take_chunk };
-        rc = pieces_run(&p, e);
-    }
+    if (rc == OK)
+        rc = fetch_chunks(t, &set, e);
     if (rc == OK)
         rc = piece_put(
             t->store, CHUNK_OF__MANIFEST, artifact, (struct span){ packed.p, packed.n }, e);

@@ -15,9 +15,19 @@
  */
 #define TRANSFER_WINDOW 8
 
+/* Chunks that peers give share transactions: each is checked when it comes, and answered when it
+ * is durable. */
+struct deposit;
+int deposit_new(struct deposit **out, struct store *s, struct err *e); /* borrows s */
+void deposit_free(struct deposit *in);                                 /* NULL is fine */
+int deposit_put(struct deposit *in, struct socket *socket, const struct peer *from,
+    const struct id *id, struct span bytes, struct err *e);
+/* Stores and answers what waits: to be called when nothing more has come. */
+int deposit_settle(struct deposit *in, struct socket *socket, struct err *e);
+
 /* The answering side: does what m asks and sends the reply. E_PROTOCOL: m asks for nothing. */
-int transfer_answer(struct store *s, struct socket *socket, const struct peer *from,
-    const Envelope *m, struct span bytes, struct err *e);
+int transfer_answer(struct store *s, struct deposit *in, struct socket *socket,
+    const struct peer *from, const Envelope *m, struct span bytes, struct err *e);
 
 /* The asking side; blocks. */
 struct transfer {

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/socket.h"
+#include "proto/wire.h"
 
 static char home[256];
 
@@ -185,6 +186,54 @@ static void no_guard_no_entry(void **state)
     net_free(other);
 }
 
+/* What encryption adds must not push a whole chunk over the limit on frames. */
+static void longest_frame_fits_when_it_is_encrypted(void **state)
+{
+    struct keys own, ann;
+    struct err e = ERR_INIT;
+    struct net *net = NULL, *other = NULL;
+    struct socket *server = NULL, *client = NULL;
+    Envelope m = ENVELOPE__INIT, *got = NULL;
+    ChunkPut put = CHUNK_PUT__INIT;
+    struct id id = { { 1 } };
+    struct buf bytes = { 0 };
+    struct peer from;
+    char *longest = calloc(1, FRAME_MAX), url[64];
+
+    (void)state;
+    assert_int_equal(keys_own(&own, home, &e), OK);
+    assert_int_equal(keys_make(&ann, &e), OK);
+    strcpy(ann.orchestrator, own.public);
+    assert_int_equal(keys_allow(home, ann.public, "ann", &e), OK);
+    assert_int_equal(net_new(&net, &e), OK);
+    assert_int_equal(net_new(&other, &e), OK);
+    assert_int_equal(net_guard(net, home, &e), OK);
+    assert_int_equal(socket_listen(&server, net, "tcp://127.0.0.1:*", &own, &e), OK);
+    snprintf(url, sizeof url, "%s", socket_url(server));
+    assert_int_equal(socket_connect(&client, other, url, &ann, &e), OK);
+    put.has_id = put.has_of = true;
+    put.id = (ProtobufCBinaryData){ sizeof id.b, id.b };
+    put.of = CHUNK_OF__DATA;
+    m.kind_case = ENVELOPE__KIND_CHUNK_PUT;
+    m.chunk_put = &put;
+    assert_int_equal(
+        socket_send_bytes(client, NULL, &m, (struct span){ longest, FRAME_MAX }, &e), OK);
+    for (int i = 0; i < 100 && !got; i++) {
+        bool ready;
+        assert_int_equal(socket_poll(&server, 1, NULL, 0, &ready, 100, &e), OK);
+        assert_int_equal(socket_receive_bytes(server, &from, &got, &bytes, &e), OK);
+    }
+    assert_non_null(got);
+    assert_int_equal(bytes.n, FRAME_MAX);
+    message_free(got);
+    buf_free(&bytes);
+    free(longest);
+    socket_free(client);
+    socket_free(server);
+    net_free(net);
+    net_free(other);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -195,6 +244,7 @@ int main(void)
         TEST(a_wrong_line_is_named),
         TEST(only_allowed_keys_are_let_in),
         TEST(no_guard_no_entry),
+        TEST(longest_frame_fits_when_it_is_encrypted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@ static struct {
     struct net *net;
     struct socket *router, *dealer;
     struct store *far, *near;
+    struct deposit *deposit; /* of the far one */
     pthread_t thread;
     atomic_bool stop, cancel;
     atomic_int answered, mute; /* mute: so many questions get no answer */
@@ -25,11 +26,13 @@ static void *answer(void *unused)
         Envelope *m = NULL;
         bool ready = false;
         socket_poll(&scene.router, 1, NULL, 0, &ready, 20, &e);
-        if (socket_receive_bytes(scene.router, &from, &m, &bytes, &e) != OK || !m)
+        if (socket_receive_bytes(scene.router, &from, &m, &bytes, &e) != OK || !m) {
+            deposit_settle(scene.deposit, scene.router, &e);
             continue;
+        }
         if (atomic_load(&scene.mute) > 0)
             atomic_fetch_sub(&scene.mute, 1);
-        else if (transfer_answer(scene.far, scene.router, &from, m,
+        else if (transfer_answer(scene.far, scene.deposit, scene.router, &from, m,
                      (struct span){ bytes.p, bytes.n }, &e) == OK)
             atomic_fetch_add(&scene.answered, 1);
         message_free(m);
@@ -49,7 +52,7 @@ static int set_up(void **state)
     memset(&scene, 0, sizeof scene);
     scene.far = store_in(homes[0]);
     scene.near = store_in(homes[1]);
-    if (net_new(&scene.net, &e) != OK ||
+    if (deposit_new(&scene.deposit, scene.far, &e) != OK || net_new(&scene.net, &e) != OK ||
         socket_listen(&scene.router, scene.net, "tcp://127.0.0.1:*", NULL, &e) != OK ||
         socket_connect(&scene.dealer, scene.net, socket_url(scene.router), NULL, &e) != OK)
         return -1;
@@ -65,6 +68,7 @@ static int tear_down(void **state)
     socket_free(scene.dealer);
     socket_free(scene.router);
     net_free(scene.net);
+    deposit_free(scene.deposit);
     store_close(scene.far);
     store_close(scene.near);
     home_remove(homes[0]);
