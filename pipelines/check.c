@@ -138,19 +138,32 @@ static struct site at_key(const struct draft *one, const char *key)
     return site_of(SITE_STAGE, one->stage, key);
 }
 
-static void check_tokenizer(const struct drafts *d, const struct draft *one)
+/* A name of a list of three, which a worker knows. */
+static void check_word(const struct drafts *d, const struct draft *one, const char *key,
+    const char *what, const char *name, const char *const names[3])
 {
-    static const char *const templates[] = { "plain", "chatml", "llama3" };
-    const char *template = one->copy->tokenizer->template_, *nearest;
-    char help[64] = "one of: plain, chatml, llama3";
+    const char *nearest;
+    char help[64];
 
-    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++)
-        if (strcmp(templates[i], template) == 0)
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(names[i], name) == 0)
             return;
-    nearest = diag_nearest(template, templates, sizeof templates / sizeof *templates);
+    nearest = diag_nearest(name, names, 3);
     if (nearest)
         snprintf(help, sizeof help, "did you mean '%s'?", nearest);
-    tell(d, one, at_key(one, "template"), help, "there is no chat template '%s'", template);
+    else
+        snprintf(help, sizeof help, "one of: %s, %s, %s", names[0], names[1], names[2]);
+    tell(d, one, at_key(one, key), help, "there is no %s '%s'", what, name);
+}
+
+static void check_tokenizer(const struct drafts *d, const struct draft *one)
+{
+    static const char *const templates[3] = { "plain", "chatml", "llama3" };
+    static const char *const splits[3] = { "gpt-2", "llama-bpe", "qwen2" };
+    const TokenizerStage *t = one->copy->tokenizer;
+
+    check_word(d, one, "template", "chat template", t->template_, templates);
+    check_word(d, one, "split", "split", t->split, splits);
 }
 
 static void check_pretrain(const struct drafts *d, const struct draft *one)

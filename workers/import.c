@@ -8,6 +8,7 @@
 #include "proto/options.h"
 #include "store/checkpoint.h"
 #include "workers/generate.h"
+#include "workers/import_model.h"
 #include "workers/import_print.h"
 #include "workers/text/inspect.h"
 #include "workers/text/template.h"
@@ -35,16 +36,18 @@ static int print_help(const struct option_row *rows, size_t n)
     int rc = options_help(&text, rows, n);
 
     if (rc == OK)
-        printf("usage: jielong import --inspect FILE… [OPTIONS]\n\n"
-               "Says what files or folders hold, as a stage would read them: shape, counts,\n"
-               "languages, lengths, ties, duplicates, what is wrong with which line, and the\n"
-               "first three records as the model will see them; ⟦ ⟧ is what is learnt.\n"
-               "Exit code 65: a stage would stop at what is wrong.\n\n"
-               "options:\n%s"
-               "  --tokenizer [RUN/]STAGE   counts tokens with what a stage has made\n"
-               "  --output table|json       for people, or for programs\n"
-               "  --home DIR                where state and store lie\n"
-               "  -h, --help                this text\n",
+        printf(
+            "usage: jielong import --inspect FILE… [OPTIONS]\n\n"
+            "Says what files or folders hold, as a stage would read them: shape, counts,\n"
+            "languages, lengths, ties, duplicates, what is wrong with which line, and the\n"
+            "first three records as the model will see them; ⟦ ⟧ is what is learnt.\n"
+            "Of a model (a .gguf file, a folder with config.json): what the stage `import` reads.\n"
+            "Exit code 65: a stage would stop at what is wrong.\n\n"
+            "options:\n%s"
+            "  --tokenizer [RUN/]STAGE   counts tokens with what a stage has made\n"
+            "  --output table|json       for people, or for programs\n"
+            "  --home DIR                where state and store lie\n"
+            "  -h, --help                this text\n",
             text.p);
     buf_free(&text);
     return rc == OK ? 0 : exit_code(rc);
@@ -254,5 +257,7 @@ int import_main(int argc, char **argv)
         return bad_usage("--inspect is missing: stages take files in by themselves");
     if (n == 0)
         return bad_usage("no file is named");
+    if (n == 1 && import_is_model(argv[1]))
+        return import_model_inspect(argv[1], t.json);
     return run(&t, argv + 1, (size_t)n);
 }

@@ -20,6 +20,11 @@ if "$jielong" export base --home "$work/home" --format gguf "$work/in/model.gguf
     die "a file was written over"
 fi
 
+for path in folder model.gguf; do
+    "$jielong" import --inspect "$work/in/$path" >"$work/out" || die "$path is not understood"
+    grep -q 'layers        1, width 32, heads 2' "$work/out" || die "$path: $(cat "$work/out")"
+done
+
 cat >"$work/in/second.yaml" <<END
 name: second
 inputs:

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/formats/hf_config.h"
+#include "workers/formats/model_import.h"
+#include "workers/formats/safetensors.h"
 #include "workers/formats/tokenizer_file.h"
 #include "workers/text/tokenizer.h"
 
@@ -54,6 +57,59 @@ static void try_gguf(struct span s)
     rc = tokenizer_from_gguf(&m, g, &e);
     try_tokenizer(rc, m, &e);
     gguf_free(g);
+}
+
+/* Whatever the file says, a model takes no more memory than it has bytes for. */
+static void try_model(const char *name, struct span s)
+{
+    static const uint8_t words[] = { 1, 0, 0, 0 };
+    const struct named_file files[] = { { name, s }, { "tok.bin", { words, sizeof words } } };
+    struct imported m = { 0 };
+    struct err e = ERR_INIT;
+    const char *what;
+
+    if (model_import(&m, &what, files, 2, 0, &e) == OK)
+        imported_free(&m);
+    else if (e.code != E_INPUT && e.code != E_NOMEM)
+        abort();
+}
+
+static void try_gguf_model(struct span s)
+{
+    try_model("x.gguf", s);
+}
+
+static void try_llama2c_model(struct span s)
+{
+    try_model("x.bin", s);
+}
+
+static void try_safetensors(struct span s)
+{
+    struct err e = ERR_INIT;
+    struct safetensors *t = NULL;
+    struct tensor_view v;
+    float x;
+
+    if (safetensors_open(&t, s, &e) != OK) {
+        if (e.code != E_INPUT && e.code != E_NOMEM)
+            abort();
+        return;
+    }
+    for (size_t i = 0; i < safetensors_count(t); i++)
+        if (safetensors_find(t, safetensors_name(t, i), &v))
+            element_read(v.type, &x, v.bytes.p, 1);
+    safetensors_free(t);
+}
+
+static void try_config(struct span s)
+{
+    struct err e = ERR_INIT;
+    enum scheme scheme;
+    ModelConfig c;
+
+    if (hf_config_read(&c, &scheme, s, 0, &e) != OK && e.code != E_INPUT && e.code != E_NOMEM)
+        abort();
 }
 
 static void try_json(struct span s)
@@ -110,6 +166,10 @@ static const struct {
     { 't', try_tiktoken },
     { 'l', try_llama2c },
     { 'v', try_merges },
+    { 'm', try_gguf_model },
+    { 'w', try_llama2c_model },
+    { 's', try_safetensors },
+    { 'c', try_config },
 };
 
 /* The first byte says what the rest is. */

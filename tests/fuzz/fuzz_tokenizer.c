@@ -20,7 +20,7 @@ static struct tokenizer *small_tokenizer(void)
     TokenizerModel *m = NULL;
     struct err e = ERR_INIT;
 
-    check(tokenizer_trainer_new(&trainer, &e) == OK);
+    check(tokenizer_trainer_new(&trainer, "gpt-2", 1, &e) == OK);
     check(tokenizer_trainer_add(trainer, text, strlen(text), &e) == OK);
     check(tokenizer_trainer_finish(trainer, &m, 300, "chatml", &e) == OK);
     check(tokenizer_new(&t, m, &e) == OK);

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/json.h"
+#include "workers/formats/gguf_tokenizer.h"
 #include "workers/formats/tokenizer_file.h"
 #include "workers/text/tokenizer.h"
 
@@ -287,6 +289,42 @@ static void llama_gives_the_known_ids_from_both_of_its_files(void **state)
     }
 }
 
+/* Out as the keys of a GGUF file and in again: the same ids. */
+static void llama_goes_out_and_comes_back(void **state)
+{
+    (void)state;
+    if (!shared)
+        skip();
+    char path[] = "/tmp/jielong-words-XXXXXX", file[64];
+    struct tokenizer *t = open_tokenizer(read_llama2c, "llama2c/tokenizer.bin", NULL), *back;
+    struct gguf_writer *w;
+    struct gguf *g;
+    struct err e = ERR_INIT;
+    struct buf b = { 0 };
+    TokenizerModel *m = NULL;
+
+    assert_non_null(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/x.gguf", path);
+    assert_int_equal(gguf_create(&w, file, &e), OK);
+    assert_int_equal(gguf_tokenizer_write(w, tokenizer_model(t), 32000, &e), OK);
+    assert_int_equal(gguf_commit(w, &e), OK);
+    assert_int_equal(file_read(&b.p, &b.n, file, 1 << 26, &e), OK);
+    assert_int_equal(gguf_open(&g, span_of(b), &e), OK);
+    assert_int_equal(tokenizer_from_gguf(&m, g, &e), OK);
+    assert_int_equal(tokenizer_new(&back, m, &e), OK);
+    assert_int_equal(expect_inp(back, "gguf/ggml-vocab-llama-spm.gguf.inp",
+                         "gguf/ggml-vocab-llama-spm.gguf.out"),
+        47);
+    assert_int_equal(tokenizer_start(back), 1);
+    unlink(file);
+    rmdir(path);
+    gguf_free(g);
+    buf_free(&b);
+    message_free(m);
+    tokenizer_free(t);
+    tokenizer_free(back);
+}
+
 static void deepseek_coder_gives_the_known_ids(void **state)
 {
     (void)state;
@@ -371,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpt2_gives_the_known_ids_from_each_of_its_three_files),
         cmocka_unit_test(llama_gives_the_known_ids_from_both_of_its_files),
+        cmocka_unit_test(llama_goes_out_and_comes_back),
         cmocka_unit_test(deepseek_coder_gives_the_known_ids),
         cmocka_unit_test(a_tokenizer_json_without_some_bytes_is_read),
         cmocka_unit_test(chinese_tokenizer_json_with_its_configuration_is_read),

@@ -168,7 +168,8 @@ static int find_architecture(struct reading *r)
         (int)(name.n < 32 ? name.n : 32), (const char *)name.p);
 }
 
-static int read_file(struct imported *out, const struct gguf *g, uint32_t context, struct err *e)
+static int read_file(
+    struct imported *out, const struct gguf *g, uint64_t bytes, uint32_t context, struct err *e)
 {
     const struct tensor_source source = { g, find_tensor };
     struct reading r = { g, 0, e };
@@ -179,7 +180,7 @@ static int read_file(struct imported *out, const struct gguf *g, uint32_t contex
         rc = read_config(&r, &c);
     if (rc == OK) {
         context_cut(&c, context);
-        rc = model_new(&out->model, &c, e);
+        rc = model_new_of(&out->model, &c, bytes, e);
     }
     if (rc == OK)
         rc = model_fill(out->model, architectures[r.row].scheme, &source, e);
@@ -204,7 +205,7 @@ int gguf_import(
     }
     rc = gguf_open(&g, file->bytes, e);
     if (rc == OK)
-        rc = read_file(out, g, context, e);
+        rc = read_file(out, g, file->bytes.n, context, e);
     gguf_free(g);
     return rc == OK ? OK : err_wrap(e, "%s", file->name);
 }

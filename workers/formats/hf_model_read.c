@@ -11,6 +11,7 @@
 struct shards {
     struct safetensors **at;
     size_t n;
+    uint64_t bytes;
 };
 
 static bool find_tensor(const void *file, const char *name, struct tensor_view *out)
@@ -44,10 +45,12 @@ static int shards_open(struct shards *s, const struct named_file *files, size_t 
         if (!name_ends(files[i].name, ".safetensors"))
             continue;
         rc = safetensors_open(&s->at[s->n], files[i].bytes, e);
-        if (rc == OK)
+        if (rc == OK) {
             s->n++;
-        else
+            s->bytes += files[i].bytes.n;
+        } else {
             err_wrap(e, "%s", files[i].name);
+        }
     }
     return rc;
 }
@@ -137,7 +140,7 @@ static int read_model(
     if (rc == OK)
         rc = check_distinct(&s, e);
     if (rc == OK)
-        rc = model_new(out, &c, e);
+        rc = model_new_of(out, &c, s.bytes, e);
     if (rc == OK)
         rc = model_fill(*out, scheme, &source, e);
     if (rc == OK)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "workers/formats/model_import.h"
+#include "workers/formats/tensor_source.h"
 #include "workers/formats/tokenizer_file.h"
 
 /* llama2.c's weights, version 0: seven int32 (dim, hidden, layers, heads, kv heads, vocabulary,
@@ -109,11 +110,7 @@ static int read_weights(struct imported *out, struct span file, uint32_t context
     config.vocab_size =
         (uint32_t)(numbers[VOCABULARY] > 0 ? numbers[VOCABULARY] : -numbers[VOCABULARY]);
     context_cut(&config, context);
-    rc = model_config_check(&config, e);
-    if (rc == OK && model_floats(&config) / 2 > c.left / 4)
-        rc = err_set(e, E_INPUT, "the file is too short for such a model");
-    if (rc == OK)
-        rc = model_new(&out->model, &config, e);
+    rc = model_new_of(&out->model, &config, c.left, e);
     if (rc == OK)
         rc = take_all(&c, out->model);
     return rc == OK ? take_output(&c, out->model, (size_t)numbers[CONTEXT]) : rc;

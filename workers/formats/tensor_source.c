@@ -3,6 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes, struct err *e)
+{
+    ModelConfig checked = *c;
+    int rc = model_config_check(&checked, e);
+
+    if (rc == OK && model_floats(&checked) / 2 > bytes) /* the densest numbers have a byte each */
+        rc = err_set(e, E_INPUT, "a configuration of %zu parameters, but %llu bytes of tensors",
+            model_floats(&checked), (unsigned long long)bytes);
+    return rc == OK ? model_new(out, &checked, e) : rc;
+}
+
 /* A context may be cut: of learned positions the first are taken. */
 static bool fits(const struct foreign *f, const struct tensor_view *v, size_t rows, size_t cols)
 {

@@ -17,6 +17,10 @@ struct tensor_source {
     bool (*find)(const void *file, const char *name, struct tensor_view *out);
 };
 
+/* An empty model of a file that has so many bytes of tensors. E_INPUT: a configuration for which
+ * that is far too little; else a hostile one could ask for any amount of memory. */
+int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes, struct err *e);
+
 /* All tensors that the model has, as the scheme names them. E_INPUT: one is missing, or has another
  * shape than the configuration says. */
 int model_fill(struct model *m, enum scheme s, const struct tensor_source *source, struct err *e);

@@ -22,7 +22,7 @@ int tokenizer_run(
     int rc = ids ? intake_new(&im, e) : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK)
-        rc = tokenizer_trainer_new(&t, e);
+        rc = tokenizer_trainer_new(&t, spec->tokenizer->split, pool_threads(c->engine->pool), e);
     if (rc == OK) {
         task_inputs(spec, "text", ids, n);
         for (size_t i = 0; i < n && rc == OK; i++)

@@ -16,10 +16,13 @@ struct ids {
 };
 void ids_free(struct ids *ids);
 
-/* Training counts pieces of documents and merges the most frequent pair, ties by the smaller
- * (left, right) bytes. Deterministic. add: call for each document. */
+/* Training counts pieces of documents, with so many threads, and merges the most frequent pair,
+ * ties by the smaller (left, right) bytes. The same result with any number of threads. split: a
+ * name of workers/text/pretokenize.h. add: call for each document; memory is in proportion to the
+ * different pieces, not to the text. */
 struct tokenizer_trainer;
-int tokenizer_trainer_new(struct tokenizer_trainer **out, struct err *e);
+int tokenizer_trainer_new(
+    struct tokenizer_trainer **out, const char *split, int threads, struct err *e);
 int tokenizer_trainer_add(struct tokenizer_trainer *t, const char *text, size_t n, struct err *e);
 /* vocab_size too small for bytes and specials: E_INPUT; too little text for so many merges: fewer
  * tokens. template: a name of templates. Takes t. */

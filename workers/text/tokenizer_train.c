@@ -1,5 +1,6 @@
 #include "workers/text/tokenizer.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,71 +8,182 @@
 #include "workers/text/pretokenize.h"
 #include "workers/text/template.h"
 
-struct tokenizer_trainer {
-    struct pretokenizer *split;
+/* Documents are gathered, and counted block by block: document i of a block by thread i % threads,
+ * each into a counter of its own. Neither the order of pieces nor who counted them matters to what
+ * is learnt of the sums. */
+#define BLOCK ((size_t)4 << 20) /* bytes */
+#define THREADS_MAX 64
+
+struct counter {
     struct interner pieces;
     uint64_t *counts; /* of each piece */
-    size_t cap_counts;
+    size_t cap;
 };
+
+struct tokenizer_trainer {
+    struct pretokenizer *split;
+    struct counter counters[THREADS_MAX];
+    size_t threads;
+    struct buf text; /* of the block */
+    size_t *ends;    /* of its documents */
+    size_t n, cap;
+};
+
+static void counter_free(struct counter *c)
+{
+    interner_free(&c->pieces);
+    free(c->counts);
+}
 
 static void trainer_free(struct tokenizer_trainer *t)
 {
     if (!t)
         return;
     pretokenizer_free(t->split);
-    interner_free(&t->pieces);
-    free(t->counts);
+    for (size_t i = 0; i < t->threads; i++)
+        counter_free(&t->counters[i]);
+    buf_free(&t->text);
+    free(t->ends);
     free(t);
 }
 
-int tokenizer_trainer_new(struct tokenizer_trainer **out, struct err *e)
+int tokenizer_trainer_new(
+    struct tokenizer_trainer **out, const char *split, int threads, struct err *e)
 {
     struct tokenizer_trainer *t = calloc(1, sizeof *t);
-    int rc = t ? pretokenizer_new(&t->split, "gpt-2", e) : err_set(e, E_NOMEM, "out of memory");
+    int rc = t ? pretokenizer_new(&t->split, split, e) : err_set(e, E_NOMEM, "out of memory");
 
-    if (rc == OK)
+    if (rc == OK) {
+        t->threads = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : (size_t)threads;
         *out = t;
-    else
+    } else {
         trainer_free(t);
+    }
     return rc;
 }
 
-static int count_piece(struct tokenizer_trainer *t, struct span piece)
+/* ---- counting ---- */
+
+static int count_piece(struct counter *c, struct span piece, uint64_t times)
 {
-    size_t known = t->pieces.n;
+    size_t known = c->pieces.n;
     uint32_t number;
 
-    if (known == t->cap_counts) {
-        size_t cap = t->cap_counts ? 2 * t->cap_counts : 1024;
-        uint64_t *counts = realloc(t->counts, cap * sizeof *counts);
+    if (known == c->cap) {
+        size_t cap = c->cap ? 2 * c->cap : 1024;
+        uint64_t *counts = realloc(c->counts, cap * sizeof *counts);
         if (!counts)
             return E_NOMEM;
-        t->counts = counts;
-        t->cap_counts = cap;
+        c->counts = counts;
+        c->cap = cap;
     }
-    if (interner_add(&t->pieces, piece.p, piece.n, &number) != OK)
+    if (interner_add(&c->pieces, piece.p, piece.n, &number) != OK)
         return E_NOMEM;
-    if (t->pieces.n > known)
-        t->counts[number] = 0;
-    t->counts[number]++;
+    if (c->pieces.n > known)
+        c->counts[number] = 0;
+    c->counts[number] += times;
     return OK;
 }
 
-int tokenizer_trainer_add(struct tokenizer_trainer *t, const char *text, size_t n, struct err *e)
+static int count_document(
+    struct counter *c, const struct pretokenizer *split, struct span text, struct err *e)
 {
     struct pieces pieces;
     struct span piece;
-    int rc = pieces_begin(&pieces, t->split, text, n, e);
+    int rc = pieces_begin(&pieces, split, text.p, text.n, e);
 
     if (rc != OK)
         return rc;
     while ((rc = pieces_next(&pieces, &piece, e)) == OK && piece.n > 0) {
-        if (count_piece(t, piece) != OK) {
+        if (count_piece(c, piece, 1) != OK) {
             rc = err_set(e, E_NOMEM, "out of memory");
             break;
         }
     }
     pieces_end(&pieces);
+    return rc;
+}
+
+/* One thread's share of a block. */
+struct share {
+    struct tokenizer_trainer *t;
+    size_t number;
+    int rc;
+    struct err e;
+};
+
+static void *count_share(void *ctx)
+{
+    struct share *s = ctx;
+    const struct tokenizer_trainer *t = s->t;
+
+    for (size_t i = s->number; s->rc == OK && i < t->n; i += t->threads) {
+        size_t begin = i ? t->ends[i - 1] : 0;
+        struct span text = { t->text.p + begin, t->ends[i] - begin };
+        s->rc = count_document(&s->t->counters[s->number], t->split, text, &s->e);
+    }
+    return NULL;
+}
+
+/* A thread that cannot be had leaves its share to this one. */
+static int count_block(struct tokenizer_trainer *t, struct err *e)
+{
+    struct share shares[THREADS_MAX] = { { 0 } };
+    pthread_t threads[THREADS_MAX];
+    bool runs[THREADS_MAX] = { false };
+    int rc = OK;
+
+    for (size_t i = 0; i < t->threads; i++) {
+        shares[i] = (struct share){ .t = t, .number = i };
+        runs[i] =
+            i > 0 && i < t->n && pthread_create(&threads[i], NULL, count_share, &shares[i]) == 0;
+    }
+    for (size_t i = 0; i < t->threads; i++)
+        if (!runs[i])
+            count_share(&shares[i]);
+    for (size_t i = 0; i < t->threads; i++) {
+        if (runs[i])
+            pthread_join(threads[i], NULL);
+        if (rc == OK && shares[i].rc != OK) {
+            *e = shares[i].e;
+            rc = shares[i].rc;
+        }
+    }
+    t->text.n = t->n = 0;
+    return rc;
+}
+
+int tokenizer_trainer_add(struct tokenizer_trainer *t, const char *text, size_t n, struct err *e)
+{
+    if (t->n == t->cap) {
+        size_t cap = t->cap ? 2 * t->cap : 256;
+        size_t *ends = realloc(t->ends, cap * sizeof *ends);
+        if (!ends)
+            return err_set(e, E_NOMEM, "out of memory");
+        t->ends = ends;
+        t->cap = cap;
+    }
+    if (buf_add(&t->text, text, n) != OK)
+        return err_set(e, E_NOMEM, "out of memory");
+    t->ends[t->n++] = t->text.n;
+    return t->text.n >= BLOCK ? count_block(t, e) : OK;
+}
+
+/* Adds all counters up in the first one. */
+static int sum_counters(struct tokenizer_trainer *t, struct err *e)
+{
+    struct counter *sum = &t->counters[0];
+    int rc = count_block(t, e);
+
+    for (size_t i = 1; rc == OK && i < t->threads; i++) {
+        struct counter *c = &t->counters[i];
+        for (uint32_t k = 0; rc == OK && k < c->pieces.n; k++)
+            rc = count_piece(sum, interner_at(&c->pieces, k), c->counts[k]);
+        counter_free(c);
+        *c = (struct counter){ 0 };
+        if (rc != OK)
+            err_set(e, rc, "out of memory");
+    }
     return rc;
 }
 
@@ -133,6 +245,8 @@ static int build_model(TokenizerModel **out, const struct learned *l, const char
         return err_set(e, E_NOMEM, "out of memory");
     tokenizer_model__init(m);
     m->tokens = calloc(n_special + l->tokens.n, sizeof *m->tokens);
+    /* llama.cpp takes whole pieces wherever it cuts so */
+    m->has_ignore_merges = m->ignore_merges = strncmp(split, "llama-bpe", 9) == 0;
     m->split = strdup(split);
     rc = m->tokens && m->split ? fill_specials(m, specials, n_special) : E_NOMEM;
     if (rc == OK)
@@ -166,7 +280,10 @@ int tokenizer_trainer_finish(struct tokenizer_trainer *t, TokenizerModel **out, 
             "vocab_size %u is too small: 256 bytes and %zu special tokens need %zu", vocab_size, n,
             n + 256);
     if (rc == OK)
-        rc = learn_merges(&learned, &t->pieces, t->counts, vocab_size - (uint32_t)n, e);
+        rc = sum_counters(t, e);
+    if (rc == OK)
+        rc = learn_merges(
+            &learned, &t->counters[0].pieces, t->counters[0].counts, vocab_size - (uint32_t)n, e);
     if (rc == OK)
         rc = build_model(
             out, &learned, specials, n, pretokenizer_name(t->split), template_named(template), e);

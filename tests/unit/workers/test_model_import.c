@@ -302,7 +302,7 @@ static int set_up(void **state)
     struct err e = ERR_INIT;
 
     (void)state;
-    if (tokenizer_trainer_new(&t, &e) != OK ||
+    if (tokenizer_trainer_new(&t, "gpt-2", 1, &e) != OK ||
         tokenizer_trainer_add(t, text, strlen(text), &e) != OK)
         return -1;
     return tokenizer_trainer_finish(t, &tokenizer, 280, "plain", &e);

@@ -18,7 +18,7 @@ static struct tokenizer *tokenizer_of(const char *template)
     struct tokenizer *t = NULL;
     struct err e = ERR_INIT;
 
-    assert_int_equal(tokenizer_trainer_new(&trainer, &e), OK);
+    assert_int_equal(tokenizer_trainer_new(&trainer, "gpt-2", 1, &e), OK);
     for (int i = 0; i < 3; i++)
         assert_int_equal(tokenizer_trainer_add(trainer, text, strlen(text), &e), OK);
     assert_int_equal(tokenizer_trainer_finish(trainer, &m, 320, template, &e), OK);

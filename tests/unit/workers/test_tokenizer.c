@@ -23,7 +23,7 @@ static TokenizerModel *train(const char *const *texts, size_t n, uint32_t vocab_
     TokenizerModel *m = NULL;
     struct err e = ERR_INIT;
 
-    assert_int_equal(tokenizer_trainer_new(&trainer, &e), OK);
+    assert_int_equal(tokenizer_trainer_new(&trainer, "gpt-2", 1, &e), OK);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(tokenizer_trainer_add(trainer, texts[i], strlen(texts[i]), &e), OK);
     assert_int_equal(tokenizer_trainer_finish(trainer, &m, vocab_size, "plain", &e), OK);

@@ -14,7 +14,7 @@ static TokenizerModel *train(const char *const *texts, size_t n, uint32_t vocab_
     TokenizerModel *m = NULL;
     struct err e = ERR_INIT;
 
-    assert_int_equal(tokenizer_trainer_new(&trainer, &e), OK);
+    assert_int_equal(tokenizer_trainer_new(&trainer, "gpt-2", 1, &e), OK);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(tokenizer_trainer_add(trainer, texts[i], strlen(texts[i]), &e), OK);
     assert_int_equal(tokenizer_trainer_finish(trainer, &m, vocab_size, "plain", &e), OK);
@@ -227,7 +227,7 @@ static void expect_refused(uint32_t vocab_size, const char *template, const char
     TokenizerModel *m = NULL;
     struct err e = ERR_INIT;
 
-    assert_int_equal(tokenizer_trainer_new(&trainer, &e), OK);
+    assert_int_equal(tokenizer_trainer_new(&trainer, "gpt-2", 1, &e), OK);
     assert_int_equal(tokenizer_trainer_finish(trainer, &m, vocab_size, template, &e), E_INPUT);
     assert_non_null(strstr(e.msg, why));
     assert_null(m);
@@ -241,9 +241,50 @@ static void a_vocabulary_without_room_for_the_bytes_is_refused(void **state)
     expect_refused(300, "mustache", "unknown chat template 'mustache'");
 }
 
+static TokenizerModel *train_with(int threads, const char *split)
+{
+    struct tokenizer_trainer *trainer;
+    TokenizerModel *m = NULL;
+    struct err e = ERR_INIT;
+    uint64_t random = 11;
+    char word[32];
+
+    assert_int_equal(tokenizer_trainer_new(&trainer, split, threads, &e), OK);
+    for (size_t i = 0; i < 20000; i++) {
+        struct buf text = { 0 };
+        for (size_t k = 0; k < 40; k++) {
+            random_word(word, &random);
+            assert_int_equal(buf_printf(&text, "%s %u", word, (unsigned)(random >> 50)), OK);
+        }
+        assert_int_equal(tokenizer_trainer_add(trainer, text.p, text.n, &e), OK);
+        buf_free(&text);
+    }
+    assert_int_equal(tokenizer_trainer_finish(trainer, &m, 600, "plain", &e), OK);
+    return m;
+}
+
+/* More than one block of text. */
+static void any_number_of_threads_gives_the_same_tokenizer(void **state)
+{
+    struct buf one = { 0 }, three = { 0 };
+    TokenizerModel *m = train_with(1, "qwen2");
+
+    (void)state;
+    assert_int_equal(message_pack(&one, &m->base), OK);
+    message_free(m);
+    m = train_with(3, "qwen2");
+    assert_int_equal(message_pack(&three, &m->base), OK);
+    message_free(m);
+    assert_int_equal(one.n, three.n);
+    assert_memory_equal(one.p, three.p, one.n);
+    buf_free(&one);
+    buf_free(&three);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_number_of_threads_gives_the_same_tokenizer),
         cmocka_unit_test(training_gives_the_merges_computed_by_hand),
         cmocka_unit_test(training_numbers_specials_bytes_and_merges_in_this_order),
         cmocka_unit_test(training_agrees_with_a_slow_one),

@@ -1,0 +1,189 @@
+#include "workers/import_model.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "proto/json.h"
+#include "workers/formats/model_import.h"
+#include "workers/generate.h"
+#include "workers/text/tokenizer.h"
+
+#define FILE_MOST ((size_t)1 << 40)
+
+struct folder {
+    struct named_file *files;
+    size_t n;
+};
+
+static bool is_wanted(const char *name)
+{
+    return name_ends(name, ".json") || name_ends(name, ".safetensors") ||
+           name_ends(name, ".gguf") || name_ends(name, ".bin") || name_ends(name, ".txt");
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+bool import_is_model(const char *path)
+{
+    DIR *d = is_folder(path) ? opendir(path) : NULL;
+    bool found = d == NULL && name_ends(path, ".gguf");
+
+    for (struct dirent *one; d && !found && (one = readdir(d)) != NULL;)
+        found = name_ends(one->d_name, ".gguf") || strcmp(one->d_name, "config.json") == 0;
+    if (d)
+        closedir(d);
+    return found;
+}
+
+static int add_file(struct folder *f, const char *path, const char *name, struct err *e)
+{
+    struct named_file *more = realloc(f->files, (f->n + 1) * sizeof *more);
+    char *own = strdup(name), *bytes = NULL;
+    size_t n = 0;
+    int rc = more && own ? OK : err_set(e, E_NOMEM, "out of memory");
+
+    if (more)
+        f->files = more;
+    if (rc == OK)
+        rc = file_read(&bytes, &n, path, FILE_MOST, e);
+    if (rc != OK) {
+        free(own);
+        return rc;
+    }
+    f->files[f->n++] = (struct named_file){ own, { bytes, n } };
+    return OK;
+}
+
+static int read_folder(struct folder *f, const char *path, struct err *e)
+{
+    DIR *d = opendir(path);
+    struct buf full = { 0 };
+    int rc = d ? OK : err_errno(e, "%s", path);
+
+    for (struct dirent *one; rc == OK && (one = readdir(d)) != NULL;) {
+        if (!is_wanted(one->d_name))
+            continue;
+        full.n = 0;
+        rc = buf_printf(&full, "%s/%s", path, one->d_name) == OK
+                 ? add_file(f, full.p, one->d_name, e)
+                 : err_set(e, E_NOMEM, "out of memory");
+    }
+    if (d)
+        closedir(d);
+    buf_free(&full);
+    return rc;
+}
+
+static void folder_free(struct folder *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        free((void *)(uintptr_t)f->files[i].name);
+        free((void *)(uintptr_t)f->files[i].bytes.p);
+    }
+    free(f->files);
+}
+
+/* ---- what is said ---- */
+
+static const char *family_word(const ModelConfig *c)
+{
+    return c->family == MODEL_CONFIG__FAMILY__GPT2 ? "gpt2" : "llama";
+}
+
+static int token_text(struct buf *out, const TokenizerModel *m, uint32_t id)
+{
+    return json_string(out, (const char *)m->tokens[id].data, m->tokens[id].len);
+}
+
+static int table(struct buf *out, const char *path, const char *what, const struct imported *m)
+{
+    const ModelConfig *c = &m->model->config;
+    const TokenizerModel *t = m->tokenizer;
+    const struct {
+        const char *word;
+        uint32_t id;
+    } roles[] = {
+        { "begins with", t->has_start ? t->start : t->end_of_text },
+        { "a text ends", t->end_of_text },
+        { "an answer ends", t->end_of_answer },
+        { "padding", t->pad },
+    };
+    int rc = buf_printf(out,
+        "%s: %s\n  family        %s%s%s\n  layers        %u, width %u, heads %u (keys %u), "
+        "hidden %u\n  context       %u\n  parameters    %.1f M (%.2f GiB as float32)\n"
+        "  vocabulary    %u rows, %zu tokens, %zu merges, split %s\n  chat template %s\n",
+        path, what, family_word(c), c->qkv_bias ? ", biases on q, k, v (Qwen2)" : "",
+        c->scalar_head ? ", a scalar head: a reward model" : "", c->layers, c->width, c->heads,
+        c->kv_heads, c->hidden, c->context, (double)m->model->n_params / 1e6,
+        (double)m->model->n_params * 4 / (1 << 30), c->vocab_size, t->n_tokens, t->n_merges / 2,
+        t->split, t->template_->name);
+
+    for (size_t i = 0; rc == OK && i < sizeof roles / sizeof *roles; i++) {
+        rc = buf_printf(out, "  %-14s", roles[i].word);
+        if (rc == OK)
+            rc = token_text(out, t, roles[i].id);
+        if (rc == OK)
+            rc = buf_printf(out, " (%u)\n", roles[i].id);
+    }
+    return rc;
+}
+
+static int as_json(struct buf *out, const char *what, const struct imported *m)
+{
+    const TokenizerModel *t = m->tokenizer;
+    int rc = buf_printf(out, "{\"schema\": 1, \"kind\": ");
+
+    if (rc == OK)
+        rc = json_string(out, what, strlen(what));
+    if (rc == OK)
+        rc = buf_printf(out, ", \"parameters\": %zu, \"model\": ", m->model->n_params);
+    if (rc == OK)
+        rc = json_message(out, &m->model->config.base, false);
+    if (rc == OK)
+        rc = buf_printf(out,
+            ", \"tokenizer\": {\"tokens\": %zu, \"merges\": %zu, \"split\": \"%s\", "
+            "\"template\": \"%s\", \"start\": %u, \"end_of_text\": %u, \"end_of_answer\": %u, "
+            "\"pad\": %u}}\n",
+            t->n_tokens, t->n_merges / 2, t->split, t->template_->name,
+            t->has_start ? t->start : t->end_of_text, t->end_of_text, t->end_of_answer, t->pad);
+    return rc;
+}
+
+int import_model_inspect(const char *path, bool json)
+{
+    const char *slash = strrchr(path, '/'), *what = NULL;
+    struct folder f = { 0 };
+    struct imported m = { 0 };
+    struct tokenizer *t = NULL;
+    struct buf out = { 0 };
+    struct err e = ERR_INIT;
+    int rc = is_folder(path) ? read_folder(&f, path, &e)
+                             : add_file(&f, path, slash ? slash + 1 : path, &e);
+
+    if (rc == OK)
+        rc = model_import(&m, &what, f.files, f.n, 0, &e);
+    folder_free(&f);
+    if (rc == OK)
+        rc = tokenizer_new(&t, m.tokenizer, &e);
+    if (rc == OK) {
+        rc = json ? as_json(&out, what, &m) : table(&out, path, what, &m);
+        if (rc != OK)
+            err_set(&e, rc, "out of memory");
+    }
+    if (rc == OK && fwrite(out.p, 1, out.n, stdout) != out.n)
+        rc = err_errno(&e, "writing");
+    if (rc != OK)
+        fprintf(stderr, "error: %s: %s\n", path, e.msg);
+    tokenizer_free(t);
+    imported_free(&m);
+    buf_free(&out);
+    return exit_code(rc);
+}
