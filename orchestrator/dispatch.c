@@ -30,16 +30,23 @@ static struct why lacks(const struct kin *k, const struct lane *l)
     return (struct why){ .what = WHY_NOT };
 }
 
-/* For some task: a brief one. */
-static bool has_room(const struct worker *w)
+/* Of long tasks one runs and one is next, and that only where the last ones were quick: how long a
+ * task takes is not known before. */
+static bool has_room(const struct worker *w, bool brief)
 {
-    return w->state == SESSION_LIVE && !w->draining && w->held_long == 0 && w->held < w->credit;
+    uint32_t most = brief && w->held_long == 0 ? w->credit : w->credit < 2 ? w->credit : 2;
+
+    return w->state == SESSION_LIVE && !w->draining && w->held < most;
+}
+
+bool is_behind(const struct worker *w)
+{
+    return w->held_long > 0 && w->held > 1;
 }
 
 bool worker_can_take(const struct worker *w, const struct task *t)
 {
-    return has_room(w) && !w->kept && (t->lane->brief || w->held == 0) &&
-           lacks(w->kin, t->lane).what == WHY_NOT;
+    return has_room(w, t->lane->brief) && !w->kept && lacks(w->kin, t->lane).what == WHY_NOT;
 }
 
 static bool task_is_paused(const struct task *t)
@@ -213,7 +220,7 @@ void task_place(struct sched *s, struct task *t)
 void worker_place(struct sched *s, struct worker *w)
 {
     (void)s;
-    place(&w->kin->free, &w->ranked, has_room(w) && !w->kept);
+    place(&w->kin->free, &w->ranked, has_room(w, true) && !w->kept);
 }
 
 /* ---- giving ---- */
@@ -244,7 +251,7 @@ static struct worker *best_for(const struct sched *s, const struct task *t)
             continue;
         for (int i = 0; i < 2 && two[i]; i++) {
             struct worker *w = (struct worker *)two[i];
-            if ((t->lane->brief || w->held == 0) && (!best || better(w, best, t)))
+            if (has_room(w, t->lane->brief) && (!best || better(w, best, t)))
                 best = w;
         }
     }
@@ -291,6 +298,29 @@ static struct lane *next_lane(const struct sched *s)
             (!next || task_goes_before(heap_first(&l->ready), heap_first(&next->ready))))
             next = l;
     return next;
+}
+
+/* Somebody has nothing to do, and a task waits behind another that was thought to be quick. */
+void take_back(struct sched *s, int64_t now)
+{
+    size_t idle = 0;
+
+    for (struct kin *k = s->kins; s->n_behind > 0 && k; k = k->next) {
+        const struct worker *w = (const struct worker *)heap_first(&k->free);
+        idle += w && w->held == 0;
+    }
+    for (struct worker *w = s->workers.first, *next; idle > 0 && w; w = next) {
+        next = w->next;
+        struct task *last = w->held_last;
+        if (!is_behind(w) || now - w->held_first->given_ms < 2 * AHEAD_MS)
+            continue;
+        struct action *a = sched_act(s, ACT_REVOKE);
+        a->worker = w;
+        a->ref = last->lease;
+        w->credit = w->credit_most >= w->credit ? 1 : w->credit;
+        task_give_back(s, last);
+        idle--;
+    }
 }
 
 void dispatch(struct sched *s, int64_t now)

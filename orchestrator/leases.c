@@ -232,8 +232,9 @@ int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t
 
 /* ---- leases ---- */
 
-static void hold(struct worker *w, struct task *t)
+static void hold(struct sched *s, struct worker *w, struct task *t)
 {
+    s->n_behind -= is_behind(w);
     t->holder = w;
     t->held_prev = w->held_last;
     t->held_next = NULL;
@@ -241,6 +242,7 @@ static void hold(struct worker *w, struct task *t)
     w->held_last = t;
     w->held++;
     w->held_long += !t->lane->brief;
+    s->n_behind += is_behind(w);
 }
 
 static void release(struct sched *s, struct task *t)
@@ -248,10 +250,12 @@ static void release(struct sched *s, struct task *t)
     struct worker *w = t->holder;
 
     assert(t->state == TASK_LEASED && w->held > 0);
+    s->n_behind -= is_behind(w);
     *(t->held_prev ? &t->held_prev->held_next : &w->held_first) = t->held_next;
     *(t->held_next ? &t->held_next->held_prev : &w->held_last) = t->held_prev;
     w->held--;
     w->held_long -= !t->lane->brief;
+    s->n_behind += is_behind(w);
     t->holder = NULL;
     for (size_t i = 0; i < t->n_waiters; i++)
         t->waiters[i].job->leased--;
@@ -259,16 +263,19 @@ static void release(struct sched *s, struct task *t)
     s->due = true;
 }
 
+#define REST_MS 1000
+
 /* So much ahead that it need not wait for the next one, and no more: what it holds, others cannot
  * take. */
 static void adapt_credit(struct worker *w, const struct task *t, int64_t now)
 {
     int64_t took = now - t->given_ms;
 
+    w->answered_ms = now;
     if (took < AHEAD_MS / 2 && w->held >= w->credit && w->credit < w->credit_most)
         w->credit++;
     else if (took > AHEAD_MS && w->credit > 1 && w->credit_most >= w->credit)
-        w->credit -= took > 4 * AHEAD_MS ? w->credit / 2 : 1;
+        w->credit = took > 4 * AHEAD_MS ? (w->credit + 3) / 4 : w->credit - 1;
 }
 
 void task_lease(
@@ -278,7 +285,9 @@ void task_lease(
         heap_take(t->state == TASK_BACKING_OFF ? &s->backing_off : &t->lane->ready, &t->ranked);
     task_move(t, TASK_LEASED);
     t->awaited = false;
-    hold(w, t);
+    if (w->held == 0 && now - w->answered_ms > REST_MS && w->credit_most >= w->credit)
+        w->credit = 1; /* what comes now may be of another kind */
+    hold(s, w, t);
     worker_place(s, w);
     t->lease = *ref;
     t->given_ms = t->reported_ms = now;
@@ -319,7 +328,7 @@ void task_answered(
     if (t->state == TASK_LEASED) {
         if (t->holder != w || !ref_equal(&t->lease, ref))
             revoke(s, t);
-        else if (t->lane->brief)
+        else
             adapt_credit(w, t, now);
         release(s, t);
     }
@@ -384,6 +393,13 @@ void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now)
         heap_put(&s->backing_off, &t->ranked);
     task_place(s, t);
     tell_failure(s, ACT_RETRY, t, w, NULL, wait);
+}
+
+void task_give_back(struct sched *s, struct task *t)
+{
+    release(s, t);
+    task_move(t, TASK_READY);
+    task_place(s, t);
 }
 
 void task_wake(struct sched *s, struct task *t)

@@ -132,7 +132,8 @@ struct worker {
     uint64_t serial;      /* from 1; never used again */
     enum session_state state;
     int64_t heard_ms;
-    uint32_t credit; /* brief tasks that it may hold at once: grows while it is quick */
+    uint32_t credit; /* tasks that it may hold at once: grows while it is quick */
+    int64_t answered_ms;
     uint32_t credit_most;
     uint32_t held, held_long;
     struct task *held_first, *held_last;

@@ -44,6 +44,7 @@ struct sched {
     struct lane *lanes;
     struct kin *kins;
     size_t n_tasks, n_jobs, n_runs, n_workers;
+    size_t n_behind; /* sessions of which is_behind is true */
     struct action *actions;
     size_t n_actions, cap_actions;
     struct task *dead_tasks; /* named by this step's actions; freed by the next */
@@ -81,6 +82,7 @@ void task_lease(
 void task_answered(
     struct sched *s, struct task *t, struct worker *w, const struct ref *ref, int64_t now);
 void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now);
+void task_give_back(struct sched *s, struct task *t); /* to be given to another */
 void task_leave(struct sched *s, struct job *j);
 void task_wake(struct sched *s, struct task *t);
 void task_free(struct task *t);
@@ -88,6 +90,8 @@ bool task_is_sooner(const struct ranked *a, const struct ranked *b);
 
 /* dispatch.c */
 void dispatch(struct sched *s, int64_t now);
+void take_back(struct sched *s, int64_t now);
+bool is_behind(const struct worker *w); /* a task that it holds waits for another, perhaps long */
 /* A new task's lane, a new session's kin, with room for it. */
 int lane_join(struct sched *s, struct task *t, const struct task_spec *spec, struct err *e);
 void lane_leave(struct sched *s, struct task *t);

@@ -145,6 +145,7 @@ void on_tick(struct sched *s, const struct event *ev, int64_t now)
         task_wake(s, t);
     if (s->ticked_ms < s->reunion_ms && s->reunion_ms <= now)
         reunion_ends(s);
+    take_back(s, now);
     s->ticked_ms = now;
 }
 

@@ -109,6 +109,8 @@ static void began(struct worker *w, int64_t now)
     w->phase = COMPUTING;
     w->started = now;
     w->times_out = w->running->timeout > 0 ? now + (int64_t)(w->running->timeout * 1000) : 0;
+    if (w->revoked)
+        w->times_out = now + REVOKED_MS;
 }
 
 /* What follows goes into the executor's socket. */

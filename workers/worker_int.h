@@ -12,8 +12,10 @@
 #define QUEUE_MAX 1024
 #define LINES_MAX 64    /* log lines in one message */
 #define SENT_MAX 16     /* assignments that the executor has beside the one that runs */
-#define SENT_BYTES 4096 /* of each: all of them fit into the socket, so that writing never waits \
-                         */
+#define REVOKED_MS 1000 /* so long may what is wanted no more keep the executor */
+#define SENT_BYTES                                                                \
+    4096 /* of each: all of them fit into the socket, so that writing never waits \
+          */
 
 /* An attempt's way. With the orchestrator's own store there is nothing to fetch or to push. */
 enum phase { FETCHING, COMPUTING, PUSHING };

@@ -22,6 +22,7 @@ struct sim_opts {
     /* chances for each message */
     double lost, doubled, late; /* late: up to 4 s; others take 1 to 40 ms */
     double attempt_fails;       /* chance for each attempt: crash, out of memory, I/O error */
+    bool quick;                 /* tasks take a fiftieth of their time: they are given ahead */
     int64_t calm;               /* from then on nothing goes wrong */
     int runs;                   /* submissions of the pipeline; 0: one */
 };

@@ -38,7 +38,7 @@ struct held {
     bool vanishes; /* what it makes never reaches the store */
 };
 
-#define HELD_MAX 8
+#define HELD_MAX 64
 #define FINISHED_MAX 256
 struct fake_worker {
     int index;

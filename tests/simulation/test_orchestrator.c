@@ -369,6 +369,7 @@ static struct sim_opts history(uint64_t seed)
         .late = seed % 2 ? 0.05 : 0,
         .babble = seed % 3 ? 0.1 : 0,
         .attempt_fails = seed % 5 == 0 ? 0.1 : 0.02,
+        .quick = seed % 3 == 1,
         .calm = 4 * MINUTE,
         .runs = 1 + (int)(seed % 7 == 0),
     };

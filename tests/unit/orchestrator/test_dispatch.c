@@ -163,16 +163,43 @@ static void long_task_does_not_starve_behind_brief_ones(void **unused)
     struct worker *w = join(b, &eager), *other;
 
     (void)unused;
-    unfold_brief(b, &r->jobs[0], 100, 9, 1);
-    assert_int_equal(w->held, 1); /* kept free, for place 1 */
+    unfold_brief(b, &r->jobs[0], 100, 9, 2);
+    assert_int_equal(w->held, 2); /* kept free, for place 2 */
     sched_check(b->s);
     other = join(b, &eager);
-    assert_ptr_equal(task_named(b, 101)->holder, other);
+    assert_ptr_equal(task_named(b, 102)->holder, other);
     assert_int_equal(w->held, 3); /* nothing long waits any more */
     report(b, EV_ANSWER, w, task_named(b, 100)->lease, 0);
     assert_int_equal(w->held, 3);
-    assert_int_equal(other->held, 1);
+    assert_int_equal(other->held, 2);
     sched_check(b->s);
+    bench_free(b);
+}
+
+static void task_behind_a_long_one_is_taken_back_for_who_has_nothing_to_do(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec spec = { .credit = 2 };
+    const struct job_spec jobs[] = { { 0 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct worker *w = join(b, &spec), *other;
+    struct id second = name_of(101);
+
+    (void)unused;
+    unfold_into(b, &r->jobs[0], 100, 2);
+    assert_int_equal(w->held, 2); /* it was quick until now */
+    other = join(b, &spec);
+    b->now += AHEAD_MS;
+    assert_int_equal(feed(b, (struct event){ .kind = EV_TICK }), 0);
+    b->now += AHEAD_MS;
+    feed(b, (struct event){ .kind = EV_TICK });
+    assert_true(id_equal(&act(b, ACT_REVOKE)->ref.task, &second));
+    assert_ptr_equal(act(b, ACT_ASSIGN)->worker, other);
+    assert_int_equal(act(b, ACT_ASSIGN)->ref.attempt, 2);
+    assert_int_equal(w->held, 1);
+    sched_check(b->s);
+    b->now += 10 * AHEAD_MS;
+    assert_int_equal(feed(b, (struct event){ .kind = EV_TICK }), 0);
     bench_free(b);
 }
 
@@ -274,6 +301,7 @@ int main(void)
         cmocka_unit_test(chain_stays_where_its_state_is_warm),
         cmocka_unit_test(brief_tasks_are_given_ahead_as_far_as_the_credit_goes),
         cmocka_unit_test(long_task_does_not_starve_behind_brief_ones),
+        cmocka_unit_test(task_behind_a_long_one_is_taken_back_for_who_has_nothing_to_do),
         cmocka_unit_test(credit_grows_while_a_worker_is_quick_and_shrinks_when_it_is_slow),
         cmocka_unit_test(prefetched_tasks_are_lost_with_their_worker_and_cost_no_attempt),
         cmocka_unit_test(prefetched_task_is_revoked_before_it_began),
