@@ -15,6 +15,7 @@
 #include "workers/formats/gguf_model.h"
 #include "workers/formats/hf_export.h"
 #include "workers/formats/model_import.h"
+#include "workers/formats/safetensors.h"
 #include "workers/text/template.h"
 #include "workers/text/tokenizer.h"
 
@@ -243,6 +244,76 @@ static void a_context_is_cut_and_learned_positions_with_it(void **state)
     }
 }
 
+/* The i-th half of a folder's tensors, as a file of its own. */
+static struct named_file half_of(const struct named_file *whole, size_t half)
+{
+    static const char *const names[] = { "model-1.safetensors", "model-2.safetensors" };
+    char path[] = "/tmp/jielong-shard-XXXXXX", file[64], *bytes;
+    struct safetensors_writer *w;
+    struct safetensors *s;
+    struct err e = ERR_INIT;
+    struct tensor_view v;
+    float *room = malloc(whole->bytes.n);
+    size_t n;
+
+    assert_non_null(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/x", path);
+    assert_int_equal(safetensors_open(&s, whole->bytes, &e), OK);
+    assert_int_equal(safetensors_create(&w, file, &e), OK);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = half; i < safetensors_count(s); i += 2) {
+            assert_true(safetensors_find(s, safetensors_name(s, i), &v));
+            if (pass == 0)
+                safetensors_tensor(
+                    w, safetensors_name(s, i), v.type, v.rows > 1 ? v.rows : 0, v.cols);
+            element_read(v.type, room, v.bytes.p, v.rows * v.cols);
+            if (pass == 1)
+                assert_int_equal(safetensors_put(w, room, v.rows * v.cols, &e), OK);
+        }
+    assert_int_equal(safetensors_commit(w, &e), OK);
+    assert_int_equal(file_read(&bytes, &n, file, 1 << 24, &e), OK);
+    unlink(file);
+    rmdir(path);
+    safetensors_free(s);
+    free(room);
+    return (struct named_file){ strdup(names[half]), { bytes, n } };
+}
+
+static void shards_are_one_model_and_none_may_be_missing(void **state)
+{
+    static const char index[] = "{\"weight_map\": {\"model.norm.weight\": \"model-1.safetensors\", "
+                                "\"lm_head.weight\": \"model-2.safetensors\"}}";
+    struct model *m = make(&shapes[1]);
+    struct folder f;
+    struct err e = ERR_INIT;
+    struct imported back;
+    const char *what;
+
+    (void)state;
+    export_to(&f, m, false, ELEMENT_F32);
+    for (size_t i = 0; i < f.n; i++) {
+        if (!name_ends(f.files[i].name, ".safetensors"))
+            continue;
+        struct named_file whole = f.files[i];
+        f.files[i] = half_of(&whole, 0);
+        f.files[f.n++] = half_of(&whole, 1);
+        free((void *)(uintptr_t)whole.name);
+        free((void *)(uintptr_t)whole.bytes.p);
+        break;
+    }
+    f.files[f.n++] = (struct named_file){ strdup("model.safetensors.index.json"),
+        { strdup(index), strlen(index) } };
+    back = import_from(&f, 0);
+    assert_memory_equal(m->params, back.model->params, m->n_params * sizeof *m->params);
+    imported_free(&back);
+    free((void *)(uintptr_t)f.files[f.n - 2].name);
+    f.files[f.n - 2].name = strdup("model-3.safetensors");
+    assert_int_equal(model_import(&back, &what, f.files, f.n, 0, &e), E_INPUT);
+    assert_non_null(strstr(e.msg, "is not there"));
+    free_folder(&f);
+    model_free(m);
+}
+
 /* Puts other words into config.json. */
 static void spoil(struct folder *f, const char *from, const char *to)
 {
@@ -322,6 +393,7 @@ int main(void)
         cmocka_unit_test(the_tokenizer_comes_back),
         cmocka_unit_test(short_numbers_are_read_as_they_were_rounded),
         cmocka_unit_test(a_context_is_cut_and_learned_positions_with_it),
+        cmocka_unit_test(shards_are_one_model_and_none_may_be_missing),
         cmocka_unit_test(what_would_compute_otherwise_is_refused),
     };
 
