@@ -15,7 +15,7 @@
 
 /* Memory does not grow with the file: 2 GB of JSON Lines go through within 300 MB. */
 
-#define FILE_BYTES ((uint64_t)2 << 30)
+#define FILE_BYTES ((uint64_t)2000000000)
 #define MEMORY ((rlim_t)300 << 20)
 #define EVERY 1000 /* so many records, then the last once more */
 
