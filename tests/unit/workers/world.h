@@ -38,6 +38,7 @@ static inline struct id run_tokenizer(struct chain *c, struct id text)
     k.has_vocab_size = 1;
     k.vocab_size = 320;
     k.template_ = "plain";
+    k.split = "gpt-2";
     s.m.tokenizer = &k;
     spec_input(&s, "text", text);
     TaskAnswer *a = spec_run(c, &s);
