@@ -49,9 +49,10 @@ static int assignment(
         rc = message_copy((ProtobufCMessage **)&m->spec, &a->task->spec->base, e);
     if (rc == OK)
         rc = field_textf(&m->label, e, "%s/%s", b->run->record->name, b->plan->name);
-    m->has_timeout = m->has_memory = true;
+    m->has_timeout = m->has_memory = m->has_threads = true;
     m->timeout = stage->timeout;
     m->memory = stage->resources ? stage->resources->memory : 0;
+    m->threads = stage->resources ? stage->resources->threads : 0;
     if (rc != OK) {
         message_free(m);
         return rc;

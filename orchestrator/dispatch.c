@@ -25,6 +25,8 @@ static struct why lacks(const struct kin *k, const struct lane *l)
             return (struct why){ .what = WHY_TAG, .tag = l->labels.items[i] };
     if (l->class_tag && !has_tag(&k->tags, l->class_tag))
         return (struct why){ .what = WHY_TAG, .tag = l->class_tag };
+    if (k->threads > 0 && k->threads < l->threads)
+        return (struct why){ .what = WHY_THREADS, .most = k->threads };
     if (k->memory > 0 && k->memory < l->memory)
         return (struct why){ .what = WHY_MEMORY, .most = k->memory };
     return (struct why){ .what = WHY_NOT };
@@ -87,8 +89,9 @@ static struct lane *lane_find(struct sched *s, const struct task *t, const struc
     const struct job *j = t->waiters[0].job;
     struct lane *l = s->lanes;
 
-    while (l && (l->brief != spec->brief || l->class_tag != spec->class_tag ||
-                    l->memory != j->memory || !tags_equal(&l->labels, &j->labels)))
+    while (l &&
+           (l->brief != spec->brief || l->class_tag != spec->class_tag || l->memory != j->memory ||
+               l->threads != j->threads || !tags_equal(&l->labels, &j->labels)))
         l = l->next;
     return l;
 }
@@ -112,6 +115,7 @@ static struct lane *lane_new(
         return NULL;
     }
     l->memory = j->memory;
+    l->threads = j->threads;
     l->class_tag = spec->class_tag;
     l->brief = spec->brief;
     l->ready.before = task_goes_before;
@@ -161,7 +165,8 @@ int kin_join(struct sched *s, struct worker *w, const struct worker_spec *spec, 
 {
     struct kin *k = s->kins;
 
-    while (k && (k->memory != spec->memory || !tags_equal(&k->tags, &spec->tags)))
+    while (k && (k->memory != spec->memory || k->threads != spec->threads ||
+                    !tags_equal(&k->tags, &spec->tags)))
         k = k->next;
     if (!k) {
         k = calloc(1, sizeof *k);
@@ -170,6 +175,7 @@ int kin_join(struct sched *s, struct worker *w, const struct worker_spec *spec, 
             return err_set(e, E_NOMEM, "out of memory");
         }
         k->memory = spec->memory;
+        k->threads = spec->threads;
         k->free.before = worker_is_emptier;
         k->next = s->kins;
         s->kins = k;
@@ -360,32 +366,44 @@ static struct why why_task(const struct sched *s, const struct task *t)
             return (struct why){ .what = WHY_BUSY };
         if (l.what == WHY_NOT)
             l.what = WHY_DRAINING;
-        /* The nearest miss says most: memory is looked at last, and the largest counts. */
+        /* The nearest miss says most: what lacks() looks at later, and then the largest. */
         if (why.what == WHY_NO_WORKER || l.what == WHY_DRAINING ||
-            (l.what == WHY_MEMORY && why.what == WHY_TAG) ||
-            (l.what == WHY_MEMORY && l.most > why.most))
+            (why.what != WHY_DRAINING && l.what > why.what) ||
+            (l.what == why.what && l.most > why.most))
             why = l;
     }
     return why;
 }
 
+static const struct task *ready_task(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->open; i++)
+        if (job->tasks[i]->state == TASK_READY)
+            return job->tasks[i];
+    return NULL;
+}
+
+struct why sched_why_not(const struct job *job, const struct worker *w)
+{
+    const struct task *t = ready_task(job);
+    struct why why = t ? lacks(w->kin, t->lane) : (struct why){ .what = WHY_NOT };
+
+    if (why.what == WHY_NOT && w->draining)
+        why.what = WHY_DRAINING;
+    return why;
+}
+
 struct why sched_why(const struct sched *s, const struct job *job)
 {
-    const struct task *ready = NULL, *backing_off = NULL;
+    const struct task *ready = ready_task(job);
 
     if (job->paused)
         return (struct why){ .what = WHY_PAUSED };
     if (job->leased > 0)
         return (struct why){ .what = WHY_NOT };
-    for (uint32_t i = 0; i < job->open && !ready; i++) {
-        if (job->tasks[i]->state == TASK_READY)
-            ready = job->tasks[i];
-        else
-            backing_off = job->tasks[i];
-    }
     if (ready)
         return why_task(s, ready);
-    if (backing_off)
-        return (struct why){ .what = WHY_BACKOFF, .cause = backing_off->cause };
+    if (job->open > 0) /* no task of it is leased */
+        return (struct why){ .what = WHY_BACKOFF, .cause = job->tasks[job->open - 1]->cause };
     return (struct why){ .what = WHY_NOT };
 }

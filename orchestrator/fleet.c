@@ -189,6 +189,7 @@ static int fill(
 
     s->peer = *p;
     s->cores = h->cores;
+    s->threads = h->threads ? h->threads : h->cores;
     s->memory = h->memory;
     if (rc == OK)
         rc = h->name && *h->name ? field_text(&s->name, h->name, e)
@@ -226,7 +227,11 @@ int fleet_join(struct session **out, struct fleet *f, struct sched *s, const str
 {
     struct session *new = calloc(1, sizeof *new), **at = &f->first;
     struct worker_spec spec = {
-        .memory = h->memory, .credit = 1, .credit_most = CREDIT_MOST, .draining = h->draining
+        .memory = h->memory,
+        .threads = h->threads ? h->threads : h->cores,
+        .credit = 1,
+        .credit_most = CREDIT_MOST,
+        .draining = h->draining,
     };
     int rc = new ? fill(new, f, p, h, e) : err_set(e, E_NOMEM, "out of memory");
 
@@ -284,8 +289,9 @@ int fleet_status(
     if (!w)
         return err_set(e, E_NOMEM, "out of memory");
     worker_status__init(w);
-    w->has_cores = w->has_memory = w->has_seconds_silent = true;
+    w->has_cores = w->has_threads = w->has_memory = w->has_seconds_silent = true;
     w->cores = s->cores;
+    w->threads = s->threads;
     w->memory = s->memory;
     w->seconds_silent = (double)(now - s->worker->heard_ms) / 1000;
     rc = field_text(&w->name, s->name, e);

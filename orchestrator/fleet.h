@@ -14,7 +14,7 @@
 struct session {
     struct peer peer;
     char *id, *name, *host;
-    uint32_t cores;
+    uint32_t cores, threads;
     uint64_t memory;
     char **classes; /* best first */
     size_t n_classes;

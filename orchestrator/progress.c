@@ -8,6 +8,7 @@
 #include "orchestrator/field.h"
 #include "proto/clock.h"
 #include "proto/task.h"
+#include "proto/utf8.h"
 
 #define HEARD_MS 200 /* a job's progress is taken at most so often */
 
@@ -97,9 +98,52 @@ int progress_take(struct orchestrator *o, struct job_book *b, const struct task 
 
 /* ---- why ---- */
 
-static void why_text(char out[256], const struct orchestrator *o, const struct job_book *b)
+#define WHY_TEXT 1024
+#define LACK_TEXT 128
+#define NAMED_MAX 4 /* workers that a text tells of, each with what it lacks */
+
+static void lack_text(
+    char out[LACK_TEXT], const struct orchestrator *o, const struct job *j, const struct why *w)
 {
     const double gib = 1024.0 * 1024 * 1024;
+
+    if (w->what == WHY_TAG)
+        snprintf(out, LACK_TEXT, "has no %s", fleet_tag_name(o->fleet, w->tag));
+    else if (w->what == WHY_THREADS)
+        snprintf(
+            out, LACK_TEXT, "gives %llu of %u threads", (unsigned long long)w->most, j->threads);
+    else if (w->what == WHY_MEMORY)
+        snprintf(
+            out, LACK_TEXT, "has %.1f of %.1f GiB", (double)w->most / gib, (double)j->memory / gib);
+    else
+        snprintf(out, LACK_TEXT, "is draining");
+    out[utf8_whole(out, strlen(out))] = '\0'; /* a long label was cut */
+}
+
+/* Which requirement each worker fails. */
+static void no_suitable(char out[WHY_TEXT], const struct orchestrator *o, const struct job *j)
+{
+    size_t n = (size_t)snprintf(out, WHY_TEXT, "no suitable worker"), named = 0, more = 0;
+
+    for (const struct session *s = fleet_first(o->fleet); s; s = s->next) {
+        struct why w = sched_why_not(j, s->worker);
+        char lack[LACK_TEXT];
+        if (w.what == WHY_NOT)
+            continue;
+        if (named == NAMED_MAX) {
+            more++;
+            continue;
+        }
+        lack_text(lack, o, j, &w);
+        n += (size_t)snprintf(
+            out + n, WHY_TEXT - n, "%s%s %s", named++ ? "; " : ": ", s->name, lack);
+    }
+    if (more > 0)
+        snprintf(out + n, WHY_TEXT - n, "; and %zu more", more);
+}
+
+static void why_text(char out[WHY_TEXT], const struct orchestrator *o, const struct job_book *b)
+{
     struct why w = sched_why(o->sched, b->job);
 
     *out = '\0';
@@ -107,28 +151,26 @@ static void why_text(char out[256], const struct orchestrator *o, const struct j
     case WHY_NOT:
         break;
     case WHY_NO_WORKER:
-        snprintf(out, 256, "no worker is connected");
+        snprintf(out, WHY_TEXT, "no worker is connected");
         break;
     case WHY_TAG:
-        snprintf(out, 256, "no worker has %s", fleet_tag_name(o->fleet, w.tag));
-        break;
+    case WHY_THREADS:
     case WHY_MEMORY:
-        snprintf(out, 256,
-            "no worker has enough memory: it needs %.1f GiB, the largest has %.1f GiB",
-            (double)b->job->memory / gib, (double)w.most / gib);
+        no_suitable(out, o, b->job);
         break;
     case WHY_PAUSED:
-        snprintf(out, 256, "paused: `jielong resume %s/%s` lets it go on", b->run->record->name,
-            b->plan->name);
+        snprintf(out, WHY_TEXT, "paused: `jielong resume %s/%s` lets it go on",
+            b->run->record->name, b->plan->name);
         break;
     case WHY_DRAINING:
-        snprintf(out, 256, "every worker that could take it is draining");
+        snprintf(out, WHY_TEXT, "every worker that could take it is draining");
         break;
     case WHY_BUSY:
-        snprintf(out, 256, "every worker that could take it is busy");
+        snprintf(out, WHY_TEXT, "every worker that could take it is busy");
         break;
     case WHY_BACKOFF:
-        snprintf(out, 256, "backing off after a failed attempt: %s", retry_rule(w.cause)->words);
+        snprintf(
+            out, WHY_TEXT, "backing off after a failed attempt: %s", retry_rule(w.cause)->words);
         break;
     }
 }
@@ -136,7 +178,7 @@ static void why_text(char out[256], const struct orchestrator *o, const struct j
 static int sweep_job(struct orchestrator *o, struct job_book *b, struct err *e)
 {
     enum job_state state = b->job->state;
-    char text[256] = "";
+    char text[WHY_TEXT] = "";
     int rc = OK;
 
     if (job_is_over(state))

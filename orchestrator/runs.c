@@ -122,6 +122,7 @@ static int spec_fill(
         .priority = b->plan->stage->priority,
         .retries = b->plan->stage->retries,
         .memory = need ? need->memory : 0,
+        .threads = need ? need->threads : 0,
         .state = b->record->state < JOB_STATES ? (enum job_state)b->record->state : JOB_BLOCKED,
         .round = b->record->round,
         .attempts = b->record->attempts,

@@ -128,6 +128,7 @@ static int job_init(
     j->priority = spec->priority;
     j->retries = spec->retries;
     j->memory = spec->memory;
+    j->threads = spec->threads;
     j->state = spec->state;
     j->round = spec->round;
     j->attempts = spec->attempts;

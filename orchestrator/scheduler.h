@@ -67,7 +67,8 @@ struct job {
     size_t n_after;
     int32_t priority;
     uint32_t retries;
-    uint64_t memory; /* bytes that a worker must have */
+    uint64_t memory;  /* bytes that a worker must have */
+    uint32_t threads; /* that a worker must give */
     struct tags labels;
     enum job_state state;
     uint32_t round;
@@ -215,6 +216,7 @@ struct job_spec {
     int32_t priority;
     uint32_t retries;
     uint64_t memory;
+    uint32_t threads;
     struct tags labels;   /* copied */
     enum job_state state; /* JOB_BLOCKED, or as it was before a restart */
     uint32_t round, attempts;
@@ -238,7 +240,8 @@ int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t
     const struct task_spec *spec, struct err *e);
 
 struct worker_spec {
-    uint64_t memory;
+    uint64_t memory;              /* 0: unknown, it is enough */
+    uint32_t threads;             /* 0: unknown, they are enough */
     struct tags tags;             /* copied */
     uint32_t credit, credit_most; /* most < credit: it stays as it is */
     bool draining;
@@ -258,7 +261,8 @@ struct why {
         WHY_NOT,       /* it does: something of it is leased, or it waits for no task */
         WHY_NO_WORKER, /* there is none */
         WHY_TAG,       /* none has the label or class `tag` */
-        WHY_MEMORY,    /* the largest that has the labels has `most` bytes */
+        WHY_THREADS,   /* the widest that has the labels gives `most` threads */
+        WHY_MEMORY,    /* the largest that has the rest has `most` bytes */
         WHY_PAUSED,    /* by request */
         WHY_BUSY,      /* all that could are busy */
         WHY_DRAINING,  /* all that could are leaving */
@@ -269,6 +273,9 @@ struct why {
     Cause cause;
 };
 struct why sched_why(const struct sched *s, const struct job *job);
+/* Why w is not the one for a ready task of this job: WHY_TAG, _THREADS, _MEMORY, _DRAINING; else
+ * WHY_NOT. */
+struct why sched_why_not(const struct job *job, const struct worker *w);
 
 /* Asserts the invariants. O(everything): for tests. */
 void sched_check(const struct sched *s);

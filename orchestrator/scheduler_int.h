@@ -9,6 +9,7 @@
 struct lane {
     struct tags labels;
     uint64_t memory;
+    uint32_t threads;
     uint32_t class_tag;
     bool brief;
     bool closed; /* this dispatch finds nobody for them */
@@ -21,6 +22,7 @@ struct lane {
 struct kin {
     struct tags tags;
     uint64_t memory;
+    uint32_t threads;
     struct heap free; /* those with room, the emptiest first */
     size_t n_workers;
     struct kin *next;

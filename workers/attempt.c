@@ -103,6 +103,22 @@ static const char *class_of(const Assignment *a)
     return a->spec->numeric_class ? a->spec->numeric_class : "";
 }
 
+static int threads_of(const struct worker *w, const Assignment *a)
+{
+    int most = w->threads, usual = w->o->share && w->o->share < most ? w->o->share : most;
+
+    return a->threads == 0 ? usual : a->threads < (uint32_t)most ? (int)a->threads : most;
+}
+
+/* Its class and its threads are given to an executor when it starts. */
+static bool child_suits(const struct worker *w, const Assignment *a)
+{
+    const char *class = class_of(a);
+
+    return (!*class || strcmp(child_class(w->child), class) == 0) &&
+           child_threads(w->child) == threads_of(w, a);
+}
+
 /* From now on it runs, and its time counts. */
 static void began(struct worker *w, int64_t now)
 {
@@ -121,10 +137,8 @@ static void send_ahead(struct worker *w)
     while (
         !w->courier && w->child && w->running && w->n_sent < w->n_queue && w->n_sent < SENT_MAX) {
         const Assignment *a = w->queue[w->n_sent].a;
-        const char *class = class_of(a);
-        if ((*class && strcmp(child_class(w->child), class) != 0) ||
-            task_spec__get_packed_size(a->spec) > SENT_BYTES ||
-            child_execute(w->child, a, (uint32_t)w->threads, &e) != OK)
+        if (!child_suits(w, a) || task_spec__get_packed_size(a->spec) > SENT_BYTES ||
+            child_execute(w->child, a, &e) != OK)
             return;
         w->n_sent++;
     }
@@ -133,19 +147,18 @@ static void send_ahead(struct worker *w)
 /* Gives what runs to an executor of its class. */
 static void compute(struct worker *w, int64_t now)
 {
-    const char *class = class_of(w->running);
     struct err e = ERR_INIT;
     int rc = OK;
 
     w->phase = COMPUTING;
-    if (w->child && *class && strcmp(child_class(w->child), class) != 0)
+    if (w->child && !child_suits(w, w->running))
         attempt_end_child(w);
     if (!w->child) {
-        struct child_options o = { w->o->home, class, w->threads };
+        struct child_options o = { w->o->home, class_of(w->running), threads_of(w, w->running) };
         rc = child_spawn(&w->child, &o, &e);
     }
     if (rc == OK)
-        rc = child_execute(w->child, w->running, (uint32_t)w->threads, &e);
+        rc = child_execute(w->child, w->running, &e);
     began(w, now);
     if (rc == E_INPUT)
         attempt_fail(w, CAUSE__BAD_INPUT, e.msg);

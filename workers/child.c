@@ -24,6 +24,7 @@ extern char **environ;
 struct child {
     pid_t pid;
     int message_fd, log_fd;
+    int threads;
     char class[128];
     char *tail[TAIL_LINES]; /* the last lines, oldest at tail[n_lines % TAIL_LINES] */
     size_t n_lines;
@@ -107,6 +108,7 @@ int child_spawn(struct child **out, const struct child_options *o, struct err *e
 
     if (!c)
         return err_set(e, E_NOMEM, "no memory for an executor");
+    c->threads = o->threads;
     snprintf(c->class, sizeof c->class, "%s",
         *o->numeric_class ? o->numeric_class : numeric_classes()[0]);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, messages) != 0 ||
@@ -163,6 +165,11 @@ const char *child_class(const struct child *c)
     return c->class;
 }
 
+int child_threads(const struct child *c)
+{
+    return c->threads;
+}
+
 int child_message_fd(const struct child *c)
 {
     return c->message_fd;
@@ -173,7 +180,7 @@ int child_log_fd(const struct child *c)
     return c->log_fd;
 }
 
-int child_execute(struct child *c, const Assignment *a, uint32_t threads, struct err *e)
+int child_execute(struct child *c, const Assignment *a, struct err *e)
 {
     Envelope m = ENVELOPE__INIT;
     Execute x = EXECUTE__INIT;
@@ -181,7 +188,7 @@ int child_execute(struct child *c, const Assignment *a, uint32_t threads, struct
     x.attempt = a->attempt;
     x.spec = a->spec;
     x.has_threads = true;
-    x.threads = threads;
+    x.threads = (uint32_t)c->threads;
     m.kind_case = ENVELOPE__KIND_EXECUTE;
     m.execute = &x;
     return wire_write(c->message_fd, &m, e);

@@ -21,10 +21,11 @@ int child_spawn(struct child **out, const struct child_options *o, struct err *e
 void child_end(struct child *c);
 
 const char *child_class(const struct child *c);
+int child_threads(const struct child *c);
 int child_message_fd(const struct child *c); /* readable: child_receive */
 int child_log_fd(const struct child *c);     /* readable: child_log */
 
-int child_execute(struct child *c, const Assignment *a, uint32_t threads, struct err *e);
+int child_execute(struct child *c, const Assignment *a, struct err *e);
 
 bool child_has_more(const struct child *c); /* child_receive would not wait */
 /* One message of the executor; *out NULL with OK: it has ended (call child_failure). */

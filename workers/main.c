@@ -33,13 +33,16 @@ static int bad_usage(const char *why)
 static int worker_main(int argc, char **argv)
 {
     struct worker_options o = { .name = "w1", .cache_bytes = 10240 };
-    uint32_t threads = 0, parent = 0;
+    struct option_texts labels = { .n = 0 };
+    uint32_t threads = 0, share = 0, parent = 0;
     const struct option_row rows[] = {
         { "connect", 0, OPTION_TEXT, &o.connect, "URL", "the orchestrator's", 0, 0, NULL },
         { "home", 0, OPTION_TEXT, &o.home, "DIR", "whose store is used", 0, 0, NULL },
         { "name", 0, OPTION_TEXT, &o.name, "NAME", "what people see", 0, 0, NULL },
         { "threads", 0, OPTION_COUNT, &threads, "N", "0: as many as cores", 0, 1024, NULL },
+        { "share", 0, OPTION_COUNT, &share, "N", NULL, 0, 1024, NULL },
         { "key", 0, OPTION_TEXT, &o.key_file, "FILE", "that the orchestrator allows", 0, 0, NULL },
+        { "label", 0, OPTION_TEXTS, &labels, "LABEL", "by which tasks ask for it", 0, 0, NULL },
         { "cache", 0, OPTION_WIDE, &o.cache_bytes, "MB", "of a store that is a cache", 1, 1e9,
             NULL },
         { "end-with", 0, OPTION_COUNT, &parent, "PID", NULL, 1, INT_MAX, NULL },
@@ -53,8 +56,14 @@ static int worker_main(int argc, char **argv)
         return bad_usage("a worker needs --connect URL and --home DIR, and nothing else");
     if (!*o.name || strlen(o.name) > 64)
         return bad_usage("--name: a name has from 1 to 64 bytes");
+    for (size_t i = 0; i < labels.n; i++)
+        if (!*labels.items[i] || strlen(labels.items[i]) > 64)
+            return bad_usage("--label: a label has from 1 to 64 bytes");
+    o.labels = labels.items;
+    o.n_labels = labels.n;
     o.cache_bytes <<= 20;
     o.threads = (int)threads;
+    o.share = (int)share;
     o.parent = (int)parent;
     log_setup(o.name, LOG_INFO);
     int rc = worker_run(&o, &e);

@@ -63,10 +63,13 @@ static void say_hello(struct worker *w)
     h.worker = w->id;
     h.name = (char *)(uintptr_t)w->o->name;
     h.host = w->host;
-    h.has_pid = h.has_cores = h.has_memory = h.has_store = h.has_engine = true;
+    h.has_pid = h.has_cores = h.has_threads = h.has_memory = h.has_store = h.has_engine = true;
     h.pid = (uint32_t)getpid();
     h.cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    h.threads = (uint32_t)w->threads;
     h.memory = memory_limit("");
+    h.labels = (char **)(uintptr_t)w->o->labels;
+    h.n_labels = w->o->n_labels;
     h.numeric_classes = (char **)(uintptr_t)numeric_classes();
     h.n_numeric_classes = classes;
     h.store = (ProtobufCBinaryData){ sizeof w->store.b, w->store.b };

@@ -52,6 +52,7 @@ static int become(const struct command_line *l, char **argv)
 }
 
 #define WORDS_MAX 256
+#define LABELS_MAX 64
 
 /* The words of another program's command line, NULL-terminated. */
 struct words {
@@ -73,6 +74,7 @@ static void add(struct words *w, const char *word)
 int worker_command(struct command_line *l)
 {
     const char *connect = NULL, *name = NULL, *key = NULL, *cache = NULL;
+    struct option_texts labels = { .n = 0 };
     uint32_t threads = 0;
     const struct option_row rows[] = {
         { "connect", 0, OPTION_TEXT, &connect, "URL",
@@ -81,6 +83,9 @@ int worker_command(struct command_line *l)
             0, 0, NULL },
         { "threads", 't', OPTION_COUNT, &threads, "N",
             "to compute with (default: as many as cores)", 0, 1024, NULL },
+        { "label", 0, OPTION_TEXTS, &labels, "LABEL",
+            "tasks that ask for it come here (resources: {labels: [LABEL]}); may be repeated", 0, 0,
+            NULL },
         { "key", 0, OPTION_TEXT, &key, "FILE",
             "made by `jielong keys new` at the orchestrator, to connect from another host", 0, 0,
             NULL },
@@ -118,6 +123,12 @@ int worker_command(struct command_line *l)
     if (cache) {
         add(&w, "--cache");
         add(&w, cache);
+    }
+    if (labels.n > LABELS_MAX)
+        return command_usage(l, "too many labels");
+    for (size_t i = 0; i < labels.n; i++) {
+        add(&w, "--label");
+        add(&w, labels.items[i]);
     }
     return become(l, w.items);
 }

@@ -37,6 +37,7 @@ struct embedded {
     struct embedded_options o;
     char url[HOME_URL], parent[16];
     struct member *members; /* the orchestrator first */
+    bool shared;            /* nobody said how many threads: a task may ask for more */
     int n;
 };
 
@@ -173,7 +174,8 @@ static int start_worker(struct embedded *b, struct member *m, struct err *e)
 {
     char program[PATH_MAX + 32], threads[16];
     char *argv[] = { program, "worker", "--connect", b->url, "--home", (char *)(uintptr_t)b->o.home,
-        "--name", m->name, "--threads", threads, "--end-with", b->parent, NULL };
+        "--name", m->name, b->shared ? "--share" : "--threads", threads, "--end-with", b->parent,
+        NULL };
 
     snprintf(program, sizeof program, "%s/jielong-worker", b->o.program);
     snprintf(threads, sizeof threads, "%d", b->o.threads);
@@ -209,6 +211,7 @@ int embedded_start(struct embedded **out, const struct embedded_options *o, stru
     }
     if (rc == OK) {
         b->n = 1 + o->workers;
+        b->shared = o->threads == 0;
         b->o.threads = o->threads > 0 ? o->threads : share_of_cores(o->workers);
         snprintf(b->parent, sizeof b->parent, "%d", (int)getpid());
         snprintf(b->members[0].name, sizeof b->members[0].name, "orchestrator");

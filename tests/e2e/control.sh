@@ -32,6 +32,17 @@ wait_for 30 says base 'no worker is connected'
 "$jielong" drain nobody --home "$home" 2>"$work/err" && die "nobody was drained"
 grep -q 'there is no such worker' "$work/err" || die "drain: $(cat "$work/err")"
 
+"$jielong" worker --name bob --label small --home "$home" 2>/dev/null &
+bob=$!
+asks=$("$jielong" submit "$tiny" --set 'vocabulary.resources={labels: [big]}' --set vocabulary.vocab_size=300 --home "$home") || die "submit"
+wait_for 30 says "$asks/vocabulary" 'no suitable worker: bob has no label big'
+"$jielong" worker --name carol --label big --label gpu --home "$home" 2>/dev/null &
+carol=$!
+wait_for 30 job_is "$home" vocabulary done
+"$jielong" workers --home "$home" | grep -q '^carol .*  big  gpu  ' || die "carol's labels are not shown"
+"$jielong" cancel "$asks" --home "$home" 2>/dev/null || true
+kill $bob $carol
+
 "$jielong" retry "$run" --home "$home" 2>"$work/err" && die "a run that is not over was retried"
 "$jielong" cancel "$run" --home "$home" 2>/dev/null || die "cancel"
 again=$("$jielong" retry "$run" --home "$home") || die "retry"

@@ -25,6 +25,7 @@ struct sim_opts {
     bool quick;                 /* tasks take a fiftieth of their time: they are given ahead */
     int64_t calm;               /* from then on nothing goes wrong */
     int runs;                   /* submissions of the pipeline; 0: one */
+    const char *label;          /* that the last worker alone carries; NULL: none */
 };
 
 struct sim;
@@ -68,6 +69,7 @@ struct sim_tally {
     int worker_deaths, cuts, orchestrator_deaths, messages, lost;
 };
 struct sim_tally sim_tally(const struct sim *s);
+int sim_holder_of(struct sim *s, const char *job);        /* from 1; 0: nobody has it */
 int sim_executions(const struct sim *s, const char *job); /* attempts begun by workers */
 int64_t sim_now(const struct sim *s);
 

@@ -131,6 +131,13 @@ bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms)
     return sim_run_until(s, ms, is_leased, job);
 }
 
+int sim_holder_of(struct sim *s, const char *job)
+{
+    const struct fake_worker *w = holder(s, job);
+
+    return w ? w->index + 1 : 0;
+}
+
 void sim_kill_holder_of(struct sim *s, const char *job)
 {
     struct fake_worker *w = holder(s, job);

@@ -48,6 +48,10 @@ static void say_hello(struct sim *s, struct fake_worker *w)
     h.name = name;
     h.host = "simulated";
     h.has_cores = h.has_memory = true;
+    if (s->opts.label && w->index == s->opts.workers - 1) {
+        h.labels = (char **)(uintptr_t)&s->opts.label;
+        h.n_labels = 1;
+    }
     h.cores = 2;
     h.memory = 8ull << 30;
     h.numeric_classes = classes;

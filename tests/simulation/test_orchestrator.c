@@ -351,6 +351,37 @@ TEST(draining_worker_finishes_what_it_has_and_gets_nothing_new)
     sim_end(s);
 }
 
+TEST(job_that_asks_for_a_label_runs_where_it_is)
+{
+    struct sim *s = sim_start(
+        "tiny.yaml", (struct sim_opts){ .workers = 3,
+                         .seed = 59,
+                         .label = "big",
+                         .set = { "base.resources={labels: [big], threads: 2, memory: 8G}" } });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "base", MINUTE));
+    assert_int_equal(sim_holder_of(s, "base"), 3);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    sim_end(s);
+}
+
+TEST(job_that_fits_nowhere_says_what_each_worker_lacks)
+{
+    struct sim *s =
+        sim_start("tiny.yaml", (struct sim_opts){ .workers = 2,
+                                   .seed = 61,
+                                   .label = "big",
+                                   .set = { "base.resources={labels: [big], threads: 3}" } });
+
+    (void)unused;
+    sim_run(s, MINUTE);
+    assert_int_equal(sim_executions(s, "base"), 0);
+    check_text(
+        sim_why(s, "base"), "no suitable worker: w1 has no label big; w2 gives 2 of 3 threads");
+    sim_end(s);
+}
+
 /* ---- many histories ---- */
 
 static struct sim_opts history(uint64_t seed)
@@ -428,6 +459,8 @@ int main(void)
         cmocka_unit_test(worker_that_is_cut_off_for_a_moment_keeps_its_lease),
         cmocka_unit_test(worker_that_is_cut_off_for_long_loses_its_lease),
         cmocka_unit_test(crash_is_tried_again_after_a_second_and_then_after_two),
+        cmocka_unit_test(job_that_asks_for_a_label_runs_where_it_is),
+        cmocka_unit_test(job_that_fits_nowhere_says_what_each_worker_lacks),
         cmocka_unit_test(job_that_crashes_too_often_fails_and_what_needs_it_is_cancelled),
         cmocka_unit_test(bad_input_is_never_tried_again),
         cmocka_unit_test(same_pipeline_again_runs_nothing),

@@ -83,6 +83,37 @@ static void task_goes_only_where_its_labels_class_and_memory_are(void **unused)
     bench_free(b);
 }
 
+static void task_that_asks_for_threads_goes_where_they_are(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct job_spec jobs[] = { { .memory = 100, .threads = 4 } };
+    const struct worker_spec narrow = { .memory = 50, .threads = 2, .credit = 1 };
+    const struct worker_spec small = { .memory = 60, .threads = 4, .credit = 1 };
+    const struct worker_spec leaving = { .threads = 4, .credit = 1, .draining = true };
+    const struct worker_spec good = { .memory = 100, .threads = 4, .credit = 1 };
+    struct run *r = start_run(b, jobs, 1);
+    struct job *j = &r->jobs[0];
+    struct worker *w;
+
+    (void)unused;
+    unfold_into(b, j, 100, 1);
+    w = join(b, &narrow);
+    assert_int_equal(sched_why(b->s, j).what, WHY_THREADS);
+    assert_int_equal(sched_why(b->s, j).most, 2);
+    assert_int_equal(sched_why_not(j, w).what, WHY_THREADS);
+    w = join(b, &small);
+    assert_int_equal(sched_why(b->s, j).what, WHY_MEMORY);
+    assert_int_equal(sched_why_not(j, w).what, WHY_MEMORY);
+    assert_int_equal(sched_why_not(j, w).most, 60);
+    w = join(b, &leaving);
+    assert_int_equal(sched_why(b->s, j).what, WHY_DRAINING);
+    assert_int_equal(sched_why_not(j, w).what, WHY_DRAINING);
+    w = join(b, &good);
+    assert_ptr_equal(act(b, ACT_ASSIGN)->worker, w);
+    assert_int_equal(sched_why_not(j, w).what, WHY_NOT); /* nothing of it is ready */
+    bench_free(b);
+}
+
 static void suspect_session_gets_nothing_new(void **unused)
 {
     struct bench *b = bench_new();
@@ -297,6 +328,7 @@ int main(void)
         cmocka_unit_test(older_run_and_earlier_place_go_first),
         cmocka_unit_test(shared_task_is_pulled_up_by_the_higher_priority),
         cmocka_unit_test(task_goes_only_where_its_labels_class_and_memory_are),
+        cmocka_unit_test(task_that_asks_for_threads_goes_where_they_are),
         cmocka_unit_test(suspect_session_gets_nothing_new),
         cmocka_unit_test(chain_stays_where_its_state_is_warm),
         cmocka_unit_test(brief_tasks_are_given_ahead_as_far_as_the_credit_goes),
