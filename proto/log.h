@@ -1,11 +1,16 @@
 #ifndef PROTO_LOG_H
 #define PROTO_LOG_H
 
+#include <stdbool.h>
+
 /* One line to stderr for each call: time, level, program, message; control bytes escaped.
  * Used by programs' main files and loops, never by libraries. */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 void log_setup(const char *program, enum log_level least);
+/* "text" (as above, the default) or "json": one object a line with time, level, program and event.
+ * False: another word; nothing is changed. */
+bool log_format(const char *word);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)

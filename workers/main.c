@@ -34,12 +34,14 @@ static int worker_main(int argc, char **argv)
 {
     struct worker_options o = { .name = "w1", .cache_bytes = 10240 };
     struct option_texts labels = { .n = 0 };
+    const char *format = "text";
     uint32_t threads = 0, share = 0, parent = 0;
     const struct option_row rows[] = {
         { "connect", 0, OPTION_TEXT, &o.connect, "URL", "the orchestrator's", 0, 0, NULL },
         { "home", 0, OPTION_TEXT, &o.home, "DIR", "whose store is used", 0, 0, NULL },
         { "name", 0, OPTION_TEXT, &o.name, "NAME", "what people see", 0, 0, NULL },
         { "threads", 0, OPTION_COUNT, &threads, "N", "0: as many as cores", 0, 1024, NULL },
+        { "log-format", 0, OPTION_TEXT, &format, "FORMAT", "text or json", 0, 0, NULL },
         { "share", 0, OPTION_COUNT, &share, "N", NULL, 0, 1024, NULL },
         { "key", 0, OPTION_TEXT, &o.key_file, "FILE", "that the orchestrator allows", 0, 0, NULL },
         { "label", 0, OPTION_TEXTS, &labels, "LABEL", "by which tasks ask for it", 0, 0, NULL },
@@ -56,6 +58,8 @@ static int worker_main(int argc, char **argv)
         return bad_usage("a worker needs --connect URL and --home DIR, and nothing else");
     if (!*o.name || strlen(o.name) > 64)
         return bad_usage("--name: a name has from 1 to 64 bytes");
+    if (!log_format(format))
+        return bad_usage("--log-format: text or json");
     for (size_t i = 0; i < labels.n; i++)
         if (!*labels.items[i] || strlen(labels.items[i]) > 64)
             return bad_usage("--label: a label has from 1 to 64 bytes");

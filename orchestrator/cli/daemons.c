@@ -15,13 +15,22 @@
 
 /* Commands that become another program: the orchestrator here, the rest jielong-worker. */
 
+#define LOG_ROW(format)                                                                           \
+    {                                                                                             \
+        "log-format", 0, OPTION_TEXT, format, "FORMAT",                                           \
+            "of the log on standard error: text, or json, an object a line (default text)", 0, 0, \
+            NULL                                                                                  \
+    }
+
 int orchestrator_command(struct command_line *l)
 {
     struct daemon_options o = { .stop_fd = -1, .ready_fd = -1 };
+    const char *format = "text";
     uint32_t ready_fd = 0, parent = 0;
     const struct option_row rows[] = {
         { "listen", 0, OPTION_TEXT, &o.listen, "URL",
             "listen there as well, e.g. tcp://127.0.0.1:5000", 0, 0, NULL },
+        LOG_ROW(&format),
         { "ready-fd", 0, OPTION_COUNT, &ready_fd, "FD", NULL, 3, 1e6, NULL },
         { "end-with", 0, OPTION_COUNT, &parent, "PID", NULL, 1, INT_MAX, NULL },
     };
@@ -29,6 +38,8 @@ int orchestrator_command(struct command_line *l)
 
     if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 0))
         return l->exit_code;
+    if (!log_format(format))
+        return command_usage(l, "--log-format: text or json");
     if (parent) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != (pid_t)parent) /* it has ended already */
@@ -71,9 +82,17 @@ static void add(struct words *w, const char *word)
     w->items[w->n++] = (char *)(uintptr_t)word;
 }
 
+static void add_option(struct words *w, const char *option, const char *value)
+{
+    if (!value)
+        return;
+    add(w, option);
+    add(w, value);
+}
+
 int worker_command(struct command_line *l)
 {
-    const char *connect = NULL, *name = NULL, *key = NULL, *cache = NULL;
+    const char *connect = NULL, *name = NULL, *key = NULL, *cache = NULL, *format = "text";
     struct option_texts labels = { .n = 0 };
     uint32_t threads = 0;
     const struct option_row rows[] = {
@@ -86,6 +105,7 @@ int worker_command(struct command_line *l)
         { "label", 0, OPTION_TEXTS, &labels, "LABEL",
             "tasks that ask for it come here (resources: {labels: [LABEL]}); may be repeated", 0, 0,
             NULL },
+        LOG_ROW(&format),
         { "key", 0, OPTION_TEXT, &key, "FILE",
             "made by `jielong keys new` at the orchestrator, to connect from another host", 0, 0,
             NULL },
@@ -108,28 +128,17 @@ int worker_command(struct command_line *l)
     snprintf(count, sizeof count, "%u", threads);
     add(&w, "jielong-worker");
     add(&w, "worker");
-    add(&w, "--home");
-    add(&w, l->home);
-    add(&w, "--connect");
-    add(&w, connect ? connect : url);
-    add(&w, "--name");
-    add(&w, name ? name : own);
-    add(&w, "--threads");
-    add(&w, count);
-    if (key) {
-        add(&w, "--key");
-        add(&w, key);
-    }
-    if (cache) {
-        add(&w, "--cache");
-        add(&w, cache);
-    }
+    add_option(&w, "--home", l->home);
+    add_option(&w, "--connect", connect ? connect : url);
+    add_option(&w, "--name", name ? name : own);
+    add_option(&w, "--threads", count);
+    add_option(&w, "--log-format", format);
+    add_option(&w, "--key", key);
+    add_option(&w, "--cache", cache);
     if (labels.n > LABELS_MAX)
         return command_usage(l, "too many labels");
-    for (size_t i = 0; i < labels.n; i++) {
-        add(&w, "--label");
-        add(&w, labels.items[i]);
-    }
+    for (size_t i = 0; i < labels.n; i++)
+        add_option(&w, "--label", labels.items[i]);
     return become(l, w.items);
 }
 

@@ -8,7 +8,7 @@ why() { "$jielong" explain "$1" --home "$home"; }
 says() { why "$1" | grep -q "$2"; }
 worker_is() { "$jielong" workers --home "$home" | grep -q "^$1  *$2"; }
 
-"$jielong" orchestrator --home "$home" 2>/dev/null &
+"$jielong" orchestrator --home "$home" --log-format json 2>"$work/log" &
 orchestrator=$!
 wait_for 30 "$jielong" workers --home "$home"
 run=$("$jielong" submit "$tiny" $long --home "$home") || die "submit"
@@ -50,4 +50,6 @@ again=$("$jielong" retry "$run" --home "$home") || die "retry"
 "$jielong" cancel "$again" --home "$home" 2>/dev/null
 kill $orchestrator
 wait $orchestrator || die "the orchestrator ended with $?"
+grep -v '^{"time":"[^"]*Z","level":"[a-z]*","program":"orchestrator","event":".*"}$' "$work/log" && die "a line of the log is no object"
+grep -q '"event":"worker carol on .* joins' "$work/log" || die "the log does not say who came: $(cat "$work/log")"
 say "paused, explained, resumed, drained, tried again"

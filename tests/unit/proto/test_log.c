@@ -68,6 +68,21 @@ static void control_bytes_are_escaped(void **state)
     assert_string_equal(line + 24, " error worker: a\\nb\\x1b[31m山\\xff\n");
 }
 
+static void json_lines_are_objects(void **state)
+{
+    char line[8192];
+
+    (void)state;
+    log_setup("w\"1", LOG_INFO);
+    assert_false(log_format("yaml"));
+    assert_true(log_format("json"));
+    heard(line, say_controls);
+    assert_true(log_format("text"));
+    assert_memory_equal(line, "{\"time\":\"2", 10);
+    assert_string_equal(line + 33, "\",\"level\":\"error\",\"program\":\"w\\\"1\",\"event\":"
+                                   "\"a\\nb\\u001b[31m山\xef\xbf\xbd\"}\n");
+}
+
 static void lower_levels_are_left_out(void **state)
 {
     char line[8192];
@@ -83,6 +98,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_time_level_program_and_message),
         cmocka_unit_test(control_bytes_are_escaped),
+        cmocka_unit_test(json_lines_are_objects),
         cmocka_unit_test(lower_levels_are_left_out),
     };
 
