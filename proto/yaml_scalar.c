@@ -80,25 +80,39 @@ static int refuse_range(
     return E_INPUT;
 }
 
+/* Bytes may be written as 512M or 8G, in powers of 1024. 0: what follows the digits is no unit. */
+static uint64_t unit_of(const ProtobufCFieldDescriptor *f, const char *suffix)
+{
+    static const char letters[] = "KMGT";
+    const char *at = *suffix ? strchr(letters, *suffix) : NULL;
+
+    if (!*suffix)
+        return 1;
+    if (!at || suffix[1] || strcmp(f->name, "memory") != 0)
+        return 0;
+    return 1ull << 10 * (at - letters + 1);
+}
+
 static int parse_unsigned(uint64_t *out, const ProtobufCFieldDescriptor *f, const char *text,
     uint64_t most, struct refusal *why)
 {
     const char *digits = text[0] == '-' ? text + 1 : text;
     size_t n = strspn(digits, "0123456789");
+    uint64_t unit = unit_of(f, digits + n);
     unsigned long long value;
     char limit[32];
 
-    if (n == 0 || digits[n] != '\0')
+    if (n == 0 || unit == 0)
         return refuse_value(why, f, text);
     if (digits != text && strspn(digits, "0") != n)
         return refuse_range(why, f, true, "0");
     errno = 0;
     value = strtoull(digits, NULL, 10);
-    if (errno == ERANGE || value > most) {
+    if (errno == ERANGE || value > most / unit) {
         snprintf(limit, sizeof limit, "%llu", (unsigned long long)most);
         return refuse_range(why, f, false, limit);
     }
-    *out = value;
+    *out = value * unit;
     return OK;
 }
 

@@ -377,8 +377,9 @@ TEST(job_that_fits_nowhere_says_what_each_worker_lacks)
     (void)unused;
     sim_run(s, MINUTE);
     assert_int_equal(sim_executions(s, "base"), 0);
-    check_text(
-        sim_why(s, "base"), "no suitable worker: w1 has no label big; w2 gives 2 of 3 threads");
+    check_says(sim_why(s, "base"), "no suitable worker: ");
+    check_says(sim_why(s, "base"), "w1 has no label big");
+    check_says(sim_why(s, "base"), "w2 gives 2 of 3 threads");
     sim_end(s);
 }
 

@@ -56,6 +56,26 @@ static void whole_numbers_are_read_strictly(void **state)
     expect_refused(steps, "99999999999999999999999", "'steps' must be at most 4294967295", "");
 }
 
+static void bytes_may_have_a_unit(void **state)
+{
+    const ProtobufCFieldDescriptor *memory = field(&resources__descriptor, "memory");
+    const ProtobufCFieldDescriptor *threads = field(&resources__descriptor, "threads");
+    struct refusal why;
+    uint64_t value;
+
+    (void)state;
+    assert_int_equal(scalar_parse(&value, memory, "8G", 2, &why), OK);
+    assert_int_equal(value, 8589934592);
+    assert_int_equal(scalar_parse(&value, memory, "1500K", 5, &why), OK);
+    assert_int_equal(value, 1536000);
+    assert_int_equal(scalar_parse(&value, memory, "7", 1, &why), OK);
+    assert_int_equal(value, 7);
+    expect_refused(memory, "8GB", "'memory' must be a whole number, not '8GB'", "");
+    expect_refused(memory, "G", "'memory' must be a whole number, not 'G'", "");
+    expect_refused(memory, "16777216T", "'memory' must be at most 18446744073709551615", "");
+    expect_refused(threads, "2K", "'threads' must be a whole number, not '2K'", "");
+}
+
 static void each_width_and_sign_has_its_range(void **state)
 {
     const ProtobufCFieldDescriptor *priority = field(&stage__descriptor, "priority");
@@ -139,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_read_strictly),
+        cmocka_unit_test(bytes_may_have_a_unit),
         cmocka_unit_test(each_width_and_sign_has_its_range),
         cmocka_unit_test(numbers_may_have_a_point_and_an_exponent),
         cmocka_unit_test(words_are_what_the_field_says),
