@@ -27,7 +27,7 @@ home=$work/standing
 "$jielong" orchestrator --home "$home" >"$work/orchestrator" 2>&1 &
 wait_for 30 test -e "$home/orchestrator.lock"
 "$jielong" worker --home "$home" >"$work/worker" 2>&1 &
-wait_for 30 "$jielong" submit "$tiny" --home "$home" --set base.steps=200000
+wait_for 30 "$jielong" submit "$tiny" --home "$home" --set base.steps=200000 --set base.checkpoint_every=200000
 status=0
 "$jielong" status --home "$home" >/dev/null || status=$?
 [ $status = 3 ] || die "a running run's status should end with 3, not $status"
