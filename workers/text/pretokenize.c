@@ -77,12 +77,13 @@ static int compile(struct pretokenizer *p, const struct split *row, struct err *
 
 int pretokenizer_new(struct pretokenizer **out, const char *split, struct err *e)
 {
-    const struct split *row = find_split(split);
+    const struct split *row = split != NULL ? find_split(split) : NULL;
     struct pretokenizer *p;
     char version[32] = "";
 
     if (!row)
-        return err_set(e, E_INPUT, "unknown pre-tokenisation split '%.40s'", split);
+        return err_set(
+            e, E_INPUT, "unknown pre-tokenisation split '%.40s'", split != NULL ? split : "");
     p = calloc(1, sizeof *p);
     if (!p)
         return err_set(e, E_NOMEM, "out of memory");
