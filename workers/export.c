@@ -8,6 +8,7 @@
 #include "workers/formats/hf_export.h"
 #include "workers/generate.h"
 #include "workers/text/tokenizer.h"
+#include "workers/usage.h"
 
 /* What is typed. */
 struct typed {
@@ -71,33 +72,15 @@ static int run(struct work *w, const struct format *f, const char *home,
     return rc;
 }
 
-static int bad_usage(const char *why)
-{
-    fprintf(stderr,
-        "error: %s\nusage: jielong export [RUN/]STAGE --format gguf|huggingface PATH\n"
-        "  = help: `jielong export --help` lists the options\n",
-        why);
-    return 2;
-}
-
-static int print_help(const struct option_row *rows, size_t n)
-{
-    struct buf text = { 0 };
-    int rc = options_help(&text, rows, n);
-
-    if (rc == OK)
-        printf("usage: jielong export [RUN/]STAGE --format gguf|huggingface PATH\n\n"
-               "Writes the model that a stage has made, with its tokenizer and chat template, for\n"
-               "llama.cpp and what is built on it (gguf: a file), or for transformers "
-               "(huggingface: a\n"
-               "folder). Nothing that is there is written over.\n\n"
-               "options:\n%s"
-               "  --home DIR            where state and store lie\n"
-               "  -h, --help            this text\n",
-            text.p);
-    buf_free(&text);
-    return rc == OK ? 0 : exit_code(rc);
-}
+static const struct usage usage = {
+    .name = "export",
+    .operands = "[RUN/]STAGE --format gguf|huggingface PATH",
+    .about =
+        "Writes the model that a stage has made, with its tokenizer and chat template, for\n"
+        "llama.cpp and what is built on it (gguf: a file), or for transformers (huggingface: a\n"
+        "folder). Nothing that is there is written over.\n",
+    .more = "  --home DIR                where state and store lie\n",
+};
 
 int export_main(int argc, char **argv)
 {
@@ -121,16 +104,16 @@ int export_main(int argc, char **argv)
 
     int rc = options_read(rows, n_rows, argv + 1, &n, &e);
     if (t.help)
-        return print_help(rows, n_rows);
+        return usage_help(&usage, rows, n_rows);
     if (rc != OK)
-        return bad_usage(e.msg);
+        return usage_bad(&usage, e.msg);
     const struct format *f = format_named(t.format);
     if (!f)
-        return bad_usage("--format: gguf and huggingface are known");
+        return usage_bad(&usage, "--format: gguf and huggingface are known");
     if (!element_named(&w.type, t.type))
-        return bad_usage("--type: f32, f16, bf16 and q8_0 are known");
+        return usage_bad(&usage, "--type: f32, f16, bf16 and q8_0 are known");
     if (!t.home || !t.checkpoint || !id_parse(&id, t.checkpoint) || n != 1)
-        return bad_usage("one model and one path are named");
+        return usage_bad(&usage, "one model and one path are named");
     w.path = argv[1];
     w.name = t.name;
     if (run(&w, f, t.home, &id, &e) == OK)

@@ -10,6 +10,7 @@
 #include "workers/core.h"
 #include "workers/math/engine.h"
 #include "workers/tasks/task.h"
+#include "workers/usage.h"
 
 static int run(
     const char *home, int threads, const struct generate_request *r, struct buf *out, struct err *e)
@@ -41,32 +42,14 @@ struct typed {
     bool help;
 };
 
-static int bad_usage(const char *why)
-{
-    fprintf(stderr,
-        "error: %s\nusage: jielong generate [RUN/]STAGE --prompt TEXT [OPTIONS]\n"
-        "  = help: `jielong generate --help` lists the options\n",
-        why);
-    return 2;
-}
-
-static int print_help(const struct option_row *rows, size_t n)
-{
-    struct buf text = { 0 };
-    int rc = options_help(&text, rows, n);
-
-    if (rc == OK)
-        printf("usage: jielong generate [RUN/]STAGE --prompt TEXT [OPTIONS]\n\n"
-               "Lets the model that a stage has made answer. The sampler's order is temperature,\n"
-               "then top-k, then top-p, then min-p; the same seed gives the same answer.\n\n"
-               "options:\n%s"
-               "  --output table|json       for people, or for programs\n"
-               "  --home DIR                where state and store lie\n"
-               "  -h, --help                this text\n",
-            text.p);
-    buf_free(&text);
-    return rc == OK ? 0 : exit_code(rc);
-}
+static const struct usage usage = {
+    .name = "generate",
+    .operands = "[RUN/]STAGE --prompt TEXT [OPTIONS]",
+    .about = "Lets the model that a stage has made answer. The sampler's order is temperature,\n"
+             "then top-k, then top-p, then min-p; the same seed gives the same answer.\n",
+    .more = "  --output table|json       for people, or for programs\n"
+            "  --home DIR                where state and store lie\n",
+};
 
 /* NULL: all is well. */
 static const char *wrong(struct typed *t, int operands)
@@ -137,12 +120,12 @@ int generate_main(int argc, char **argv)
     core_choose(argc, argv);
     int rc = options_read(rows, n_rows, argv + 1, &n, &e);
     if (t.help)
-        return print_help(rows, n_rows);
+        return usage_help(&usage, rows, n_rows);
     if (rc != OK)
-        return bad_usage(e.msg);
+        return usage_bad(&usage, e.msg);
     const char *why = wrong(&t, n);
     if (why)
-        return bad_usage(why);
+        return usage_bad(&usage, why);
     t.r.show_probabilities = (int)t.rows;
     return print(&t);
 }

@@ -12,6 +12,7 @@
 #include "workers/import_print.h"
 #include "workers/text/inspect.h"
 #include "workers/text/template.h"
+#include "workers/usage.h"
 
 /* What is typed. */
 struct typed {
@@ -21,37 +22,19 @@ struct typed {
     char names[OPTION_TEXTS_MAX][64]; /* of fields, without what they are called */
 };
 
-static int bad_usage(const char *why)
-{
-    fprintf(stderr,
-        "error: %s\nusage: jielong import --inspect FILE… [OPTIONS]\n"
-        "  = help: `jielong import --help` lists the options\n",
-        why);
-    return 2;
-}
-
-static int print_help(const struct option_row *rows, size_t n)
-{
-    struct buf text = { 0 };
-    int rc = options_help(&text, rows, n);
-
-    if (rc == OK)
-        printf(
-            "usage: jielong import --inspect FILE… [OPTIONS]\n\n"
-            "Says what files or folders hold, as a stage would read them: shape, counts,\n"
-            "languages, lengths, ties, duplicates, what is wrong with which line, and the\n"
-            "first three records as the model will see them; ⟦ ⟧ is what is learnt.\n"
-            "Of a model (a .gguf file, a folder with config.json): what the stage `import` reads.\n"
-            "Exit code 65: a stage would stop at what is wrong.\n\n"
-            "options:\n%s"
-            "  --tokenizer [RUN/]STAGE   counts tokens with what a stage has made\n"
+static const struct usage usage = {
+    .name = "import",
+    .operands = "--inspect FILE… [OPTIONS]",
+    .about =
+        "Says what files or folders hold, as a stage would read them: shape, counts,\n"
+        "languages, lengths, ties, duplicates, what is wrong with which line, and the\n"
+        "first three records as the model will see them; ⟦ ⟧ is what is learnt.\n"
+        "Of a model (a .gguf file, a folder with config.json): what the stage `import` reads.\n"
+        "Exit code 65: a stage would stop at what is wrong.\n",
+    .more = "  --tokenizer [RUN/]STAGE   counts tokens with what a stage has made\n"
             "  --output table|json       for people, or for programs\n"
-            "  --home DIR                where state and store lie\n"
-            "  -h, --help                this text\n",
-            text.p);
-    buf_free(&text);
-    return rc == OK ? 0 : exit_code(rc);
-}
+            "  --home DIR                where state and store lie\n",
+};
 
 /* ---- options → how to read ---- */
 
@@ -250,13 +233,13 @@ int import_main(int argc, char **argv)
 
     int rc = options_read(rows, n_rows, argv + 1, &n, &e);
     if (t.help)
-        return print_help(rows, n_rows);
+        return usage_help(&usage, rows, n_rows);
     if (rc != OK)
-        return bad_usage(e.msg);
+        return usage_bad(&usage, e.msg);
     if (!t.inspect)
-        return bad_usage("--inspect is missing: stages take files in by themselves");
+        return usage_bad(&usage, "--inspect is missing: stages take files in by themselves");
     if (n == 0)
-        return bad_usage("no file is named");
+        return usage_bad(&usage, "no file is named");
     if (n == 1 && import_is_model(argv[1]))
         return import_model_inspect(argv[1], t.json);
     return run(&t, argv + 1, (size_t)n);

@@ -7,33 +7,16 @@
 #include "workers/core.h"
 #include "workers/generate.h"
 #include "workers/selftest/runner.h"
+#include "workers/usage.h"
 
-static int bad_usage(const char *why)
-{
-    fprintf(stderr,
-        "error: %s\nusage: jielong selftest [OPTIONS]\n"
-        "  = help: `jielong selftest --help` lists the options\n",
-        why);
-    return 2;
-}
-
-static int print_help(const struct option_row *rows, size_t n)
-{
-    struct buf text = { 0 };
-    int rc = options_help(&text, rows, n);
-
-    if (rc == OK)
-        printf(
-            "usage: jielong selftest [OPTIONS]\n\n"
-            "Computes what is known exactly, on this machine, with the code that trains: from\n"
-            "the random numbers to PPO, RLOO, GRPO and DPO reaching a computable optimum. Takes\n"
-            "less than two minutes on two cores. Exit code: 0 when all hold, else 1.\n\n"
-            "options:\n%s"
-            "  -h, --help                this text\n",
-            text.p);
-    buf_free(&text);
-    return rc == OK ? 0 : exit_code(rc);
-}
+static const struct usage usage = {
+    .name = "selftest",
+    .operands = "[OPTIONS]",
+    .about = "Computes what is known exactly, on this machine, with the code that trains: from\n"
+             "the random numbers to PPO, RLOO, GRPO and DPO reaching a computable optimum. Takes\n"
+             "less than two minutes on two cores. Exit code: 0 when all hold, else 1.\n",
+    .more = "",
+};
 
 int selftest_main(int argc, char **argv)
 {
@@ -59,19 +42,19 @@ int selftest_main(int argc, char **argv)
     core_choose(argc, argv);
     int rc = options_read(rows, sizeof rows / sizeof *rows, argv + 1, &n, &e);
     if (help)
-        return print_help(rows, sizeof rows / sizeof *rows);
+        return usage_help(&usage, rows, sizeof rows / sizeof *rows);
     if (rc != OK || n > 0)
-        return bad_usage(rc != OK ? e.msg : "there are no operands");
+        return usage_bad(&usage, rc != OK ? e.msg : "there are no operands");
     o.json = strcmp(output, "json") == 0;
     if (!o.json && strcmp(output, "table") != 0)
-        return bad_usage("--output: table or json");
+        return usage_bad(&usage, "--output: table or json");
     if (broken && strcmp(broken, "kl") != 0)
-        return bad_usage("--break: kl");
+        return usage_bad(&usage, "--break: kl");
     o.wrong_kl = broken != NULL;
     o.processes = (int)threads;
     rc = selftest_run(&verdict, &o, &e);
     if (rc == E_INPUT)
-        return bad_usage(e.msg);
+        return usage_bad(&usage, e.msg);
     if (rc != OK)
         fprintf(stderr, "error: %s\n", e.msg);
     return rc == OK ? verdict : exit_code(rc);
