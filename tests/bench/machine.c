@@ -167,7 +167,7 @@ static double read_memory(const struct engine *en)
         double rate = (double)bytes / (seconds() - began);
         best = rate > best ? rate : best;
     }
-    munmap(p, bytes); /* the engine keeps what is freed, and measured processes start from here */
+    munmap(p, bytes); /* measured processes start from here */
     return best;
 }
 

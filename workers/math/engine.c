@@ -1,6 +1,5 @@
 #include "workers/math/engine.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -126,22 +125,11 @@ static int class_kernels(const struct kernels **out, const char *numeric_class, 
     return OK;
 }
 
-/* What is freed stays with the process: fresh pages must be cleared, and on a virtual machine
- * fetched from its host first, which took a quarter of a rollout. */
-static void keep_memory(void)
-{
-#if defined(M_MMAP_MAX) && defined(M_TRIM_THRESHOLD)
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, -1);
-#endif
-}
-
 int engine_init(struct engine *out, const char *numeric_class, int threads, struct err *e)
 {
     const struct kernels *k = NULL;
     struct pool *p = NULL;
 
-    keep_memory();
     int rc = class_kernels(&k, numeric_class, e);
     if (rc == OK)
         rc = pool_new(&p, threads, e);
