@@ -15,16 +15,13 @@ void openblas_set_num_threads(int threads);
 char *openblas_get_config(void);
 char *openblas_get_corename(void);
 
-/* Whether a core type keeps the invariant of blas.h. The Haswell kernel adds up rows 0..5 of each
- * twelve in another order than rows 6..11. A core type that is not here has not been tried. */
+/* Whether the library computes for a core type. Haswell's and Zen's kernel breaks the invariant of
+ * blas.h: it adds up rows 0..5 of each twelve in another order than rows 6..11. SkylakeX keeps it,
+ * but gemm of kernels.h is faster. A core type that is not here has not been tried. */
 static const struct core {
     const char *name;
     bool library;
 } cores[] = {
-    { "SkylakeX", true },
-    { "Cooperlake", true },
-    { "Haswell", false },
-    { "Zen", false },
     { "Prescott", true },
     { NULL, false },
 };

@@ -9,9 +9,11 @@
 
 #define GEMM_M (LANES == 16 ? 12 : 6) /* with two vectors they fill the registers */
 #define GEMM_N (2 * LANES)
-#define GEMM_DEPTH (LANES == 16 ? 256 : 384) /* elements: a panel of b stays in the first cache */
+#define GEMM_DEPTH 384     /* elements of a sum in one block */
 #define GEMM_PACKED_MAX 96 /* rows or columns in one block: it stays in the second-level cache */
 #define GEMM_STRIDE (GEMM_DEPTH + 16) /* no power of two: rows share few places in the cache */
+
+#define LINE 16 /* floats in a line of memory */
 
 typedef uint32_t word __attribute__((may_alias));
 
@@ -58,20 +60,55 @@ static void pack_rows_along(
     }
 }
 
-/* Columns of four vectors into four neighbouring places of each of `count` rows of a panel. */
-INLINE void turn_four(float *out, const vec v[4], size_t count)
+/* Element d of v[c] becomes element c of v[d]: blocks of four by four are turned, then exchanged.
+ */
+INLINE void turn(vec v[LANES])
 {
-    vec ab = __builtin_shufflevector(v[0], v[1], LOW_TWO), ab2, cd2;
-    vec cd = __builtin_shufflevector(v[2], v[3], LOW_TWO), turned[4];
+    UNROLL(4)
+    for (size_t c = 0; c < LANES; c += 4) {
+        vec ab = __builtin_shufflevector(v[c], v[c + 1], LOW_TWO);
+        vec cd = __builtin_shufflevector(v[c + 2], v[c + 3], LOW_TWO);
+        vec ab2 = __builtin_shufflevector(v[c], v[c + 1], HIGH_TWO);
+        vec cd2 = __builtin_shufflevector(v[c + 2], v[c + 3], HIGH_TWO);
+        v[c] = __builtin_shufflevector(ab, cd, LOW_PAIRS);
+        v[c + 1] = __builtin_shufflevector(ab, cd, HIGH_PAIRS);
+        v[c + 2] = __builtin_shufflevector(ab2, cd2, LOW_PAIRS);
+        v[c + 3] = __builtin_shufflevector(ab2, cd2, HIGH_PAIRS);
+    }
+    UNROLL(4)
+    for (size_t r = 0; r < 4; r++) {
+#if LANES == 8
+        vec a = v[r], b = v[r + 4];
+        v[r] = __builtin_shufflevector(a, b, LOW_HALVES);
+        v[r + 4] = __builtin_shufflevector(a, b, HIGH_HALVES);
+#elif LANES == 16
+        vec ab = __builtin_shufflevector(v[r], v[r + 4], LOW_HALVES);
+        vec cd = __builtin_shufflevector(v[r + 8], v[r + 12], LOW_HALVES);
+        vec ab2 = __builtin_shufflevector(v[r], v[r + 4], HIGH_HALVES);
+        vec cd2 = __builtin_shufflevector(v[r + 8], v[r + 12], HIGH_HALVES);
+        v[r] = __builtin_shufflevector(ab, cd, EVEN_FOURS);
+        v[r + 4] = __builtin_shufflevector(ab, cd, ODD_FOURS);
+        v[r + 8] = __builtin_shufflevector(ab2, cd2, EVEN_FOURS);
+        v[r + 12] = __builtin_shufflevector(ab2, cd2, ODD_FOURS);
+#endif
+    }
+}
 
-    ab2 = __builtin_shufflevector(v[0], v[1], HIGH_TWO);
-    cd2 = __builtin_shufflevector(v[2], v[3], HIGH_TWO);
-    turned[0] = __builtin_shufflevector(ab, cd, LOW_PAIRS);
-    turned[1] = __builtin_shufflevector(ab, cd, HIGH_PAIRS);
-    turned[2] = __builtin_shufflevector(ab2, cd2, LOW_PAIRS);
-    turned[3] = __builtin_shufflevector(ab2, cd2, HIGH_PAIRS);
-    for (size_t d = 0; d < LANES && d < count; d++)
-        *(vec4_unaligned *)(out + d * GEMM_N) = four_lanes(turned[d % 4], d / 4 * 4);
+/* `count` elements of each of the first `columns` of LANES columns, into a panel; `k` numbers are
+ * left in each. */
+INLINE void turn_columns(
+    float *to, const float *from, size_t across, size_t columns, size_t k, size_t count, int bf16)
+{
+    vec v[LANES];
+
+    UNROLL(16)
+    for (size_t c = 0; c < LANES; c++)
+        v[c] = c < columns ? elements_along(from + c * across, k, bf16) : (vec){ 0 };
+    turn(v);
+    UNROLL(16)
+    for (size_t d = 0; d < LANES; d++)
+        if (d < count)
+            store(to + d * GEMM_N, v[d]);
 }
 
 /* Panels of GEMM_N columns of b that lie one number after another. */
@@ -80,17 +117,16 @@ INLINE void pack_panels_along(
 {
     size_t step = bf16 ? 2 * LANES : LANES, k = at->k1 - at->k0;
 
-    for (size_t c = at->first; c < at->end; c += 4) {
-        size_t column = c - at->first;
+    for (size_t c = at->first; c < at->end; c += LANES) {
+        size_t column = c - at->first, there = fewer(LANES, x->n - c), j = 0;
+        const float *from = x->x + c * x->across + at->k0;
         float *to = out + column / GEMM_N * GEMM_N * depth + column % GEMM_N;
-        for (size_t j = 0; j < k; j += step, to += LANES * GEMM_N) {
-            vec v[4];
-            for (size_t u = 0; u < 4; u++)
-                v[u] = c + u < x->n
-                           ? elements_along(x->x + (c + u) * x->across + at->k0 + j, k - j, bf16)
-                           : (vec){ 0 };
-            turn_four(to, v, bf16 ? (k - j + 1) / 2 : k - j);
-        }
+        if (there == LANES)
+            for (; j + step <= k; j += step, to += LANES * GEMM_N)
+                turn_columns(to, from + j, x->across, LANES, step, LANES, bf16);
+        for (; j < k; j += step, to += LANES * GEMM_N)
+            turn_columns(
+                to, from + j, x->across, there, k - j, bf16 ? (k - j + 1) / 2 : k - j, bf16);
     }
 }
 
@@ -117,6 +153,28 @@ INLINE void pack_across(
     }
 }
 
+#if LANES >= 8
+
+/* Four elements of each of LANES / 4 * 3 neighbouring rows: three whole vectors. */
+INLINE void pack_four_across(float *to, const float *row, size_t along, size_t left, int bf16)
+{
+    vec v[4];
+
+    UNROLL(4)
+    for (size_t u = 0; u < 4; u++, row += along) {
+        v[u] = load_upto(row, left);
+        if (!bf16)
+            continue;
+        row += along;
+        v[u] = (vec)bf16_pairs(v[u], load_upto(row, left));
+    }
+    store(to, __builtin_shufflevector(v[0], v[1], NARROW_FIRST));
+    store(to + LANES, __builtin_shufflevector(v[1], v[2], NARROW_SECOND));
+    store(to + 2 * LANES, __builtin_shufflevector(v[2], v[3], NARROW_THIRD));
+}
+
+#endif
+
 #define PACK_AHEAD 8 /* rows of memory */
 
 /* Panels of `width` neighbouring rows of a (columns of b), some side by side: whole lines of
@@ -127,13 +185,21 @@ INLINE void pack_panels_across(float *out, size_t width, size_t depth, const str
     size_t step = bf16 ? 2 : 1, together = width == GEMM_N ? 64 : 48;
 
     for (size_t r = at->first; r < at->end; r += together, out += together * depth) {
-        size_t end = fewer(r + together, at->end);
+        size_t end = fewer(r + together, at->end), k = at->k0;
         const float *row = x->x + at->k0 * x->along;
         float *to = out;
-        for (size_t k = at->k0; k < at->k1; k += step, row += step * x->along, to += width) {
+#if LANES >= 8
+        for (; width == LANES / 4 * 3 && k + 4 * step <= at->k1; k += 4 * step) {
+            for (size_t i = r; i < end; i += width)
+                pack_four_across(to + (i - r) * depth, row + i, x->along, x->n - i, bf16);
+            row += 4 * step * x->along;
+            to += 4 * width;
+        }
+#endif
+        for (; k < at->k1; k += step, row += step * x->along, to += width) {
             const float *next = bf16 && k + 1 < at->k1 ? row + x->along : NULL;
             int last = k + step >= at->k1;
-            for (size_t i = r; i < end; i += 16)
+            for (size_t i = r; i < end; i += LINE)
                 __builtin_prefetch(row + PACK_AHEAD * x->along + i);
             for (size_t i = r; i < end; i += width)
                 pack_across(to + (i - r) * depth, width, row + i, next == NULL ? NULL : next + i,
@@ -215,7 +281,8 @@ INLINE void gemm_tile(float *c, size_t c_row, const float *a, size_t a_row, size
 
     UNROLL(12)
     for (size_t r = 0; r < rows; r++) {
-        __builtin_prefetch(c + r * c_row, 1);
+        for (size_t i = 0; i < vectors * LANES; i += LINE)
+            __builtin_prefetch(c + r * c_row + i, 1);
         s[r][0] = s[r][1] = (vec){ 0 };
     }
     const float *from[3] = { a, a + 4 * a_row, a + 8 * a_row }; /* few addresses: few registers */
@@ -243,15 +310,57 @@ INLINE void gemm_tile(float *c, size_t c_row, const float *a, size_t a_row, size
     }
 }
 
+/* What is packed next: it is brought near, some lines of memory with each tile, while this block
+ * is computed. */
+struct ahead {
+    const float *row;
+    size_t rows, step, width, at; /* floats: from row to row, in a row, and where we are in it */
+    size_t lines;                 /* with each tile */
+};
+
+static size_t tiles_of(size_t n, size_t each)
+{
+    return (n + each - 1) / each;
+}
+
+/* The part `at` of x, during a block of so many tiles. */
+static struct ahead ahead_of(const struct operand *x, const struct gemm_range *at, size_t tiles)
+{
+    size_t n = at->end - at->first, k = at->k1 - at->k0;
+    struct ahead a = { .row = x->x + at->first * x->across + at->k0 * x->along };
+
+    if (x->along == 1) {
+        a.rows = n, a.step = x->across, a.width = k;
+    } else {
+        a.rows = k, a.step = x->along, a.width = n;
+    }
+    a.lines = tiles_of(a.rows * tiles_of(a.width, LINE), tiles);
+    return a;
+}
+
+static __attribute__((noinline)) void look_ahead(struct ahead *a)
+{
+    for (size_t n = a->lines; n > 0 && a->rows > 0; n--) {
+        __builtin_prefetch(a->row + a->at, 0, 2);
+        a->at += LINE;
+        if (a->at >= a->width) {
+            a->at = 0;
+            a->row += a->step;
+            a->rows--;
+        }
+    }
+}
+
 /* A block's part of c. */
 struct gemm_block {
     float *c;
     size_t c_row, rows, columns, depth;
     struct packed a, b;
     int add, bf16;
+    struct ahead ahead;
 };
 
-INLINE void gemm_rows_of_tile(const struct gemm_block *g, size_t column, size_t row, size_t rows,
+INLINE void gemm_rows_of_tile(struct gemm_block *g, size_t column, size_t row, size_t rows,
     size_t a_row, size_t a_element, int bf16)
 {
     const float *a = g->a.p + row / GEMM_M * GEMM_M * g->a.tile + row % GEMM_M * a_row;
@@ -259,13 +368,14 @@ INLINE void gemm_rows_of_tile(const struct gemm_block *g, size_t column, size_t 
     float *c = g->c + row * g->c_row + column;
     size_t left = g->columns - column;
 
+    look_ahead(&g->ahead);
     if (left > LANES)
         gemm_tile(c, g->c_row, a, a_row, a_element, b, g->depth, rows, 2, left, g->add, bf16);
     else
         gemm_tile(c, g->c_row, a, a_row, a_element, b, g->depth, rows, 1, left, g->add, bf16);
 }
 
-INLINE void gemm_panels(const struct gemm_block *g, size_t a_row, size_t a_element, int bf16)
+INLINE void gemm_panels(struct gemm_block *g, size_t a_row, size_t a_element, int bf16)
 {
     for (size_t column = 0; column < g->columns; column += GEMM_N) {
         size_t row = 0;
@@ -278,7 +388,7 @@ INLINE void gemm_panels(const struct gemm_block *g, size_t a_row, size_t a_eleme
     }
 }
 
-static __attribute__((noinline)) void gemm_block(const struct gemm_block *g)
+static __attribute__((noinline)) void gemm_block(struct gemm_block *g)
 {
     int panels = g->a.row == 1;
 
@@ -292,39 +402,47 @@ static __attribute__((noinline)) void gemm_block(const struct gemm_block *g)
         gemm_panels(g, g->a.row, 1, 0);
 }
 
-/* All of the sum for a part of c for which the other operand is packed block by block. */
-static void gemm_part(const struct gemm *g, const struct gemm_range *a, const struct gemm_range *b)
+/* One block of the sum for the rows (columns) `own`, whose operand is packed for it; `next` is
+ * packed after it. */
+static void gemm_part(
+    const struct gemm *g, const struct gemm_range *own, const struct gemm_range *next)
 {
     _Alignas(64) float local[GEMM_PACKED_MAX * GEMM_STRIDE + LANES];
-    size_t most = g->bf16 ? 2 * GEMM_DEPTH : GEMM_DEPTH;
+    size_t depth = gemm_depth(g, own->k1 - own->k0), n = own->end - own->first;
+    struct gemm_block block = {
+        .c_row = g->b.n, .depth = depth, .add = g->add || own->k0 > 0, .bf16 = g->bf16
+    };
 
-    for (size_t k = g->k0; k < g->k1; k += most) {
-        size_t end = fewer(k + most, g->k1), depth = gemm_depth(g, end - k);
-        struct gemm_range rows = { a->first, a->end, k, end },
-                          columns = { b->first, b->end, k, end };
-        struct gemm_block block = { .c = g->c + a->first * g->b.n + b->first,
-            .c_row = g->b.n,
-            .rows = a->end - a->first,
-            .columns = b->end - b->first,
-            .depth = depth,
-            .add = g->add || k > 0,
-            .bf16 = g->bf16 };
-        block.a =
-            g->share_b ? pack_a(local, g, &rows, GEMM_STRIDE, depth) : shared_at(g, a->first, k);
-        block.b = g->share_b ? shared_at(g, b->first, k) : pack_b(local, g, &columns, depth);
-        gemm_block(&block);
+    if (g->share_b) {
+        block.c = g->c + own->first * g->b.n;
+        block.rows = n;
+        block.columns = g->b.n;
+        block.a = pack_a(local, g, own, GEMM_STRIDE, depth);
+        block.b = shared_at(g, 0, own->k0);
+    } else {
+        block.c = g->c + own->first;
+        block.rows = g->a.n;
+        block.columns = n;
+        block.a = shared_at(g, 0, own->k0);
+        block.b = pack_b(local, g, own, depth);
     }
+    block.ahead = ahead_of(g->share_b ? &g->a : &g->b, next,
+        tiles_of(block.rows, GEMM_M) * tiles_of(block.columns, GEMM_N));
+    gemm_block(&block);
 }
 
 static void gemm(const struct gemm *g, size_t first, size_t end)
 {
-    struct gemm_range all = { 0, g->share_b ? g->b.n : g->a.n, 0, 0 };
+    size_t most = g->bf16 ? 2 * GEMM_DEPTH : GEMM_DEPTH;
+    struct gemm_range own = { first, fewer(first + GEMM_PACKED_MAX, end), g->k0,
+        fewer(g->k0 + most, g->k1) };
 
-    for (; first < end; first += GEMM_PACKED_MAX) {
-        struct gemm_range part = { first, fewer(first + GEMM_PACKED_MAX, end), 0, 0 };
-        if (g->share_b)
-            gemm_part(g, &part, &all);
-        else
-            gemm_part(g, &all, &part);
+    while (own.first < end) {
+        struct gemm_range next = { own.first, own.end, own.k1, fewer(own.k1 + most, g->k1) };
+        if (own.k1 == g->k1)
+            next = (struct gemm_range){ own.end, fewer(own.end + GEMM_PACKED_MAX, end), g->k0,
+                fewer(g->k0 + most, g->k1) };
+        gemm_part(g, &own, &next);
+        own = next;
     }
 }

@@ -246,6 +246,11 @@ INLINE vec bf16_odd(uvec pairs)
 #define HIGH_TWO 2, 10, 3, 11, 6, 14, 7, 15
 #define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
 #define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#define LOW_HALVES 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGH_HALVES 4, 5, 6, 7, 12, 13, 14, 15
+#define NARROW_FIRST 0, 1, 2, 3, 4, 5, 8, 9
+#define NARROW_SECOND 2, 3, 4, 5, 8, 9, 10, 11
+#define NARROW_THIRD 4, 5, 8, 9, 10, 11, 12, 13
 #define EVEN_OF_TWO 0, 2, 4, 6, 8, 10, 12, 14
 #define ODD_OF_TWO 1, 3, 5, 7, 9, 11, 13, 15
 #else
@@ -253,6 +258,13 @@ INLINE vec bf16_odd(uvec pairs)
 #define HIGH_TWO 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
 #define LOW_PAIRS 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
 #define HIGH_PAIRS 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define LOW_HALVES 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HIGH_HALVES 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define EVEN_FOURS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define ODD_FOURS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
+#define NARROW_FIRST 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19
+#define NARROW_SECOND 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23
+#define NARROW_THIRD 8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27
 #define EVEN_OF_TWO 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD_OF_TWO 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #endif
