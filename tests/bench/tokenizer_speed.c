@@ -6,12 +6,13 @@
 
 #include "workers/text/tokenizer.h"
 
-/* bench_tokenizer FILE: a vocabulary of 30,000 is trained on a text, which is then encoded line by
- * line, with one thread and with two. Run it by the script `tokenizer` beside it. */
+/* bench_tokenizer FILE THREADS: a vocabulary of 30,000 is trained on a text, which is then encoded
+ * line by line. Prints seconds, MB/s (the best of some turns) and the number of tokens. Run it by
+ * the script `tokenizer` beside it. */
 
 #define VOCABULARY 30000
 #define TURNS 3
-#define THREADS 2
+#define THREADS_MAX 64
 
 struct text {
     char *p;
@@ -71,21 +72,20 @@ static void *encode(void *ctx)
 }
 
 /* MB/s, the best of some turns. */
-static double encode_speed(struct text *x, unsigned threads)
+static double encode_speed(const struct text *x)
 {
     double best = 0;
 
-    x->threads = threads;
     for (int turn = 0; turn < TURNS; turn++) {
-        struct share shares[THREADS] = { { 0 } };
-        pthread_t ids[THREADS];
+        struct share shares[THREADS_MAX] = { { 0 } };
+        pthread_t ids[THREADS_MAX];
         double began = seconds();
-        for (unsigned i = 0; i < threads; i++) {
+        for (unsigned i = 0; i < x->threads; i++) {
             shares[i] = (struct share){ .x = x, .number = i };
             if (pthread_create(&ids[i], NULL, encode, &shares[i]) != 0)
                 exit(1);
         }
-        for (unsigned i = 0; i < threads; i++)
+        for (unsigned i = 0; i < x->threads; i++)
             pthread_join(ids[i], NULL);
         double speed = (double)x->n / 1e6 / (seconds() - began);
         if (speed > best)
@@ -94,32 +94,41 @@ static double encode_speed(struct text *x, unsigned threads)
     return best;
 }
 
+static int measure(struct text *x, struct err *e)
+{
+    TokenizerModel *m = NULL;
+    struct tokenizer *t = NULL;
+    double began = seconds();
+    int rc = train(&m, x, (int)x->threads, e);
+    double trained = seconds() - began;
+
+    if (rc == OK)
+        rc = tokenizer_new(&t, m, e);
+    if (rc == OK) {
+        x->t = t;
+        printf("%.3f %.2f %zu\n", trained, encode_speed(x), m->n_tokens);
+    }
+    tokenizer_free(t);
+    if (m)
+        message_free(m);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
-    struct text x = { 0 };
+    unsigned long threads = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+    struct text x = { .threads = (unsigned)threads };
     struct err e = ERR_INIT;
-    int rc = argc == 2 ? file_read(&x.p, &x.n, argv[1], (size_t)1 << 32, &e) : E_INPUT;
+    int rc;
 
-    if (argc != 2)
-        fprintf(stderr, "usage: bench_tokenizer FILE\n");
-    for (unsigned threads = 1; rc == OK && threads <= THREADS; threads++) {
-        TokenizerModel *m = NULL;
-        struct tokenizer *t = NULL;
-        double began = seconds();
-        rc = train(&m, &x, (int)threads, &e);
-        double trained = seconds() - began;
-        if (rc == OK)
-            rc = tokenizer_new(&t, m, &e);
-        if (rc == OK) {
-            x.t = t;
-            printf("jielong, %u thread(s): train %.2f s (%zu tokens), encode %.1f MB/s\n", threads,
-                trained, m->n_tokens, encode_speed(&x, threads));
-        }
-        tokenizer_free(t);
-        if (m)
-            message_free(m);
+    if (threads < 1 || threads > THREADS_MAX) {
+        fprintf(stderr, "usage: bench_tokenizer FILE THREADS\n");
+        return 2;
     }
-    if (rc != OK && e.code != OK)
+    rc = file_read(&x.p, &x.n, argv[1], (size_t)1 << 32, &e);
+    if (rc == OK)
+        rc = measure(&x, &e);
+    if (rc != OK)
         fprintf(stderr, "error: %s\n", e.msg);
     free(x.p);
     return rc == OK ? 0 : 1;
