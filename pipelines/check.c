@@ -171,12 +171,16 @@ static void check_pretrain(const struct drafts *d, const struct draft *one)
     const ModelConfig *c = one->copy->pretrain->model;
     struct site model = at_key(one, "model");
     struct site heads = site_key(model, "heads");
+    bool derived = c->head_dim == 0;
 
     if (c->heads == 0 || c->width == 0)
         return; /* told by its range */
-    if (c->width % c->heads != 0)
+    if (!derived && (c->head_dim % 2 != 0 || c->head_dim > c->width))
+        tell(d, one, site_key(model, "head_dim"), NULL,
+            "head_dim %u is not even, or more than the width %u", c->head_dim, c->width);
+    if (derived && c->width % c->heads != 0)
         tell(d, one, heads, NULL, "%u heads do not divide the width %u", c->heads, c->width);
-    else if (c->width / c->heads % 2 != 0)
+    else if (derived && c->width / c->heads % 2 != 0)
         tell(d, one, heads, NULL, "width %u / heads %u = %u is not even", c->width, c->heads,
             c->width / c->heads);
     if (c->kv_heads > 0 && c->heads % c->kv_heads != 0)
@@ -184,6 +188,13 @@ static void check_pretrain(const struct drafts *d, const struct draft *one)
             c->kv_heads, c->heads);
     if (c->qkv_bias && c->family != MODEL_CONFIG__FAMILY__LLAMA)
         tell(d, one, site_key(model, "qkv_bias"), NULL, "only the llama family has 'qkv_bias'");
+    if (c->qk_norm && (c->qkv_bias || c->family != MODEL_CONFIG__FAMILY__LLAMA))
+        tell(d, one, site_key(model, "qk_norm"), NULL,
+            "'qk_norm' is for the llama family without 'qkv_bias'");
+    if (c->rope_low_freq_factor >= c->rope_high_freq_factor)
+        tell(d, one, site_key(model, "rope_low_freq_factor"), NULL,
+            "rope_low_freq_factor %g is not below rope_high_freq_factor %g",
+            c->rope_low_freq_factor, c->rope_high_freq_factor);
     if (c->value_head)
         tell(d, one, site_key(model, "value_head"), "a stage of kind ppo sets it",
             "a model that continues text has no value head");

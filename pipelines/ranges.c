@@ -31,7 +31,12 @@ static const struct range ranges[] = {
     OF(model_config, hidden, 0, 262144, CLOSED, "0 means as the family has it"),
     OF(model_config, context, 2, 1048576, CLOSED, "one token is there to predict another"),
     OF(model_config, vocab_size, 0, 0, CLOSED, "it is the tokenizer's: set it there"),
+    OF(model_config, head_dim, 0, 4096, CLOSED, "0 means width / heads"),
     OF(model_config, rope_theta, 1, 1e9, CLOSED, NULL),
+    OF(model_config, rope_factor, 1, 1e6, CLOSED, NULL),
+    OF(model_config, rope_low_freq_factor, 0, 1e6, OPEN_MIN, NULL),
+    OF(model_config, rope_high_freq_factor, 0, 1e6, OPEN_MIN, NULL),
+    OF(model_config, rope_original_context, 1, 1048576, CLOSED, NULL),
     OF(model_config, norm_eps, 0, 1, OPEN_MIN, "it keeps a division from being by 0"),
 
     /* what only one kind has, or has otherwise */

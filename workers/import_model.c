@@ -98,6 +98,20 @@ static const char *family_word(const ModelConfig *c)
     return c->family == MODEL_CONFIG__FAMILY__GPT2 ? "gpt2" : "llama";
 }
 
+static const char *scaling_word(const ModelConfig *c)
+{
+    switch (c->rope_scaling) {
+    case MODEL_CONFIG__ROPE_SCALING__LINEAR:
+        return ", RoPE scaled (linear)";
+    case MODEL_CONFIG__ROPE_SCALING__LLAMA3:
+        return ", RoPE scaled (llama3)";
+    case MODEL_CONFIG__ROPE_SCALING__NONE:
+    case _MODEL_CONFIG__ROPE_SCALING_IS_INT_SIZE:
+        break;
+    }
+    return "";
+}
+
 static int token_text(struct buf *out, const TokenizerModel *m, uint32_t id)
 {
     return json_string(out, (const char *)m->tokens[id].data, m->tokens[id].len);
@@ -117,14 +131,15 @@ static int table(struct buf *out, const char *path, const char *what, const stru
         { "padding", t->pad },
     };
     int rc = buf_printf(out,
-        "%s: %s\n  family        %s%s%s\n  layers        %u, width %u, heads %u (keys %u), "
-        "hidden %u\n  context       %u\n  parameters    %.1f M (%.2f GiB as float32)\n"
+        "%s: %s\n  family        %s%s%s%s\n  layers        %u, width %u, heads %u of %u (keys %u), "
+        "hidden %u\n  context       %u%s\n  parameters    %.1f M (%.2f GiB as float32)\n"
         "  vocabulary    %u rows, %zu tokens, %zu merges, split %s\n  chat template %s\n",
         path, what, family_word(c), c->qkv_bias ? ", biases on q, k, v (Qwen2)" : "",
+        c->qk_norm ? ", norms of q, k (Qwen3)" : "",
         c->scalar_head ? ", a scalar head: a reward model" : "", c->layers, c->width, c->heads,
-        c->kv_heads, c->hidden, c->context, (double)m->model->n_params / 1e6,
-        (double)m->model->n_params * 4 / (1 << 30), c->vocab_size, t->n_tokens, t->n_merges / 2,
-        t->split, t->template_->name);
+        c->head_dim, c->kv_heads, c->hidden, c->context, scaling_word(c),
+        (double)m->model->n_params / 1e6, (double)m->model->n_params * 4 / (1 << 30), c->vocab_size,
+        t->n_tokens, t->n_merges / 2, t->split, t->template_->name);
 
     for (size_t i = 0; rc == OK && i < sizeof roles / sizeof *roles; i++) {
         rc = buf_printf(out, "  %-14s", roles[i].word);

@@ -20,13 +20,15 @@
 #define FORWARD_ERROR 1e-5  /* of log-probabilities and values, absolute */
 #define GRADIENT_ERROR 3e-5 /* relative to the tensor's largest gradient */
 #define STEP 1e-5
+#define NO_SCALING MODEL_CONFIG__ROPE_SCALING__NONE
 #define ELEMENTS 48 /* checked of each tensor, at most */
 #define SEED 11
 
 enum {
     WIDTH = 24,
     HEADS = 4,
-    HEAD = WIDTH / HEADS,
+    HEAD_MAX = 10,
+    QUERIES_MAX = HEADS * HEAD_MAX,
     HIDDEN = 40,
     CONTEXT = 9,
     VOCAB = 19,
@@ -45,19 +47,34 @@ static const struct variant {
     double dropout;
     unsigned mode; /* of the workspace, beside training */
     bool value;    /* a value head beside the LM head */
+    uint32_t head; /* 0: width / heads; else q and k have norms */
+    ModelConfig__RopeScaling scaling;
 } variants[] = {
-    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false, 0, 0, false },
+    { "llama, tied", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false, false, 0, 0, false, 0,
+        NO_SCALING },
     { "llama, grouped queries, untied", MODEL_CONFIG__FAMILY__LLAMA, 2, false, false, false, 0, 0,
-        false },
+        false, 0, NO_SCALING },
     { "llama, one key for all, bias on q, k, v", MODEL_CONFIG__FAMILY__LLAMA, 1, true, true, false,
-        0, 0, false },
-    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true, 0, 0, false },
-    { "llama, dropout", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0.2, 0, false },
-    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0, 0, false },
-    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false, 0, 0, false },
-    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true, 0, 0, false },
+        0, 0, false, 0, NO_SCALING },
+    { "llama, scalar head", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, true, 0, 0, false, 0,
+        NO_SCALING },
+    { "llama, dropout", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0.2, 0, false, 0,
+        NO_SCALING },
+    { "gpt2, tied", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0, 0, false, 0, NO_SCALING },
+    { "gpt2, untied", MODEL_CONFIG__FAMILY__GPT2, 4, false, false, false, 0, 0, false, 0,
+        NO_SCALING },
+    { "gpt2, scalar head", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, true, 0, 0, false, 0,
+        NO_SCALING },
     { "gpt2, dropout, checkpointing", MODEL_CONFIG__FAMILY__GPT2, 4, true, false, false, 0.4,
-        WORKSPACE_CHECKPOINTING, false },
+        WORKSPACE_CHECKPOINTING, false, 0, NO_SCALING },
+    { "llama, wide heads with norms", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0, 0,
+        false, 10, NO_SCALING },
+    { "llama, narrow heads with norms, dropout, checkpointing", MODEL_CONFIG__FAMILY__LLAMA, 2,
+        false, false, false, 0.2, WORKSPACE_CHECKPOINTING, false, 4, NO_SCALING },
+    { "llama, norms, scalar head, linear RoPE scaling", MODEL_CONFIG__FAMILY__LLAMA, 4, true, false,
+        true, 0, 0, false, 6, MODEL_CONFIG__ROPE_SCALING__LINEAR },
+    { "llama, Llama 3's RoPE scaling", MODEL_CONFIG__FAMILY__LLAMA, 2, true, false, false, 0, 0,
+        false, 0, MODEL_CONFIG__ROPE_SCALING__LLAMA3 },
 };
 
 /* ---- the reference ---- */
@@ -68,7 +85,7 @@ struct reference {
     const struct dropout *dropout;
     size_t first; /* token of the sequence, in the batch */
     bool llama;
-    size_t kv;
+    size_t head, q, kv;
 };
 
 static const double *weight(const struct reference *r, int layer, const char *name)
@@ -83,15 +100,16 @@ static const double *weight(const struct reference *r, int layer, const char *na
     return t == NULL ? NULL : r->params + t->offset;
 }
 
-static void normalise(double *y, const double *x, const double *w, const double *b, double eps)
+static void normalise(
+    double *y, const double *x, const double *w, const double *b, size_t n, double eps)
 {
     double mean = 0, square = 0;
 
-    for (int i = 0; i < WIDTH && b != NULL; i++)
-        mean += x[i] / WIDTH;
-    for (int i = 0; i < WIDTH; i++)
-        square += (x[i] - mean) * (x[i] - mean) / WIDTH;
-    for (int i = 0; i < WIDTH; i++)
+    for (size_t i = 0; i < n && b != NULL; i++)
+        mean += x[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean) / (double)n;
+    for (size_t i = 0; i < n; i++)
         y[i] = (x[i] - mean) / sqrt(square + eps) * w[i] + (b != NULL ? b[i] : 0);
 }
 
@@ -105,35 +123,67 @@ static void linear(
     }
 }
 
-static void rotate(double *x, size_t heads, size_t position)
+/* As transformers' modeling_rope_utils has it. */
+static double frequency(const ModelConfig *c, double plain)
 {
-    for (size_t h = 0; h < heads; h++) {
-        for (size_t i = 0; i < HEAD; i += 2) {
-            double angle = (double)position * pow(10000, -(double)i / HEAD);
-            double a = x[h * HEAD + i], b = x[h * HEAD + i + 1];
-            x[h * HEAD + i] = a * cos(angle) - b * sin(angle);
-            x[h * HEAD + i + 1] = a * sin(angle) + b * cos(angle);
+    double wave = 2 * acos(-1) / plain, original = c->rope_original_context, smooth;
+
+    if (c->rope_scaling == MODEL_CONFIG__ROPE_SCALING__NONE)
+        return plain;
+    if (c->rope_scaling == MODEL_CONFIG__ROPE_SCALING__LINEAR ||
+        wave > original / c->rope_low_freq_factor)
+        return plain / c->rope_factor;
+    if (wave < original / c->rope_high_freq_factor)
+        return plain;
+    smooth = (original / wave - c->rope_low_freq_factor) /
+             (c->rope_high_freq_factor - c->rope_low_freq_factor);
+    return (1 - smooth) * plain / c->rope_factor + smooth * plain;
+}
+
+static void rotate(const struct reference *r, double *x, size_t position)
+{
+    for (size_t i = 0; i < r->head; i += 2) {
+        double plain = pow(10000, -(double)i / (double)r->head);
+        double angle = (double)position * frequency(&r->m->config, plain);
+        double a = x[i], b = x[i + 1];
+        x[i] = a * cos(angle) - b * sin(angle);
+        x[i + 1] = a * sin(angle) + b * cos(angle);
+    }
+}
+
+/* Norm and RoPE of some heads of q or k. */
+static void turn_heads(
+    const struct reference *r, double *x, const double *norm, size_t heads, size_t position)
+{
+    double h[HEAD_MAX];
+
+    for (size_t i = 0; i < heads; i++, x += r->head) {
+        if (norm != NULL) {
+            normalise(h, x, norm, NULL, r->head, r->m->config.norm_eps);
+            memcpy(x, h, r->head * sizeof *x);
         }
+        rotate(r, x, position);
     }
 }
 
 /* Of token t, given queries, keys and values of tokens 0..t of its sequence. */
-static void attend(const struct reference *r, double *out, const double (*qkv)[3 * WIDTH], size_t t)
+static void attend(
+    const struct reference *r, double *out, const double (*qkv)[3 * QUERIES_MAX], size_t t)
 {
     for (size_t h = 0; h < HEADS; h++) {
-        size_t shared = h / (HEADS / r->m->config.kv_heads) * HEAD;
-        double p[CONTEXT], sum = 0, *o = out + h * HEAD;
+        size_t d = r->head, shared = h / (HEADS / r->m->config.kv_heads) * d;
+        double p[CONTEXT], sum = 0, *o = out + h * d;
         for (size_t j = 0; j <= t; j++) {
             double s = 0;
-            for (size_t i = 0; i < HEAD; i++)
-                s += qkv[t][h * HEAD + i] * qkv[j][WIDTH + shared + i];
-            p[j] = exp(s / sqrt(HEAD));
+            for (size_t i = 0; i < d; i++)
+                s += qkv[t][h * d + i] * qkv[j][r->q + shared + i];
+            p[j] = exp(s / sqrt((double)d));
             sum += p[j];
         }
-        for (size_t i = 0; i < HEAD; i++) {
+        for (size_t i = 0; i < d; i++) {
             o[i] = 0;
             for (size_t j = 0; j <= t; j++)
-                o[i] += p[j] / sum * qkv[j][WIDTH + r->kv + shared + i];
+                o[i] += p[j] / sum * qkv[j][r->q + r->kv + shared + i];
         }
     }
 }
@@ -167,7 +217,7 @@ static void feed_forward(const struct reference *r, int layer, double *x, size_t
     double h[WIDTH], up[2 * HIDDEN], act[HIDDEN], y[WIDTH];
 
     normalise(h, x, weight(r, layer, "feed_forward_norm.weight"),
-        weight(r, layer, "feed_forward_norm.bias"), r->m->config.norm_eps);
+        weight(r, layer, "feed_forward_norm.bias"), WIDTH, r->m->config.norm_eps);
     linear(up, h, weight(r, layer, "feed_forward.w_up"), weight(r, layer, "feed_forward.b_up"),
         WIDTH, r->llama ? 2 * HIDDEN : HIDDEN);
     activate(r, act, up);
@@ -179,22 +229,23 @@ static void feed_forward(const struct reference *r, int layer, double *x, size_t
 
 static void attention(const struct reference *r, int layer, double (*x)[WIDTH], size_t n)
 {
-    double qkv[CONTEXT][3 * WIDTH], h[WIDTH], y[WIDTH];
+    double qkv[CONTEXT][3 * QUERIES_MAX], h[QUERIES_MAX], y[WIDTH];
 
     for (size_t t = 0; t < n; t++) {
         normalise(h, x[t], weight(r, layer, "attention_norm.weight"),
-            weight(r, layer, "attention_norm.bias"), r->m->config.norm_eps);
+            weight(r, layer, "attention_norm.bias"), WIDTH, r->m->config.norm_eps);
         linear(qkv[t], h, weight(r, layer, "attention.wqkv"), weight(r, layer, "attention.bqkv"),
-            WIDTH, WIDTH + 2 * r->kv);
+            WIDTH, r->q + 2 * r->kv);
         if (r->llama) {
-            rotate(qkv[t], HEADS, t);
-            rotate(qkv[t] + WIDTH, r->m->config.kv_heads, t);
+            turn_heads(r, qkv[t], weight(r, layer, "attention.q_norm"), HEADS, t);
+            turn_heads(
+                r, qkv[t] + r->q, weight(r, layer, "attention.k_norm"), r->m->config.kv_heads, t);
         }
     }
     for (size_t t = 0; t < n; t++) {
-        attend(r, h, (const double(*)[3 * WIDTH]) qkv, t);
+        attend(r, h, (const double(*)[3 * QUERIES_MAX]) qkv, t);
         linear(
-            y, h, weight(r, layer, "attention.wo"), weight(r, layer, "attention.bo"), WIDTH, WIDTH);
+            y, h, weight(r, layer, "attention.wo"), weight(r, layer, "attention.bo"), r->q, WIDTH);
         for (int i = 0; i < WIDTH; i++)
             x[t][i] += dropped(r, layer, 0, t, i) * y[i];
     }
@@ -237,7 +288,7 @@ static void sequence(
     }
     for (size_t t = 0; t < n; t++) {
         normalise(h, x[t], weight(r, -1, "final_norm.weight"), weight(r, -1, "final_norm.bias"),
-            r->m->config.norm_eps);
+            WIDTH, r->m->config.norm_eps);
         out[t] = head(r, h, target[t]);
     }
 }
@@ -262,7 +313,9 @@ static double reference_loss(const struct fixture *f, double out[TOKENS])
         .params = f->params,
         .dropout = f->batch.dropout,
         .llama = f->m->config.family == MODEL_CONFIG__FAMILY__LLAMA,
-        .kv = (size_t)f->m->config.kv_heads * HEAD };
+        .head = f->m->head_size,
+        .q = HEADS * f->m->head_size,
+        .kv = (size_t)f->m->config.kv_heads * f->m->head_size };
     double loss = 0;
 
     for (int s = 0; s < SEQUENCES; s++) {
@@ -292,6 +345,11 @@ static void make_model(struct fixture *f, const struct variant *v)
     c.qkv_bias = v->qkv_bias;
     c.scalar_head = v->scalar;
     c.value_head = v->value;
+    c.head_dim = v->head;
+    c.qk_norm = v->head > 0;
+    c.rope_scaling = v->scaling;
+    c.rope_factor = 4;
+    c.rope_original_context = 40;
     assert_int_equal(model_new(&f->m, &c, &e), OK);
     for (size_t i = 0; i < f->m->n_tensors; i++) {
         const struct tensor *t = &f->m->tensors[i];

@@ -10,7 +10,7 @@ const texts = readFileSync(lines, "utf8").replace(/\n$/, "").split("\n");
 const expected = JSON.parse(readFileSync(ours, "utf8"));
 const llama = await getLlama({gpu: false, build: "never", logLevel: "error"});
 const model = await llama.loadModel({modelPath: file});
-const context = await model.createContext({contextSize: model.trainContextSize, threads: 2});
+const context = await model.createContext({contextSize: model.trainContextSize, threads: 1});
 const sequence = context.getSequence();
 const wrong = [];
 let nats = 0, ourNats = 0, tokens = 0, same = 0;

@@ -24,4 +24,7 @@ compare() {
 
 compare llama f32
 compare qwen2 f32
+compare qwen3 f32
+compare stretched f32
+compare llama3 f32
 compare gpt2 f32

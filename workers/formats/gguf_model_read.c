@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,11 +20,12 @@ static const struct {
     const char *architecture;
     enum scheme scheme;
     ModelConfig__Family family;
-    bool qkv_bias;
+    bool qkv_bias, qk_norm;
 } architectures[] = {
-    { "llama", GGUF_LLAMA, MODEL_CONFIG__FAMILY__LLAMA, false },
-    { "qwen2", GGUF_QWEN2, MODEL_CONFIG__FAMILY__LLAMA, true },
-    { "gpt2", GGUF_GPT2, MODEL_CONFIG__FAMILY__GPT2, false },
+    { "llama", GGUF_LLAMA, MODEL_CONFIG__FAMILY__LLAMA, false, false },
+    { "qwen2", GGUF_QWEN2, MODEL_CONFIG__FAMILY__LLAMA, true, false },
+    { "qwen3", GGUF_QWEN3, MODEL_CONFIG__FAMILY__LLAMA, false, true },
+    { "gpt2", GGUF_GPT2, MODEL_CONFIG__FAMILY__GPT2, false, false },
 };
 #define ARCHITECTURES (sizeof architectures / sizeof *architectures)
 
@@ -64,24 +66,105 @@ static bool has(const struct reading *r, const char *what)
     return gguf_find(r->g, key_of(key, r, what)) != NULL;
 }
 
+/* ---- scaled RoPE ---- */
+
+static bool is_word(struct span s, const char *word)
+{
+    return s.n == strlen(word) && memcmp(s.p, word, s.n) == 0;
+}
+
+static int read_scaling(const struct reading *r, ModelConfig *c)
+{
+    struct err none = ERR_INIT;
+    struct span type;
+    char key[96];
+    double more = 1;
+
+    if (gguf_get_text(r->g, key_of(key, r, "rope.scaling.type"), &type, &none) != OK ||
+        is_word(type, "none"))
+        return OK;
+    if (!is_word(type, "linear"))
+        return err_set(r->e, E_INPUT, "RoPE is scaled in the way '%.*s': linear is known here",
+            (int)(type.n < 32 ? type.n : 32), (const char *)type.p);
+    if (has(r, "rope.scaling.attn_factor") &&
+        (real(r, "rope.scaling.attn_factor", &more) != OK || more != 1))
+        return err_set(
+            r->e, E_INPUT, "the key '%s' is not 1", key_of(key, r, "rope.scaling.attn_factor"));
+    c->rope_scaling = MODEL_CONFIG__ROPE_SCALING__LINEAR;
+    return real(r, "rope.scaling.factor", &c->rope_factor);
+}
+
+static float divisor_at(const struct gguf_info *t, size_t i)
+{
+    float v;
+
+    memcpy(&v, (const char *)t->bytes.p + i * sizeof v, sizeof v);
+    return v;
+}
+
+static int check_divisors(const ModelConfig *c, const struct gguf_info *t, struct err *e)
+{
+    ModelConfig scaled = *c, plain;
+    bool same;
+    int rc = model_config_check(&scaled, e);
+
+    if (rc != OK)
+        return rc;
+    plain = scaled;
+    plain.rope_scaling = MODEL_CONFIG__ROPE_SCALING__NONE;
+    same = t->cols == scaled.head_dim / 2;
+    for (size_t i = 0; same && i < t->cols; i++) {
+        double expected = rope_frequency(&plain, 2 * i) / rope_frequency(&scaled, 2 * i);
+        same = fabs((double)divisor_at(t, i) / expected - 1) < 1e-4;
+    }
+    return same ? OK
+                : err_set(e, E_INPUT,
+                      "tensor 'rope_freqs.weight' scales RoPE in a way that is not known here");
+}
+
+/* For Llama 3's scaling a file has a tensor of what each pair's frequency is divided by, and not
+ * how that came about: the one way is tried in which all models known have it, or what our own
+ * files say. E_INPUT where that does not give the same numbers. */
+static int read_divisors(const struct reading *r, ModelConfig *c)
+{
+    const struct gguf_info *t = gguf_tensor_named(r->g, "rope_freqs.weight");
+    const struct {
+        const char *key;
+        double *field;
+    } said[] = {
+        { "jielong.rope.factor", &c->rope_factor },
+        { "jielong.rope.low_freq_factor", &c->rope_low_freq_factor },
+        { "jielong.rope.high_freq_factor", &c->rope_high_freq_factor },
+    };
+    int rc = OK;
+
+    if (t == NULL)
+        return OK;
+    if (c->rope_scaling != MODEL_CONFIG__ROPE_SCALING__NONE || t->type != ELEMENT_F32 ||
+        t->rows != 1 || t->cols == 0)
+        return err_set(r->e, E_INPUT, "tensor 'rope_freqs.weight' is none that is known here");
+    c->rope_scaling = MODEL_CONFIG__ROPE_SCALING__LLAMA3;
+    c->rope_factor = (double)divisor_at(t, t->cols - 1);
+    for (size_t i = 0; rc == OK && i < sizeof said / sizeof *said; i++)
+        if (gguf_find(r->g, said[i].key))
+            rc = gguf_get_real(r->g, said[i].key, said[i].field, r->e);
+    if (rc == OK && has(r, "rope.scaling.original_context_length"))
+        rc = count(r, "rope.scaling.original_context_length", &c->rope_original_context);
+    return rc == OK ? check_divisors(c, t, r->e) : rc;
+}
+
 /* What would make other numbers than ours, were it passed over. */
 static int check_known(const struct reading *r, uint32_t head_size)
 {
     static const char *const sizes[] = { "rope.dimension_count", "attention.key_length",
         "attention.value_length" };
-    struct err none = ERR_INIT;
-    struct span scaling;
     char key[96];
     uint32_t size;
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (has(r, sizes[i]) && (count(r, sizes[i], &size) != OK || size != head_size))
-            return err_set(r->e, E_INPUT, "the key '%s' is not width / heads = %u",
+            return err_set(r->e, E_INPUT, "the key '%s' is not %u, as others say",
                 key_of(key, r, sizes[i]), head_size);
-    if ((gguf_get_text(r->g, key_of(key, r, "rope.scaling.type"), &scaling, &none) == OK &&
-            !(scaling.n == 4 && memcmp(scaling.p, "none", 4) == 0)) ||
-        gguf_tensor_named(r->g, "rope_freqs.weight"))
-        return err_set(r->e, E_INPUT, "RoPE is scaled: that is not known here");
     if (has(r, "expert_count"))
         return err_set(r->e, E_INPUT, "a mixture of experts");
     return OK;
@@ -121,6 +204,7 @@ static int read_config(const struct reading *r, ModelConfig *c)
 
     c->family = architectures[r->row].family;
     c->qkv_bias = architectures[r->row].qkv_bias;
+    c->qk_norm = architectures[r->row].qk_norm;
     c->tied_output = gguf_tensor_named(r->g, "output.weight") == NULL;
     c->scalar_head = gguf_find(r->g, "jielong.score.weight") != NULL;
     rc = read_counts(r, c);
@@ -129,7 +213,13 @@ static int read_config(const struct reading *r, ModelConfig *c)
             &c->norm_eps);
     if (rc == OK && llama && has(r, "rope.freq_base"))
         rc = real(r, "rope.freq_base", &c->rope_theta);
-    return rc == OK ? check_known(r, c->heads ? c->width / c->heads : 0) : rc;
+    if (rc == OK && has(r, "attention.key_length"))
+        rc = count(r, "attention.key_length", &c->head_dim);
+    if (rc == OK)
+        rc = check_known(r, c->head_dim > 0 ? c->head_dim : c->width / c->heads);
+    if (rc == OK && llama)
+        rc = read_scaling(r, c);
+    return rc == OK && llama ? read_divisors(r, c) : rc;
 }
 
 static int read_score(struct model *m, const struct gguf *g, struct err *e)
@@ -164,7 +254,8 @@ static int find_architecture(struct reading *r)
         if (strlen(known) == name.n && memcmp(known, name.p, name.n) == 0)
             return OK;
     }
-    return err_set(r->e, E_INPUT, "the architecture '%.*s'; llama, qwen2 and gpt2 can be read",
+    return err_set(r->e, E_INPUT,
+        "the architecture '%.*s'; llama, qwen2, qwen3 and gpt2 can be read",
         (int)(name.n < 32 ? name.n : 32), (const char *)name.p);
 }
 

@@ -5,8 +5,9 @@
 
 /* Hugging Face's config.json. */
 
-/* Of gpt2, llama, mistral or qwen2, with the LM head or a scalar one. E_INPUT: anything that would
- * make other numbers than ours, were it passed over. A context of at most `context`; 0: the file's.
+/* Of gpt2, llama, mistral, qwen2 or qwen3, with the LM head or a scalar one. E_INPUT: anything that
+ * would make other numbers than ours, were it passed over. A context of at most `context`; 0: the
+ * file's.
  */
 int hf_config_read(
     ModelConfig *out, enum scheme *scheme, struct span json, uint32_t context, struct err *e);

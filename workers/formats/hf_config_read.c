@@ -75,35 +75,62 @@ static int read_gpt2(const struct reading *r, ModelConfig *c)
     return rc;
 }
 
-/* ---- llama, mistral, qwen2 ---- */
+/* ---- llama, mistral, qwen2, qwen3 ---- */
 
-/* Only RoPE as it was at first: a frequency is not scaled. */
+static int read_scaling(const struct reading *r, const struct json *scaling, ModelConfig *c)
+{
+    const struct json *type = member(scaling, "rope_type");
+    double original = real(scaling, "original_max_position_embeddings",
+        real(r->root, "original_max_position_embeddings", 0));
+    size_t n = 0;
+    const char *word;
+
+    type = type ? type : member(scaling, "type");
+    word = type ? json_text(type, &n) : NULL;
+    if (is_text(type, "default"))
+        return OK;
+    if (!is_text(type, "linear") && !is_text(type, "llama3"))
+        return err_set(r->e, E_INPUT,
+            "RoPE is scaled in the way '%.*s': linear and llama3 are known here",
+            (int)(n < 32 ? n : 32), word ? word : "");
+    c->rope_factor = real(scaling, "factor", 0);
+    c->rope_scaling = MODEL_CONFIG__ROPE_SCALING__LINEAR;
+    if (is_text(type, "linear"))
+        return OK;
+    if (!(original >= 1 && original <= 1 << 20))
+        return err_set(
+            r->e, E_INPUT, "RoPE's original_max_position_embeddings is missing or wrong");
+    c->rope_scaling = MODEL_CONFIG__ROPE_SCALING__LLAMA3;
+    c->rope_low_freq_factor = real(scaling, "low_freq_factor", 0);
+    c->rope_high_freq_factor = real(scaling, "high_freq_factor", 0);
+    c->rope_original_context = (uint32_t)original;
+    return OK;
+}
+
+/* rope_theta and rope_scaling: transformers before 5; rope_parameters: since. */
 static int read_rope(const struct reading *r, ModelConfig *c)
 {
     const struct json *parameters = member(r->root, "rope_parameters");
     const struct json *scaling = member(r->root, "rope_scaling");
-    const struct json *type;
 
-    scaling = scaling ? scaling : parameters;
-    type = member(scaling, "rope_type");
-    type = type ? type : member(scaling, "type");
-    if (type && !is_text(type, "default"))
-        return err_set(r->e, E_INPUT, "RoPE is scaled: that is not known here");
+    if (parameters && !member(parameters, "rope_theta") && !member(r->root, "rope_theta"))
+        return err_set(r->e, E_INPUT, "rope_parameters has no rope_theta");
+    if (real(r->root, "partial_rotary_factor", real(parameters, "partial_rotary_factor", 1)) != 1)
+        return err_set(r->e, E_INPUT, "RoPE turns a part of each head: that is not known here");
     c->rope_theta = real(r->root, "rope_theta", real(parameters, "rope_theta", 10000));
-    return OK;
+    if (scaling)
+        return read_scaling(r, scaling, c);
+    return member(parameters, "rope_type") ? read_scaling(r, parameters, c) : OK;
 }
 
-static int check_llama(const struct reading *r, const ModelConfig *c)
+static int check_llama(const struct reading *r, const ModelConfig *c, bool slides_unless_said)
 {
     const struct json *activation = member(r->root, "hidden_act");
     double window = real(r->root, "sliding_window", 0);
-    bool slides = flag(r, "use_sliding_window", true);
+    bool slides = flag(r, "use_sliding_window", slides_unless_said);
 
     if (activation && !is_text(activation, "silu"))
         return err_set(r->e, E_INPUT, "hidden_act is not silu");
-    if (member(r->root, "head_dim") &&
-        real(r->root, "head_dim", 0) != (double)(c->width / c->heads))
-        return err_set(r->e, E_INPUT, "head_dim is not hidden_size / num_attention_heads");
     if (flag(r, "attention_bias", false) || flag(r, "mlp_bias", false))
         return err_set(r->e, E_INPUT, "biases that are not known here");
     if (slides && window > 0 && window < c->context)
@@ -126,22 +153,24 @@ static int read_llama(const struct reading *r, ModelConfig *c, uint32_t context)
         rc = count(r, "intermediate_size", 0, &c->hidden);
     if (rc == OK)
         rc = count(r, "max_position_embeddings", 2048, &c->context);
+    if (rc == OK && member(r->root, "head_dim"))
+        rc = count(r, "head_dim", 0, &c->head_dim);
     if (rc == OK && context > 0 && c->context > context)
         c->context = context;
     c->norm_eps = real(r->root, "rms_norm_eps", 1e-6);
-    if (rc == OK)
-        rc = read_rope(r, c);
-    return rc == OK ? check_llama(r, c) : rc;
+    return rc == OK ? read_rope(r, c) : rc;
 }
 
 static const struct {
     const char *type;
-    bool llama, qkv_bias, tied; /* tied: unless it says */
+    bool llama, qkv_bias, qk_norm;
+    bool tied, slides; /* unless it says */
 } types[] = {
-    { "gpt2", false, false, true },
-    { "llama", true, false, false },
-    { "mistral", true, false, false },
-    { "qwen2", true, true, false },
+    { "gpt2", .tied = true },
+    { "llama", .llama = true },
+    { "mistral", .llama = true, .slides = true },
+    { "qwen2", .llama = true, .qkv_bias = true },
+    { "qwen3", .llama = true, .qk_norm = true },
 };
 #define TYPES (sizeof types / sizeof *types)
 
@@ -165,16 +194,18 @@ static int read_root(ModelConfig *c, enum scheme *scheme, const struct reading *
     while (i < TYPES && !is_text(member(r->root, "model_type"), types[i].type))
         i++;
     if (i == TYPES)
-        return err_set(r->e, E_INPUT, "model_type is none of gpt2, llama, mistral and qwen2");
+        return err_set(
+            r->e, E_INPUT, "model_type is none of gpt2, llama, mistral, qwen2 and qwen3");
     *scheme = types[i].llama ? HF_LLAMA : HF_GPT2;
     c->family = types[i].llama ? MODEL_CONFIG__FAMILY__LLAMA : MODEL_CONFIG__FAMILY__GPT2;
     c->qkv_bias = types[i].qkv_bias;
+    c->qk_norm = types[i].qk_norm;
     c->scalar_head = has_scalar_head(r->root);
     c->tied_output = flag(r, "tie_word_embeddings", types[i].tied);
     rc = count(r, "vocab_size", 0, &c->vocab_size);
     if (rc == OK)
         rc = types[i].llama ? read_llama(r, c, context) : read_gpt2(r, c);
-    return rc;
+    return rc == OK && types[i].llama ? check_llama(r, c, types[i].slides) : rc;
 }
 
 int hf_config_read(

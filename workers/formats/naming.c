@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum part { WHOLE, Q, K, V, GATE, UP };
+enum part { WHOLE, Q, K, V, A_HEAD, GATE, UP };
 
 /* A row for each of their tensors; "%u" is the layer. A tensor of ours that the model does not have
  * has no counterpart. */
@@ -25,6 +25,8 @@ static const struct row gguf_llama[] = {
     { LAYER "attention.bqkv", "blk.%u.attn_k.bias", K, false },
     { LAYER "attention.wqkv", "blk.%u.attn_v.weight", V, false },
     { LAYER "attention.bqkv", "blk.%u.attn_v.bias", V, false },
+    { LAYER "attention.q_norm", "blk.%u.attn_q_norm.weight", A_HEAD, false },
+    { LAYER "attention.k_norm", "blk.%u.attn_k_norm.weight", A_HEAD, false },
     { LAYER "attention.wo", "blk.%u.attn_output.weight", WHOLE, false },
     { LAYER "feed_forward_norm.weight", "blk.%u.ffn_norm.weight", WHOLE, false },
     { LAYER "feed_forward.w_up", "blk.%u.ffn_gate.weight", GATE, false },
@@ -65,6 +67,8 @@ static const struct row hf_llama[] = {
     { LAYER "attention.bqkv", "model.layers.%u.self_attn.k_proj.bias", K, false },
     { LAYER "attention.wqkv", "model.layers.%u.self_attn.v_proj.weight", V, false },
     { LAYER "attention.bqkv", "model.layers.%u.self_attn.v_proj.bias", V, false },
+    { LAYER "attention.q_norm", "model.layers.%u.self_attn.q_norm.weight", A_HEAD, false },
+    { LAYER "attention.k_norm", "model.layers.%u.self_attn.k_norm.weight", A_HEAD, false },
     { LAYER "attention.wo", "model.layers.%u.self_attn.o_proj.weight", WHOLE, false },
     { LAYER "feed_forward_norm.weight", "model.layers.%u.post_attention_layernorm.weight", WHOLE,
         false },
@@ -105,6 +109,7 @@ static const struct {
 } schemes[] = {
     [GGUF_LLAMA] = { gguf_llama, false },
     [GGUF_QWEN2] = { gguf_llama, true },
+    [GGUF_QWEN3] = { gguf_llama, true },
     [GGUF_GPT2] = { gguf_gpt2, false },
     [HF_LLAMA] = { hf_llama, true },
     [HF_GPT2] = { hf_gpt2, false },
@@ -115,16 +120,17 @@ _Static_assert(sizeof schemes / sizeof *schemes == SCHEMES, "one row for each");
 static void set_part(struct foreign *f, const struct model *m, enum part part)
 {
     const ModelConfig *c = &m->config;
-    const size_t kv = (size_t)c->kv_heads * m->head_size;
+    const size_t q = (size_t)c->heads * m->head_size, kv = (size_t)c->kv_heads * m->head_size;
     /* a bias is a row of ours: its numbers are cut as rows are */
     const size_t rows = f->vector ? f->ours->cols : f->ours->rows;
     const struct {
         size_t first, rows;
     } places[] = {
         [WHOLE] = { 0, rows },
-        [Q] = { 0, c->width },
-        [K] = { c->width, kv },
-        [V] = { c->width + kv, kv },
+        [Q] = { 0, q },
+        [K] = { q, kv },
+        [V] = { q + kv, kv },
+        [A_HEAD] = { 0, m->head_size },
         [GATE] = { 0, c->hidden },
         [UP] = { c->hidden, c->hidden },
     };
@@ -186,7 +192,8 @@ bool naming_next(struct foreign *out, const struct model *m, enum scheme s, size
             snprintf(out->name, sizeof out->name, "%s", row->theirs);
         out->vector = out->ours->rows == 1;
         out->transpose = row->linear;
-        out->halves = schemes[s].halves && (row->part == Q || row->part == K);
+        out->halves =
+            schemes[s].halves && (row->part == Q || row->part == K || row->part == A_HEAD);
         out->head = m->head_size;
         set_part(out, m, row->part);
         return true;

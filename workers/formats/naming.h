@@ -12,9 +12,10 @@
 
 enum scheme {
     GGUF_LLAMA,
-    GGUF_QWEN2, /* also turns halves */
+    GGUF_QWEN2, /* also turns halves, as does the next one */
+    GGUF_QWEN3,
     GGUF_GPT2,
-    HF_LLAMA, /* and mistral, qwen2 */
+    HF_LLAMA, /* and mistral, qwen2, qwen3 */
     HF_GPT2,
     SCHEMES
 };

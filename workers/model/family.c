@@ -98,11 +98,43 @@ const struct family *family_of(const ModelConfig *c)
     return &families[i];
 }
 
-/* Su et al. 2021, eq. 15: pair i turns by position x theta^(-2i/d). */
-void rope_table(float *table, size_t context, size_t head, double theta)
+/* Llama 3.1's: waves longer than original / low tokens are stretched, those shorter than original /
+ * high are not, and between the two it is a mixture (Grattafiori et al. 2024, sec. 3.4.2;
+ * apply_scaling of Meta's llama-models). */
+static double stretch(double frequency, const ModelConfig *c)
 {
+    const double two_pi = 6.283185307179586;
+    double waves = c->rope_original_context * frequency / two_pi;
+    double low = c->rope_low_freq_factor, high = c->rope_high_freq_factor;
+    double kept = (waves - low) / (high - low);
+
+    kept = kept < 0 ? 0 : kept > 1 ? 1 : kept;
+    return frequency * ((1 - kept) / c->rope_factor + kept);
+}
+
+double rope_frequency(const ModelConfig *c, size_t i)
+{
+    double frequency = elementary_pow(c->rope_theta, -(double)i / (double)c->head_dim);
+
+    switch (c->rope_scaling) {
+    case MODEL_CONFIG__ROPE_SCALING__LINEAR:
+        return frequency / c->rope_factor;
+    case MODEL_CONFIG__ROPE_SCALING__LLAMA3:
+        return stretch(frequency, c);
+    case MODEL_CONFIG__ROPE_SCALING__NONE:
+    case _MODEL_CONFIG__ROPE_SCALING_IS_INT_SIZE:
+        break;
+    }
+    return frequency;
+}
+
+/* Su et al. 2021, eq. 15: pair i turns by position x theta^(-2i/d). */
+void rope_table(float *table, size_t context, const ModelConfig *c)
+{
+    size_t head = c->head_dim;
+
     for (size_t i = 0; i < head; i += 2) {
-        double frequency = elementary_pow(theta, -(double)i / (double)head);
+        double frequency = rope_frequency(c, i);
         for (size_t position = 0; position < context; position++) {
             double sine, cosine;
             elementary_sincos(&sine, &cosine, (double)position * frequency);

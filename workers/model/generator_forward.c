@@ -157,15 +157,26 @@ static char *cached(const struct session *g, size_t row, size_t head)
     return g->cache + ((g->layer * g->n_slots + slot) * g->s.kv_heads + head) * g->head_bytes;
 }
 
-/* RoPE, then key and value into the cache. */
+static void norm_head(const struct session *g, float *x, enum slot weight)
+{
+    float rstd;
+
+    if (g->weight[weight] != NULL)
+        g->k->rmsnorm(x, &rstd, x, g->weight[weight], 1, g->s.head, g->eps);
+}
+
+/* Norms and RoPE, then key and value into the cache. */
 static void remember(const struct session *g, size_t row, size_t head)
 {
     const struct shape *s = &g->s;
     size_t group = s->heads / s->kv_heads;
-    float *q = g->qkv + row * s->qkv, *key = q + s->width + head * s->head;
+    float *q = g->qkv + row * s->qkv, *key = q + s->q + head * s->head;
     char *keys = cached(g, row, head);
 
     q += head * group * s->head;
+    for (size_t i = 0; i < group; i++)
+        norm_head(g, q + i * s->head, Q_NORM_W);
+    norm_head(g, key, K_NORM_W);
     if (g->f->rotary) {
         g->k->rope(q, g->rope, g->position + row, 1, group, s->head, s->qkv, 1);
         g->k->rope(key, g->rope, g->position + row, 1, 1, s->head, s->qkv, 1);
@@ -183,8 +194,8 @@ static void attend(const struct session *g, size_t row, size_t head, float *scra
 
     g->few->attend(out, g->qkv + row * s->qkv + head * width, keys, keys + g->keys_bytes,
         (size_t)g->position[row] + 1, group, s->head, g->capacity, scratch);
-    g->few->round(g->att + (row * even(s->width) + head * width) * g->few->operand, width, out,
-        width, 1, width);
+    g->few->round(
+        g->att + (row * s->q + head * width) * g->few->operand, width, out, width, 1, width);
 }
 
 /* A sequence's rows in order. */

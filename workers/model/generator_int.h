@@ -65,7 +65,7 @@ struct session {
     float *rope;                      /* [capacity, head] */
     float *x, *h, *qkv;               /* [max_rows, …] */
     float *mean, *rstd;               /* [max_rows] */
-    char *normed, *att, *act;         /* operands: [max_rows, width or hidden, made even] */
+    char *normed, *att, *act;         /* operands: [max_rows, width, q or hidden, made even] */
     int32_t *token, *slot, *position; /* [max_rows] */
     float *scratch;                   /* [ATTENTION_TILES, scratch_floats] */
     size_t scratch_floats;

@@ -23,7 +23,7 @@ static void each_buffer(
     take(ctx, &g->mean, rows * number);
     take(ctx, &g->rstd, rows * number);
     take(ctx, &g->normed, rows * even(s->width) * operand);
-    take(ctx, &g->att, rows * even(s->width) * operand);
+    take(ctx, &g->att, rows * s->q * operand);
     take(ctx, &g->act, rows * even(s->hidden) * operand);
     take(ctx, &g->token, rows * sizeof(int32_t));
     take(ctx, &g->slot, rows * sizeof(int32_t));
@@ -92,7 +92,7 @@ int session_open(struct session *g, struct err *e)
         return err_wrap(e, "cache of %zu sequences of %zu tokens", g->n_slots, g->capacity);
     each_buffer(g, lay_out, &g->arena);
     if (g->f->rotary)
-        rope_table(g->rope, g->capacity, g->s.head, g->m->config.rope_theta);
+        rope_table(g->rope, g->capacity, &g->m->config);
     return OK;
 }
 

@@ -20,6 +20,7 @@ static const struct range {
     { "hidden", offsetof(ModelConfig, hidden), 1 << 18 },
     { "context", offsetof(ModelConfig, context), 1 << 20 },
     { "vocab_size", offsetof(ModelConfig, vocab_size), 1 << 22 },
+    { "rope_original_context", offsetof(ModelConfig, rope_original_context), 1 << 20 },
 };
 
 static int check_ranges(const ModelConfig *c, struct err *e)
@@ -36,12 +37,9 @@ static int check_ranges(const ModelConfig *c, struct err *e)
 
 static int check_shape(const ModelConfig *c, struct err *e)
 {
-    if (c->width % c->heads != 0)
-        return err_set(
-            e, E_INPUT, "model.heads: %u does not divide the width %u", c->heads, c->width);
-    if (c->width / c->heads % 2 != 0)
-        return err_set(e, E_INPUT, "model.heads: width %u / heads %u = %u is not even", c->width,
-            c->heads, c->width / c->heads);
+    if (c->head_dim % 2 != 0 || c->head_dim > c->width)
+        return err_set(e, E_INPUT, "model.head_dim: %u is not even, or more than the width %u",
+            c->head_dim, c->width);
     if (c->heads % c->kv_heads != 0)
         return err_set(
             e, E_INPUT, "model.kv_heads: %u does not divide the heads %u", c->kv_heads, c->heads);
@@ -49,10 +47,41 @@ static int check_shape(const ModelConfig *c, struct err *e)
         return err_set(e, E_INPUT,
             "model.value_head: it stands beside an LM head, of which this "
             "model has none");
-    if (!(c->rope_theta >= 1 && c->rope_theta <= 1e9))
-        return err_set(e, E_INPUT, "model.rope_theta: %g is not in 1..1e9", c->rope_theta);
+    if (c->qk_norm && (c->qkv_bias || !family_of(c)->rotary))
+        return err_set(e, E_INPUT, "model.qk_norm: the llama family's, without qkv_bias");
     if (!(c->norm_eps > 0 && c->norm_eps <= 1))
         return err_set(e, E_INPUT, "model.norm_eps: %g is not above 0 and at most 1", c->norm_eps);
+    return OK;
+}
+
+static int check_rope(const ModelConfig *c, struct err *e)
+{
+    if (!(c->rope_theta >= 1 && c->rope_theta <= 1e9))
+        return err_set(e, E_INPUT, "model.rope_theta: %g is not in 1..1e9", c->rope_theta);
+    if (!family_of(c)->rotary && c->rope_scaling != MODEL_CONFIG__ROPE_SCALING__NONE)
+        return err_set(e, E_INPUT, "model.rope_scaling: only the llama family has RoPE");
+    if ((int)c->rope_scaling < MODEL_CONFIG__ROPE_SCALING__NONE ||
+        c->rope_scaling > MODEL_CONFIG__ROPE_SCALING__LLAMA3)
+        return err_set(e, E_INPUT, "model.rope_scaling: %d is none", (int)c->rope_scaling);
+    if (!(c->rope_factor >= 1 && c->rope_factor <= 1e6))
+        return err_set(e, E_INPUT, "model.rope_factor: %g is not in 1..1e6", c->rope_factor);
+    if (!(c->rope_low_freq_factor > 0 && c->rope_low_freq_factor < c->rope_high_freq_factor &&
+            c->rope_high_freq_factor <= 1e6))
+        return err_set(e, E_INPUT,
+            "model.rope_low_freq_factor: %g is not above 0 and below rope_high_freq_factor %g",
+            c->rope_low_freq_factor, c->rope_high_freq_factor);
+    return OK;
+}
+
+static int derive_head(ModelConfig *c, struct err *e)
+{
+    if (c->width % c->heads != 0)
+        return err_set(
+            e, E_INPUT, "model.heads: %u does not divide the width %u", c->heads, c->width);
+    if (c->width / c->heads % 2 != 0)
+        return err_set(e, E_INPUT, "model.heads: width %u / heads %u = %u is not even", c->width,
+            c->heads, c->width / c->heads);
+    c->head_dim = c->width / c->heads;
     return OK;
 }
 
@@ -79,8 +108,12 @@ int model_config_check(ModelConfig *c, struct err *e)
     if (r.hidden == 0 && r.width <= 1 << 15)
         r.hidden = f->default_hidden(r.width);
     rc = check_ranges(&r, e);
+    if (rc == OK && r.head_dim == 0)
+        rc = derive_head(&r, e);
     if (rc == OK)
         rc = check_shape(&r, e);
+    if (rc == OK)
+        rc = check_rope(&r, e);
     if (rc != OK)
         return rc;
     mark_all_given(&r);
@@ -98,13 +131,15 @@ struct shape shape_of(const ModelConfig *c)
         .width = c->width,
         .heads = c->heads,
         .kv_heads = c->kv_heads,
-        .head = c->width / c->heads,
+        .head = c->head_dim,
         .hidden = c->hidden,
         .up = c->hidden * family_of(c)->up_factor,
     };
 
+    s.q = s.heads * s.head;
     s.kv = s.kv_heads * s.head;
-    s.qkv = s.width + 2 * s.kv;
+    s.qkv = s.q + 2 * s.kv;
+    s.normed = c->qk_norm ? s.heads + s.kv_heads : 0;
     return s;
 }
 
@@ -129,6 +164,11 @@ static bool with_biases(const ModelConfig *c)
 static bool with_qkv_bias(const ModelConfig *c)
 {
     return family_of(c)->biases || c->qkv_bias;
+}
+
+static bool with_qk_norm(const ModelConfig *c)
+{
+    return c->qk_norm;
 }
 
 static bool with_output(const ModelConfig *c)
@@ -207,7 +247,9 @@ static const struct row {
         never },
     [WQKV] = { LAYER, "attention.wqkv", OF(qkv), OF(width), always, normal, always },
     [BQKV] = { LAYER, "attention.bqkv", ONE, OF(qkv), with_qkv_bias, zeros, never },
-    [WO] = { LAYER, "attention.wo", OF(width), OF(width), always, residual, always },
+    [Q_NORM_W] = { LAYER, "attention.q_norm", ONE, OF(head), with_qk_norm, ones, never },
+    [K_NORM_W] = { LAYER, "attention.k_norm", ONE, OF(head), with_qk_norm, ones, never },
+    [WO] = { LAYER, "attention.wo", OF(width), OF(q), always, residual, always },
     [BO] = { LAYER, "attention.bo", ONE, OF(width), with_biases, zeros, never },
     [FFN_NORM_W] = { LAYER, "feed_forward_norm.weight", ONE, OF(width), always, ones, never },
     [FFN_NORM_B] = { LAYER, "feed_forward_norm.bias", ONE, OF(width), with_biases, zeros, never },

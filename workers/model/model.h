@@ -21,7 +21,7 @@ struct tensor {
 
 struct model {
     ModelConfig config; /* resolved: no zero left that means "derive"; a value, not heap */
-    size_t head_size;   /* width / heads */
+    size_t head_size;   /* width / heads, unless it is given */
     struct tensor *tensors;
     size_t n_tensors;
     size_t n_params; /* floats in `params`, padding included (always zero) */
@@ -36,6 +36,9 @@ struct model {
 /* Checks and resolves a configuration (heads divide width, even head size, …). vocab_size must be
  * known. E_INPUT says which field. */
 int model_config_check(ModelConfig *c, struct err *e);
+
+/* By how much the pair (i, i + 1) of a head turns from one position to the next, in radians. */
+double rope_frequency(const ModelConfig *c, size_t i);
 
 size_t model_floats(const ModelConfig *c); /* n_params of a checked configuration */
 

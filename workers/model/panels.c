@@ -106,7 +106,7 @@ int panels_new(struct panels **out, const struct engine *en, const struct model 
         return err_set(e, E_NOMEM, "no memory for packed weights");
     }
     *p = (struct panels){ .precision = precision, .k = en->k, .layers = layers };
-    struct matrices shape = { matrix_of(p, s.width, s.qkv), matrix_of(p, s.width, s.width),
+    struct matrices shape = { matrix_of(p, s.width, s.qkv), matrix_of(p, s.q, s.width),
         up_of(p, &s), matrix_of(p, s.hidden, s.width) };
     for (size_t l = 0; l < s.layers; l++)
         layers[l] = shape;

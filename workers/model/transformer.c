@@ -75,8 +75,12 @@ void pass_layer(struct pass *p, size_t layer)
     p->next = w->x + (input + rows) * s->width;
     p->mid = w->training ? w->mid + before * s->width : w->x;
     p->qkv = w->qkv + before * s->qkv;
+    if (s->normed > 0) {
+        p->raw = w->training ? w->raw + before * (s->q + s->kv) : NULL;
+        p->head_rstd = w->head_rstd + before * s->normed;
+    }
     p->lse = w->lse + before * s->heads;
-    p->att = w->att + before * s->width;
+    p->att = w->att + before * s->q;
     p->up = w->up + before * s->up;
 }
 
@@ -131,6 +135,19 @@ static void attention_norm_tile(void *ctx, size_t tile)
     carry(p, p->mid + first * c, p->x + first * c, BO, n);
 }
 
+/* Each head of q and k by itself; what they were is kept for the backward pass. Qwen3 technical
+ * report (Yang et al. 2025), sec. 2; Dehghani et al. 2023, sec. 2.2. */
+static void norm_heads(const struct pass *p, size_t row)
+{
+    const struct shape *s = &p->w->s;
+    float *q = p->qkv + row * s->qkv, *k = q + s->q, *rstd = p->head_rstd + row * s->normed;
+
+    if (p->raw != NULL)
+        memcpy(p->raw + row * (s->q + s->kv), q, (s->q + s->kv) * sizeof *q);
+    p->k->rmsnorm(q, rstd, q, p->weight[Q_NORM_W], s->heads, s->head, p->eps);
+    p->k->rmsnorm(k, rstd + s->heads, k, p->weight[K_NORM_W], s->kv_heads, s->head, p->eps);
+}
+
 static void rotate_tile(void *ctx, size_t tile)
 {
     const struct pass *p = ctx;
@@ -139,6 +156,8 @@ static void rotate_tile(void *ctx, size_t tile)
     float *qkv = p->qkv + first * s->qkv;
 
     pass_bias(p, qkv, BQKV, n, s->qkv);
+    for (size_t r = first; s->normed > 0 && r < first + n; r++)
+        norm_heads(p, r);
     if (p->f->rotary)
         p->k->rope(
             qkv, p->w->rope, p->w->position + first, n, s->heads + s->kv_heads, s->head, s->qkv, 1);
@@ -156,10 +175,10 @@ static void attention_tile(void *ctx, size_t tile)
         size_t start = w->batch->start[i / s->heads], head = i % s->heads;
         size_t t = w->batch->start[i / s->heads + 1] - start;
         const float *q = p->qkv + start * s->qkv;
-        const float *k = q + s->width + head / (s->heads / s->kv_heads) * s->head;
-        p->k->attention(p->att + start * s->width + head * s->head,
+        const float *k = q + s->q + head / (s->heads / s->kv_heads) * s->head;
+        p->k->attention(p->att + start * s->q + head * s->head,
             p->lse + head * gemm_rows(w->max_tokens) + start, q + head * s->head, k, k + s->kv, t,
-            s->head, s->qkv, s->qkv, s->width, scratch);
+            s->head, s->qkv, s->qkv, s->q, scratch);
     }
 }
 
@@ -239,12 +258,12 @@ static const float *attended(struct pass *p)
 {
     struct workspace *w = p->w;
     float *att = w->training ? w->datt : p->att;
-    size_t c = w->s.width;
+    size_t c = w->s.q;
 
     if (p->layer + 1 < w->s.layers || w->n_asked == 0)
         return p->att;
     pass_narrow(p);
-    rows_narrow(p, p->mid, c);
+    rows_narrow(p, p->mid, w->s.width);
     for (size_t r = 0; r < p->n; r++) /* att itself is kept for the backward pass */
         memmove(att + r * c, p->att + pass_token(p, r) * c, c * sizeof *att);
     return att;
@@ -262,7 +281,7 @@ static void layer_upwards(struct pass *p)
     pool_run(p->pool, p->tiles, rotate_tile, p);
     pool_run(p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_tile, p);
     const float *att = attended(p);
-    add_product(p, p->mid, att, WO, s->width, drop_attention_tile);
+    add_product(p, p->mid, att, WO, s->q, drop_attention_tile);
 
     pool_run(p->pool, p->tiles, feed_forward_norm_tile, p);
     gemm_nt(&p->products, p->up, w->h, p->weight[W_UP], p->n, s->width, s->up, 0);

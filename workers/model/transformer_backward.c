@@ -152,7 +152,7 @@ static void attention_backward_tile(void *ctx, size_t tile)
     for (size_t i = tile; i < w->batch->n_sequences * s->kv_heads; i += ATTENTION_TILES) {
         size_t start = w->batch->start[i / s->kv_heads], kv_head = i % s->kv_heads;
         size_t t = w->batch->start[i / s->kv_heads + 1] - start, row = start * s->qkv;
-        size_t k = row + s->width + kv_head * s->head, v = k + s->kv;
+        size_t k = row + s->q + kv_head * s->head, v = k + s->kv;
         size_t q0 = row + kv_head * group * s->head;
         for (size_t r = 0; r < t * s->qkv; r += s->qkv) {
             memset(w->dqkv + q0 + r, 0, group * s->head * sizeof(float));
@@ -160,11 +160,38 @@ static void attention_backward_tile(void *ctx, size_t tile)
             memset(w->dqkv + v + r, 0, s->head * sizeof(float));
         }
         for (size_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-            size_t q = row + head * s->head, out = start * s->width + head * s->head;
+            size_t q = row + head * s->head, out = start * s->q + head * s->head;
             p->k->attention_backward(w->dqkv + q, w->dqkv + k, w->dqkv + v, w->datt + out,
                 p->qkv + q, p->qkv + k, p->qkv + v, p->att + out,
-                p->lse + head * gemm_rows(w->max_tokens) + start, t, s->head, s->qkv, s->qkv,
-                s->width, scratch);
+                p->lse + head * gemm_rows(w->max_tokens) + start, t, s->head, s->qkv, s->qkv, s->q,
+                scratch);
+        }
+    }
+}
+
+/* d, of a head after its norm, becomes that before it; adds to dw. */
+static void head_norm_backward(const struct pass *p, size_t tile, float *d, float *dw,
+    const float *raw, const float *rstd, enum slot weight)
+{
+    const struct shape *s = &p->w->s;
+    float *dy = p->w->attention_scratch + tile * scratch_size(s);
+
+    memcpy(dy, d, s->head * sizeof *d);
+    memset(d, 0, s->head * sizeof *d);
+    p->k->rmsnorm_backward(d, dw, dy, raw, p->weight[weight], rstd, 1, s->head);
+}
+
+static void head_norms_backward(const struct pass *p, size_t tile, size_t first, size_t n)
+{
+    const struct shape *s = &p->w->s;
+    float *dw = partial_of(p, tile);
+
+    for (size_t row = first; row < first + n; row++) {
+        for (size_t head = 0; head < s->normed; head++) {
+            bool query = head < s->heads;
+            head_norm_backward(p, tile, p->w->dqkv + row * s->qkv + head * s->head,
+                query ? dw : dw + s->head, p->raw + row * (s->q + s->kv) + head * s->head,
+                p->head_rstd + row * s->normed + head, query ? Q_NORM_W : K_NORM_W);
         }
     }
 }
@@ -180,6 +207,7 @@ static void rotate_back_tile(void *ctx, size_t tile)
         p->k->rope(dqkv, p->w->rope, p->w->position + first, n, s->heads + s->kv_heads, s->head,
             s->qkv, -1);
     partial_clear(p, tile);
+    head_norms_backward(p, tile, first, n);
     bias_partial(p, tile, BQKV, dqkv, n, s->qkv);
     norm_again(p, tile, p->x, ATTENTION_NORM_W, ATTENTION_NORM_B);
 }
@@ -215,7 +243,7 @@ static void feed_forward_backward(struct pass *p)
 /* What attention gave to WO; in the last layer, to the rows that were asked. */
 static const float *attended(const struct pass *p)
 {
-    size_t c = p->w->s.width;
+    size_t c = p->w->s.q;
 
     for (size_t r = 0; p->token != NULL && r < p->n; r++)
         memcpy(p->w->h + r * c, p->att + pass_token(p, r) * c, c * sizeof(float));
@@ -228,10 +256,10 @@ static void attention_backward(struct pass *p)
     const struct shape *s = &w->s;
     size_t pairs = w->batch->n_sequences * s->kv_heads;
 
-    gemm_tn(&p->products, grad_of(p, WO), added_gradient(p), attended(p), p->n, s->width, s->width);
-    gemm_nn(&p->products, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->width, 0);
+    gemm_tn(&p->products, grad_of(p, WO), added_gradient(p), attended(p), p->n, s->width, s->q);
+    gemm_nn(&p->products, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->q, 0);
     if (p->token != NULL) {
-        rows_widen(p, w->datt, s->width);
+        rows_widen(p, w->datt, s->q);
         rows_widen(p, w->dx, s->width);
         pass_widen(p);
     }
@@ -239,6 +267,8 @@ static void attention_backward(struct pass *p)
         p->pool, pairs < ATTENTION_TILES ? pairs : ATTENTION_TILES, attention_backward_tile, p);
     pool_run(p->pool, p->tiles, rotate_back_tile, p);
     bias_reduce(p, BQKV, s->qkv);
+    partial_reduce(p, Q_NORM_W, 0, s->head);
+    partial_reduce(p, K_NORM_W, s->head, s->head);
     gemm_tn(&p->products, grad_of(p, WQKV), w->dqkv, w->h, p->n, s->qkv, s->width);
     gemm_nn(&p->products, w->dh, w->dqkv, p->weight[WQKV], p->n, s->qkv, s->width, 0);
     pool_run(p->pool, p->tiles, attention_norm_backward_tile, p);

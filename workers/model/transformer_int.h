@@ -16,6 +16,8 @@ enum slot {
     ATTENTION_NORM_B,
     WQKV,
     BQKV,
+    Q_NORM_W,
+    K_NORM_W,
     WO,
     BO,
     FFN_NORM_W,
@@ -35,9 +37,10 @@ enum slot {
 /* Sizes of a checked configuration, in floats. */
 struct shape {
     size_t layers, vocab, context;
-    size_t width, heads, kv_heads, head; /* width = heads x head */
-    size_t kv, qkv;                      /* kv_heads x head; width + 2 kv */
-    size_t hidden, up;                   /* up: rows of W_UP; gate and up in one, or hidden */
+    size_t width, heads, kv_heads, head;
+    size_t q, kv, qkv; /* heads x head; kv_heads x head; q + 2 kv */
+    size_t normed;     /* heads of q and k that have a norm of their own */
+    size_t hidden, up; /* up: rows of W_UP; gate and up in one, or hidden */
 };
 
 struct layout {
@@ -76,8 +79,8 @@ struct family {
 
 const struct family *family_of(const ModelConfig *c);
 
-/* table[context][head] = cos, sin, cos, sin, … of position x theta^(-2i/head). */
-void rope_table(float *table, size_t context, size_t head, double theta);
+/* table[context][head] = cos, sin, cos, sin, … of position x theta^(-2i/head), scaled. */
+void rope_table(float *table, size_t context, const ModelConfig *c);
 
 /* ---- workspace.c ---- */
 
@@ -98,14 +101,17 @@ struct workspace {
 
     /* Kept for every layer when training, one layer after another (when checkpointing, x alone);
      * else all layers work in one place, and mid is x. */
-    float *x;   /* [n, width]: what enters the layer; one more than there are layers */
-    float *mid; /* [n, width]: x + attention; the next x = mid + feed-forward */
-    float *qkv; /* [n, qkv]: after RoPE */
-    float *lse; /* [heads, n]: log sum exp of the attention's rows */
-    float *att; /* [n, width]: what attention gives to WO */
-    float *up;  /* [n, up]: what enters the activation */
+    float *x;         /* [n, width]: what enters the layer; one more than there are layers */
+    float *mid;       /* [n, width]: x + attention; the next x = mid + feed-forward */
+    float *qkv;       /* [n, qkv]: after RoPE */
+    float *raw;       /* [n, q + kv]: q and k before their norms; NULL: they have none */
+    float *head_rstd; /* [n, normed]: of those norms */
+    float *lse;       /* [heads, n]: log sum exp of the attention's rows */
+    float *att;       /* [n, q]: what attention gives to WO */
+    float *up;        /* [n, up]: what enters the activation */
 
-    float *h, *act;                         /* [n, width]: normed, or dropped out; [n, hidden] */
+    float *h, *act;                         /* [n, width]: normed, or dropped out; [n, q]: what
+                                             * attention gave, narrowed; [n, hidden] */
     float *mean, *rstd;                     /* [n], of h */
     float *final, *final_mean, *final_rstd; /* [n, width]: the body's result, normed */
     float *rope;                            /* [context, head] */
@@ -148,7 +154,7 @@ struct pass {
     /* Of the current layer, and of the whole model; NULL: this model has none. */
     const float *weight[SLOTS];
     size_t layer;
-    float *x, *mid, *qkv, *lse, *att, *up, *next;
+    float *x, *mid, *qkv, *raw, *head_rstd, *lse, *att, *up, *next;
 };
 
 /* The pass over the workspace's batch, all of it, at layer 0. */

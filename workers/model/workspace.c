@@ -13,7 +13,11 @@ enum extent {
     ATTENTION,
     TILES,
     WIDTH,
+    QUERIES,
+    WIDER,
     QKV,
+    RAW,
+    NORMED,
     HEADS,
     HEAD,
     HIDDEN,
@@ -44,10 +48,12 @@ static const struct buffer {
     { AT(x), TOKENS, WIDTH, INPUTS, 0 },
     { AT(mid), TOKENS, WIDTH, LAYERS, GRAD },
     { AT(qkv), TOKENS, QKV, LAYERS, 0 },
+    { AT(raw), TOKENS, RAW, LAYERS, GRAD },
+    { AT(head_rstd), TOKENS, NORMED, LAYERS, 0 },
     { AT(lse), TOKENS, HEADS, LAYERS, 0 },
-    { AT(att), TOKENS, WIDTH, LAYERS, 0 },
+    { AT(att), TOKENS, QUERIES, LAYERS, 0 },
     { AT(up), TOKENS, UP, LAYERS, 0 },
-    { AT(h), TOKENS, WIDTH, ONCE, 0 },
+    { AT(h), TOKENS, WIDER, ONCE, 0 },
     { AT(act), TOKENS, HIDDEN, ONCE, 0 },
     { AT(mean), TOKENS, ONE, ONCE, 0 },
     { AT(rstd), TOKENS, ONE, ONCE, 0 },
@@ -69,7 +75,7 @@ static const struct buffer {
     { AT(dx), TOKENS, WIDTH, ONCE, GRAD },
     { AT(dh), TOKENS, WIDTH, ONCE, GRAD },
     { AT(dqkv), TOKENS, QKV, ONCE, GRAD },
-    { AT(datt), TOKENS, WIDTH, ONCE, GRAD },
+    { AT(datt), TOKENS, QUERIES, ONCE, GRAD },
     { AT(dup), TOKENS, UP, ONCE, GRAD },
     { AT(dact), TOKENS, HIDDEN, ONCE, GRAD },
     { AT(chunk_dh), CHUNK, WIDTH, ONCE, GRAD | LM },
@@ -97,7 +103,7 @@ static size_t room_size(const struct shape *s, size_t tokens, size_t chunk)
 {
     size_t most = gemm_room(tokens, s->width, s->qkv);
 
-    most = larger(most, gemm_room(tokens, s->width, s->width));
+    most = larger(most, gemm_room(tokens, s->q, s->width));
     most = larger(most, gemm_room(tokens, s->width, s->up));
     most = larger(most, gemm_room(tokens, s->hidden, s->width));
     return larger(most, gemm_room(chunk, s->width, s->vocab));
@@ -114,7 +120,11 @@ static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_to
     extent[ATTENTION] = ATTENTION_TILES;
     extent[TILES] = ROW_TILES;
     extent[WIDTH] = s->width;
+    extent[QUERIES] = s->q;
+    extent[WIDER] = larger(s->width, s->q);
     extent[QKV] = s->qkv;
+    extent[RAW] = s->normed > 0 ? s->q + s->kv : 0;
+    extent[NORMED] = s->normed;
     extent[HEADS] = s->heads;
     extent[HEAD] = s->head;
     extent[HIDDEN] = s->hidden;
@@ -197,7 +207,7 @@ int workspace_new(
     w->scalar_head = c->scalar_head;
     lay_out(w, c, mode);
     if (family_of(c)->rotary)
-        rope_table(w->rope, w->s.context, w->s.head, c->rope_theta);
+        rope_table(w->rope, w->s.context, c);
     *out = w;
     return OK;
 }
@@ -207,12 +217,20 @@ unsigned workspace_precision(Precision p)
     return p == PRECISION__BF16 ? WORKSPACE_BF16 : 0;
 }
 
+static bool same_rope(const ModelConfig *a, const ModelConfig *b)
+{
+    return a->rope_theta == b->rope_theta && a->rope_scaling == b->rope_scaling &&
+           a->rope_factor == b->rope_factor && a->rope_low_freq_factor == b->rope_low_freq_factor &&
+           a->rope_high_freq_factor == b->rope_high_freq_factor &&
+           a->rope_original_context == b->rope_original_context;
+}
+
 bool workspace_serves(const ModelConfig *made_for, const ModelConfig *c)
 {
     const struct shape a = shape_of(made_for), b = shape_of(c);
 
     return memcmp(&a, &b, sizeof a) == 0 && made_for->family == c->family &&
-           made_for->rope_theta == c->rope_theta && (c->scalar_head || !made_for->scalar_head);
+           same_rope(made_for, c) && (c->scalar_head || !made_for->scalar_head);
 }
 
 void workspace_free(struct workspace *w)

@@ -17,7 +17,7 @@ enum { CONTEXT = 40, VOCAB = 53, N = 13, MAX_NEW = 20 };
 #define SEED 8
 
 static struct engine engine;
-static struct model *llama, *gpt2;
+static struct model *llama, *gpt2, *qwen3;
 
 /* N sequences with prompts of 1, 4, 7, … tokens. */
 struct sequences {
@@ -26,7 +26,7 @@ struct sequences {
     float log_probs[N][CONTEXT];
 };
 
-static struct model *make_model(ModelConfig__Family family)
+static struct model *make_model(ModelConfig__Family family, bool norms)
 {
     struct err e = ERR_INIT;
     struct model *m = NULL;
@@ -39,6 +39,8 @@ static struct model *make_model(ModelConfig__Family family)
     c.kv_heads = family == MODEL_CONFIG__FAMILY__LLAMA ? 2 : 4;
     c.context = CONTEXT;
     c.vocab_size = VOCAB;
+    c.qk_norm = norms;
+    c.head_dim = norms ? 20 : 0;
     assert_int_equal(model_new(&m, &c, &e), OK);
     model_init(m, SEED);
     for (size_t i = 0; i < m->n_tensors; i++) /* far from uniform */
@@ -53,8 +55,9 @@ static int set_up(void **state)
 
     (void)state;
     assert_int_equal(engine_init(&engine, NULL, 2, &e), OK);
-    llama = make_model(MODEL_CONFIG__FAMILY__LLAMA);
-    gpt2 = make_model(MODEL_CONFIG__FAMILY__GPT2);
+    llama = make_model(MODEL_CONFIG__FAMILY__LLAMA, false);
+    gpt2 = make_model(MODEL_CONFIG__FAMILY__GPT2, false);
+    qwen3 = make_model(MODEL_CONFIG__FAMILY__LLAMA, true);
     return 0;
 }
 
@@ -63,6 +66,7 @@ static int tear_down(void **state)
     (void)state;
     model_free(llama);
     model_free(gpt2);
+    model_free(qwen3);
     engine_free(&engine);
     return 0;
 }
@@ -148,6 +152,7 @@ static void slots_threads_neighbours_and_packing_change_nothing(void **state)
     for (int precision = 0; precision < PRECISIONS; precision++) {
         check_neighbours(llama, precision);
         check_neighbours(gpt2, precision);
+        check_neighbours(qwen3, precision);
     }
 }
 
@@ -251,9 +256,9 @@ static double largest_difference(const struct model *m, enum precision precision
 static void log_probs_are_those_of_the_training_forward(void **state)
 {
     (void)state;
-    const struct model *models[2] = { llama, gpt2 };
+    const struct model *models[] = { llama, gpt2, qwen3 };
 
-    for (int m = 0; m < 2; m++) {
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         struct err e = ERR_INIT;
         struct model *usual = NULL;
         assert_true(largest_difference(models[m], PRECISION_FP32) < 1e-4);
@@ -345,9 +350,9 @@ static void greedy_is_certain_and_cuts_leave_a_distribution(void **state)
 static void greedy_follows_the_logits_of_the_transformer(void **state)
 {
     (void)state;
-    const struct model *models[2] = { llama, gpt2 };
+    const struct model *models[] = { llama, gpt2, qwen3 };
 
-    for (int m = 0; m < 2; m++) {
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         struct sequences s;
         struct generator_options o = options(5);
         o.sampler.temperature = 0;

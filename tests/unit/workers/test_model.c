@@ -86,6 +86,9 @@ static void a_wrong_configuration_is_refused_with_the_name_of_the_field(void **s
         { offsetof(ModelConfig, heads), 0, "model.heads" },
         { offsetof(ModelConfig, kv_heads), 3, "model.kv_heads" },
         { offsetof(ModelConfig, kv_heads), 8, "model.kv_heads" },
+        { offsetof(ModelConfig, head_dim), 3, "model.head_dim" },
+        { offsetof(ModelConfig, head_dim), 1000, "model.head_dim" },
+        { offsetof(ModelConfig, rope_scaling), 9, "model.rope_scaling" },
         { offsetof(ModelConfig, vocab_size), 0, "model.vocab_size" },
         { offsetof(ModelConfig, context), 0, "model.context" },
     };
@@ -104,6 +107,13 @@ static void a_wrong_configuration_is_refused_with_the_name_of_the_field(void **s
     assert_int_equal(model_config_check(&c, &e), E_INPUT);
     c.norm_eps = 1e-5;
     c.rope_theta = NAN;
+    assert_int_equal(model_config_check(&c, &e), E_INPUT);
+    c = small();
+    c.qk_norm = c.qkv_bias = 1;
+    assert_int_equal(model_config_check(&c, &e), E_INPUT);
+    c = small();
+    c.rope_scaling = MODEL_CONFIG__ROPE_SCALING__LLAMA3;
+    c.rope_low_freq_factor = 4;
     assert_int_equal(model_config_check(&c, &e), E_INPUT);
 }
 
@@ -126,18 +136,20 @@ static void check_table(const struct model *m)
 static void the_tensor_table_has_no_hole_in_any_family(void **state)
 {
     (void)state;
-    for (unsigned bits = 0; bits < 16; bits++) {
+    for (unsigned bits = 0; bits < 32; bits++) {
         ModelConfig c = small();
         c.family = bits & 1 ? MODEL_CONFIG__FAMILY__GPT2 : MODEL_CONFIG__FAMILY__LLAMA;
         c.tied_output = (bits & 2) != 0;
         c.scalar_head = (bits & 4) != 0;
         c.qkv_bias = (bits & 8) != 0;
+        c.qk_norm = (bits & 25) == 16; /* not beside biases */
         struct model *m = new_model(&c);
         check_table(m);
         assert_int_equal(model_tensor(m, "output") != NULL, !c.tied_output && !c.scalar_head);
         assert_int_equal(model_tensor(m, "score.weight") != NULL, c.scalar_head);
         assert_int_equal(model_tensor(m, "position_embedding") != NULL, bits & 1);
         assert_int_equal(model_tensor(m, "layers.2.attention.bqkv") != NULL, (bits & 9) != 0);
+        assert_int_equal(model_tensor(m, "layers.2.attention.q_norm") != NULL, c.qk_norm);
         assert_null(model_tensor(m, "layers.3.attention.wqkv"));
         assert_int_equal(model_tensor(m, "token_embedding")->decay, c.tied_output);
         model_free(m);
@@ -158,6 +170,19 @@ static void the_number_of_parameters_is_the_known_one(void **state)
     c.vocab_size = 50257;
     m = new_model(&c);
     assert_int_equal(real_parameters(m), 124439808 - 10 * 7087872);
+    model_free(m);
+
+    c = (ModelConfig)MODEL_CONFIG__INIT; /* Qwen3-0.6B: 596,049,920; a layer of its 28 */
+    c.layers = 1;
+    c.width = 1024;
+    c.heads = 16;
+    c.kv_heads = 8;
+    c.head_dim = 128;
+    c.hidden = 3072;
+    c.vocab_size = 1519; /* of 151,936 */
+    c.qk_norm = 1;
+    m = new_model(&c);
+    assert_int_equal(real_parameters(m), 596049920 - 27 * 15730944 - (151936 - 1519) * 1024);
     model_free(m);
 }
 

@@ -21,18 +21,27 @@
 
 /* A model that goes out as another program's files comes back as it was. */
 
+#define LLAMA MODEL_CONFIG__FAMILY__LLAMA
+#define GPT2 MODEL_CONFIG__FAMILY__GPT2
+
 struct shape {
     ModelConfig__Family family;
     bool bias, tied, scalar;
+    uint32_t head; /* 0: width / heads */
+    bool norms;
+    ModelConfig__RopeScaling scaling; /* 0: none */
 };
 
 static const struct shape shapes[] = {
-    { MODEL_CONFIG__FAMILY__LLAMA, false, true, false },
-    { MODEL_CONFIG__FAMILY__LLAMA, false, false, false },
-    { MODEL_CONFIG__FAMILY__LLAMA, true, false, false },
-    { MODEL_CONFIG__FAMILY__GPT2, false, true, false },
-    { MODEL_CONFIG__FAMILY__LLAMA, false, true, true },
-    { MODEL_CONFIG__FAMILY__GPT2, false, true, true },
+    { LLAMA, .tied = true },
+    { LLAMA, .tied = false },
+    { LLAMA, .bias = true },
+    { GPT2, .tied = true },
+    { LLAMA, .tied = true, .scalar = true },
+    { GPT2, .tied = true, .scalar = true },
+    { LLAMA, .tied = true, .head = 12, .norms = true }, /* Qwen3 */
+    { LLAMA, .head = 4, .norms = true, .scaling = MODEL_CONFIG__ROPE_SCALING__LINEAR },
+    { LLAMA, .head = 16, .scaling = MODEL_CONFIG__ROPE_SCALING__LLAMA3 },
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -54,6 +63,16 @@ static struct model *make(const struct shape *s)
     c.qkv_bias = s->bias;
     c.tied_output = s->tied;
     c.scalar_head = s->scalar;
+    c.head_dim = s->head;
+    c.qk_norm = s->norms;
+    if (s->scaling != 0) {
+        c.rope_scaling = s->scaling;
+        c.rope_factor = 8;
+    }
+    if (s->scaling == MODEL_CONFIG__ROPE_SCALING__LLAMA3) { /* some waves short, some long */
+        c.rope_high_freq_factor = 5;
+        c.rope_original_context = 512;
+    }
     c.rope_theta = s->family == MODEL_CONFIG__FAMILY__LLAMA ? 5000 : c.rope_theta;
     assert_int_equal(model_new(&m, &c, &e), OK);
     model_init(m, 3);
@@ -339,10 +358,19 @@ static void what_would_compute_otherwise_is_refused(void **state)
         { "\"llama\"", "\"mixtral\"", "model_type" },
         { "\"silu\"", "\"gelu\"", "hidden_act" },
         { "\"rope_parameters\": {\"rope_type\": \"default\"",
-            "\"rope_scaling\": {\"rope_type\": \"llama3\"", "RoPE is scaled" },
+            "\"rope_scaling\": {\"rope_type\": \"yarn\"", "in the way 'yarn'" },
+        { "\"rope_parameters\": {\"rope_type\": \"default\"",
+            "\"rope_scaling\": {\"type\": \"llama3\"", "original_max_position_embeddings" },
+        { "\"rope_parameters\": {\"rope_type\": \"default\"",
+            "\"rope_scaling\": {\"type\": \"linear\"", "rope_factor" },
+        { "\"rope_parameters\": {", "\"partial_rotary_factor\": 0.5, \"rope_parameters\": {",
+            "a part of each head" },
         { "\"hidden_act\"", "\"attention_bias\": true, \"hidden_act\"", "biases" },
-        { "\"hidden_act\"", "\"head_dim\": 128, \"hidden_act\"", "head_dim" },
-        { "\"hidden_act\"", "\"sliding_window\": 8, \"hidden_act\"", "slides" },
+        { "\"hidden_act\"", "\"head_dim\": 16, \"hidden_act\"", "not 64 x 32" },
+        { "\"llama\"", "\"qwen3\"", "q_norm.weight' is missing" },
+        { "\"hidden_act\"", "\"use_sliding_window\": true, \"sliding_window\": 8, \"hidden_act\"",
+            "slides" },
+        { "\"llama\",", "\"mistral\", \"sliding_window\": 8,", "slides" },
         { "\"intermediate_size\": 96", "\"intermediate_size\": 97", "not 97 x 32" },
         { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "missing" },
         { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1e30", "whole number" },

@@ -26,6 +26,8 @@ static struct model *new_model(ModelConfig__Family family, bool bias, bool tied)
     c.vocab_size = 7;
     c.qkv_bias = bias;
     c.tied_output = tied;
+    c.qk_norm = family == MODEL_CONFIG__FAMILY__LLAMA && !bias && !tied;
+    c.head_dim = c.qk_norm ? 6 : 0;
     assert_int_equal(model_new(&m, &c, &e), OK);
     for (size_t i = 0; i < m->n_tensors; i++)
         for (size_t k = 0; k < m->tensors[i].rows * m->tensors[i].cols; k++)
@@ -58,6 +60,7 @@ static void every_number_goes_out_and_comes_back(void **state)
     } cases[] = {
         { MODEL_CONFIG__FAMILY__LLAMA, GGUF_LLAMA },
         { MODEL_CONFIG__FAMILY__LLAMA, GGUF_QWEN2 },
+        { MODEL_CONFIG__FAMILY__LLAMA, GGUF_QWEN3 },
         { MODEL_CONFIG__FAMILY__GPT2, GGUF_GPT2 },
         { MODEL_CONFIG__FAMILY__LLAMA, HF_LLAMA },
         { MODEL_CONFIG__FAMILY__GPT2, HF_GPT2 },

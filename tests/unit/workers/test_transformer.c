@@ -26,10 +26,12 @@ static const struct variant {
     ModelConfig__Family family;
     uint32_t width, heads, kv_heads;
     bool tied, scalar;
+    uint32_t head; /* 0: width / heads; else q and k have norms */
 } variants[] = {
-    { MODEL_CONFIG__FAMILY__LLAMA, 64, 4, 2, true, false },
-    { MODEL_CONFIG__FAMILY__GPT2, 60, 3, 3, false, false },
-    { MODEL_CONFIG__FAMILY__LLAMA, 36, 6, 1, true, true },
+    { MODEL_CONFIG__FAMILY__LLAMA, 64, 4, 2, true, false, 0 },
+    { MODEL_CONFIG__FAMILY__GPT2, 60, 3, 3, false, false, 0 },
+    { MODEL_CONFIG__FAMILY__LLAMA, 36, 6, 1, true, true, 0 },
+    { MODEL_CONFIG__FAMILY__LLAMA, 48, 4, 2, true, false, 20 },
 };
 #define VARIANTS (sizeof variants / sizeof *variants)
 
@@ -68,11 +70,13 @@ static void make_model(struct model **out, const struct variant *v)
     c.vocab_size = VOCAB;
     c.tied_output = v->tied;
     c.scalar_head = v->scalar;
+    c.head_dim = v->head;
+    c.qk_norm = v->head > 0;
     assert_int_equal(model_new(out, &c, &e), OK);
     model_init(*out, SEED);
     for (size_t i = 0; i < (*out)->n_tensors; i++) { /* far from uniform */
         const struct tensor *t = &(*out)->tensors[i];
-        for (size_t j = 0; j < t->rows * t->cols; j++)
+        for (size_t j = 0; t->init > 0 && j < t->rows * t->cols; j++)
             (*out)->params[t->offset + j] *= 4;
     }
 }
