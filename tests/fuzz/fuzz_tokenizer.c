@@ -36,7 +36,7 @@ static void round_trip(const struct tokenizer *t, const char *text, size_t n)
 
     check(tokenizer_encode(t, &ids, text, n, &e) == OK);
     check(tokenizer_decode(t, &back, ids.p, ids.n) == OK);
-    check(back.n == n && (n == 0 || memcmp(back.p, text, n) == 0));
+    check(tokenizer_model(t)->nfc || (back.n == n && (n == 0 || memcmp(back.p, text, n) == 0)));
     ids.n = 0;
     check(tokenizer_encode_special(t, &ids, text, n, &e) == OK);
     for (size_t i = 0; i < ids.n; i++)

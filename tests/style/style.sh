@@ -23,7 +23,7 @@ BEGIN {
     door["zmq.h"] = door["yaml.h"] = door["jansson.h"] = "proto/"
     door["lmdb.h"] = "store/"
     door["cblas.h"] = door["openblas_config.h"] = "workers/math/"
-    door["pcre2.h"] = door["zlib.h"] = door["zstd.h"] = door["iconv.h"] = "workers/text/"
+    door["pcre2.h"] = door["utf8proc.h"] = door["zlib.h"] = door["zstd.h"] = door["iconv.h"] = "workers/text/"
     # within workers/: math knows no model, text no tensor
     inner["workers/math"] = "workers/math"
     inner["workers/model"] = "workers/model workers/math"

@@ -87,8 +87,8 @@ static int finish(struct vocab_draft *d, TokenizerModel **out, const struct gguf
         .end = id_at(g, "tokenizer.ggml.eos_token_id"),
         .pad = id_at(g, "tokenizer.ggml.padding_token_id"),
         .has_begin = flag(g, "tokenizer.ggml.add_bos_token", sentencepiece) };
-    struct draft_traits traits = { "none", false,
-        flag(g, "tokenizer.ggml.add_space_prefix", true) };
+    struct draft_traits traits = { .split = "none",
+        .space_prefix = flag(g, "tokenizer.ggml.add_space_prefix", true) };
     struct span pre = { "gpt-2", 5 };
     char name[64];
 
@@ -102,7 +102,8 @@ static int finish(struct vocab_draft *d, TokenizerModel **out, const struct gguf
     size_t n = pre.n < sizeof name ? pre.n : sizeof name - 1;
     memcpy(name, pre.p, n);
     name[n] = '\0';
-    traits = (struct draft_traits){ name, strcmp(name, "llama-bpe") == 0, false };
+    traits =
+        (struct draft_traits){ .split = name, .ignore_merges = strcmp(name, "llama-bpe") == 0 };
     return vocab_draft_finish(d, out, &roles, &traits, e);
 }
 

@@ -66,38 +66,82 @@ static const char *split_of(const struct json *pre)
                : NULL;
 }
 
-/* SentencePiece's spaces: by the normaliser (Prepend), or by the pre-tokeniser (Metaspace). */
-static bool prepends_space(const struct json *normalizer, const struct json *pre)
-{
-    const struct json *list = normalizer ? member(normalizer, "normalizers") : NULL;
-
-    for (size_t i = 0; list && i < json_size(list); i++)
-        if (is_text(member(json_at(list, i), "type"), "Prepend"))
-            return true;
-    return pre && is_text(member(pre, "type"), "Metaspace") &&
-           !is_text(member(pre, "prepend_scheme"), "never");
-}
-
 static bool is_null(const struct json *v)
 {
     return !v || json_kind(v) == JSON_NULL_;
 }
 
+#define LOW_LINE "\xe2\x96\x81" /* SentencePiece's space */
+
+/* A file may have several, in a list. */
+static int read_normalizer(struct reading *r, const struct json *v, struct err *e)
+{
+    const struct json *list = is_null(v) ? NULL : member(v, "normalizers");
+    struct span type = text_of(is_null(v) ? NULL : member(v, "type"));
+    int rc = OK;
+
+    for (size_t i = 0; rc == OK && list && i < json_size(list); i++)
+        rc = read_normalizer(r, json_at(list, i), e);
+    if (list || is_null(v))
+        return rc;
+    if (is_text(member(v, "type"), "NFC")) {
+        r->traits.nfc = true;
+        return OK;
+    }
+    if (r->byte_fallback && is_text(member(v, "type"), "Prepend") &&
+        is_text(member(v, "prepend"), LOW_LINE)) {
+        r->traits.space_prefix = true;
+        return OK;
+    }
+    if (r->byte_fallback && is_text(member(v, "type"), "Replace") &&
+        is_text(member(member(v, "pattern"), "String"), " ") &&
+        is_text(member(v, "content"), LOW_LINE))
+        return OK;
+    return err_set(e, E_INPUT, "the normalizer '%.*s' is not known here",
+        (int)(type.n < 32 ? type.n : 32), type.p ? (const char *)type.p : "");
+}
+
+/* SentencePiece's spaces where no normaliser makes them. */
+static int read_metaspace(struct reading *r, const struct json *pre, struct err *e)
+{
+    if (is_null(pre))
+        return OK;
+    if (!is_text(member(pre, "type"), "Metaspace") ||
+        !is_text(member(pre, "replacement"), LOW_LINE))
+        return err_set(e, E_INPUT, "a pre_tokenizer that is not known here beside byte_fallback");
+    if (!is_text(member(pre, "prepend_scheme"), "never") &&
+        flag_of(member(pre, "add_prefix_space"), true))
+        r->traits.space_prefix = true;
+    return OK;
+}
+
+/* What marks the inside or the end of a word in other kinds of BPE. */
+static int check_affixes(const struct json *model, struct err *e)
+{
+    static const char *const keys[] = { "continuing_subword_prefix", "end_of_word_suffix" };
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const struct json *v = member(model, keys[i]);
+        if (!is_null(v) && !is_text(v, ""))
+            return err_set(e, E_INPUT, "a model with a %s: that is not known here", keys[i]);
+    }
+    return OK;
+}
+
 static int read_traits(struct reading *r, struct err *e)
 {
-    const struct json *normalizer = member(r->root, "normalizer");
     const struct json *pre = member(r->root, "pre_tokenizer");
+    int rc = check_affixes(r->model, e);
 
     r->byte_fallback = flag_of(member(r->model, "byte_fallback"), false);
     r->traits.ignore_merges = flag_of(member(r->model, "ignore_merges"), false);
-    if (r->byte_fallback) {
-        r->traits.split = "none";
-        r->traits.space_prefix = prepends_space(normalizer, pre);
-        return OK;
-    }
-    if (!is_null(normalizer) && !is_text(member(normalizer, "type"), "NFC"))
-        return err_set(e, E_INPUT, "a normalizer that is not known here");
-    r->traits.split = split_of(pre);
+    if (rc == OK)
+        rc = read_normalizer(r, member(r->root, "normalizer"), e);
+    if (rc == OK && r->byte_fallback)
+        rc = read_metaspace(r, pre, e);
+    if (rc != OK)
+        return rc;
+    r->traits.split = r->byte_fallback ? "none" : split_of(pre);
     return r->traits.split ? OK
                            : err_set(e, E_INPUT,
                                  "a pre_tokenizer that is not known here: those of GPT-2, Llama 3 "

@@ -75,11 +75,12 @@ static int write_added(struct buf *out, const TokenizerModel *m, const uint8_t *
 
 /* ---- how text is cut, and put together again ---- */
 
-static int write_byte_level(struct buf *out, const char *regex)
+static int write_byte_level(struct buf *out, const char *regex, bool nfc)
 {
-    int rc = buf_printf(out, "  \"normalizer\": null,\n  \"pre_tokenizer\": {\"type\": "
-                             "\"Sequence\", \"pretokenizers\": [\n    {\"type\": \"Split\", "
-                             "\"pattern\": {\"Regex\": ");
+    int rc = buf_printf(out,
+        "  \"normalizer\": %s,\n  \"pre_tokenizer\": {\"type\": \"Sequence\", "
+        "\"pretokenizers\": [\n    {\"type\": \"Split\", \"pattern\": {\"Regex\": ",
+        nfc ? "{\"type\": \"NFC\"}" : "null");
 
     if (rc == OK)
         rc = json_string(out, regex, strlen(regex));
@@ -95,7 +96,8 @@ static int write_byte_level(struct buf *out, const char *regex)
 
 static int write_pieces(struct buf *out, const TokenizerModel *m)
 {
-    int rc = buf_printf(out, "  \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [");
+    int rc = buf_printf(out, "  \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [%s",
+        m->nfc ? "{\"type\": \"NFC\"}, " : "");
 
     if (rc == OK && m->space_prefix)
         rc = buf_printf(out, "{\"type\": \"Prepend\", \"prepend\": \"\u2581\"}, ");
@@ -180,7 +182,7 @@ static int write_all(
     if (rc == OK)
         rc = write_added(out, m, kinds);
     if (rc == OK)
-        rc = regex ? write_byte_level(out, regex) : write_pieces(out, m);
+        rc = regex ? write_byte_level(out, regex, m->nfc) : write_pieces(out, m);
     if (rc == OK)
         rc = write_start(out, m, kinds);
     if (rc == OK)

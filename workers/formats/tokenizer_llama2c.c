@@ -68,7 +68,7 @@ static int add_records(struct vocab_draft *d, struct span rest, float *order, st
 int tokenizer_from_llama2c(TokenizerModel **out, struct span file, struct err *e)
 {
     const struct token_roles roles = { BEGIN, END, UNKNOWN, true };
-    const struct draft_traits traits = { "none", false, true };
+    const struct draft_traits traits = { .split = "none", .space_prefix = true };
     struct span rest = { (const uint8_t *)file.p + FRONT, file.n - FRONT }, each;
     struct vocab_draft *d = NULL;
     struct record r;

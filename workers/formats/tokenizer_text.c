@@ -75,7 +75,7 @@ static int add_merge_lines(struct vocab_draft *d, struct span rest, struct err *
 int tokenizer_from_merges(
     TokenizerModel **out, struct span vocab, struct span merges, struct err *e)
 {
-    const struct draft_traits traits = { "gpt-2", false, false };
+    const struct draft_traits traits = { .split = "gpt-2" };
     struct json *root = NULL;
     struct vocab_draft *d = NULL;
     int rc = json_parse(&root, vocab.p, vocab.n, e);
@@ -167,7 +167,7 @@ int tokenizer_from_tiktoken(
     TokenizerModel **out, struct span file, const char *split, struct err *e)
 {
     static const char end[] = "<|endoftext|>";
-    const struct draft_traits traits = { split, false, false };
+    const struct draft_traits traits = { .split = split };
     struct vocab_draft *d = NULL;
     struct buf room = { 0 };
     struct span line;

@@ -414,6 +414,7 @@ int vocab_draft_finish(struct vocab_draft *d, TokenizerModel **out, const struct
     m->split = strdup(traits->split);
     m->has_ignore_merges = m->ignore_merges = traits->ignore_merges;
     m->has_space_prefix = m->space_prefix = traits->space_prefix;
+    m->has_nfc = m->nfc = traits->nfc;
     if (rc == OK && !m->split)
         rc = no_memory(e);
     if (rc == OK)

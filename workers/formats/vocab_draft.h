@@ -41,10 +41,10 @@ struct token_roles {
 
 /* Takes d, freed even on failure. Ids that nobody gave become special tokens. Where roles say
  * nothing the tokens' names do; the chat template is the one whose marks are there. ignore_merges,
- * space_prefix: as in TokenizerModel. */
+ * space_prefix, nfc: as in TokenizerModel. */
 struct draft_traits {
     const char *split;
-    bool ignore_merges, space_prefix;
+    bool ignore_merges, space_prefix, nfc;
 };
 int vocab_draft_finish(struct vocab_draft *d, TokenizerModel **out, const struct token_roles *roles,
     const struct draft_traits *traits, struct err *e);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store/records.h"
+#include "workers/text/normalize.h"
 #include "workers/text/tokenizer_int.h"
 
 int tokenizer_new(struct tokenizer **out, const TokenizerModel *m, struct err *e)
@@ -117,19 +118,22 @@ static int encode_run(
     const struct tokenizer *t, struct ids *out, const char *text, size_t n, struct err *e)
 {
     struct merger g = { 0 };
-    struct buf spaced = { 0 };
+    struct buf other = { 0 };
     int rc = OK;
 
-    if (t->m->space_prefix && n > 0) {
-        if (buf_add(&spaced, " ", 1) != OK || buf_add(&spaced, text, n) != OK)
-            rc = err_set(e, E_NOMEM, "out of memory");
-        text = spaced.p;
-        n = spaced.n;
+    if (n > 0 && (t->m->space_prefix || t->m->nfc)) {
+        rc = t->m->space_prefix ? buf_add(&other, " ", 1) : OK;
+        if (rc == OK)
+            rc = t->m->nfc ? normalize_nfc(&other, text, n) : buf_add(&other, text, n);
+        if (rc != OK)
+            err_set(e, rc, "out of memory");
+        text = other.p;
+        n = other.n;
     }
     if (rc == OK)
         rc = encode_plain(t, &g, out, text, n, e);
     merger_free(&g);
-    buf_free(&spaced);
+    buf_free(&other);
     return rc;
 }
 

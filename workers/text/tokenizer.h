@@ -7,7 +7,8 @@
  * spelled out), each piece is merged by rank. Ids of what is trained here: special tokens first
  * (pad 0, end_of_text 1, end_of_answer 2, then the template's role marks), the 256 bytes next,
  * merges after. decode(encode(x)) = x for all bytes. What tokenizers of other programs do
- * otherwise, SentencePiece's among them, is said by fields of the model (proto/record.proto). */
+ * otherwise, SentencePiece's and normalisers among them, is said by fields of the model
+ * (proto/record.proto). */
 struct tokenizer;
 
 struct ids {
