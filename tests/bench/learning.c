@@ -29,6 +29,7 @@ static const struct work works[] = {
     { DECODE, "decode S3 batch 16", &s3l, "bf16", 16 },
     { DECODE, "decode S3 batch 64", &s3l, "bf16", 64 },
     { PPO, "PPO iteration S2", &s2, "fp32", 64 },
+    { PPO, "PPO iter. S2 bf16", &s2, "bf16", 64 },
 };
 #define WORKS (sizeof works / sizeof *works)
 
@@ -162,7 +163,8 @@ static void peer_open_line(char *line, size_t size, const struct work *w)
         snprintf(line + n, size - (size_t)n, " %d %d", PROMPT_DECODE, NEW_TOKENS);
         break;
     case PPO:
-        snprintf(line + n, size - (size_t)n, " %d %d %d", PROMPT_PPO, NEW_TOKENS, MINIBATCHES);
+        snprintf(line + n, size - (size_t)n, " %d %d %d %s", PROMPT_PPO, NEW_TOKENS, MINIBATCHES,
+            w->precision);
         break;
     }
 }

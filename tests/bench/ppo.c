@@ -1,5 +1,7 @@
 #include "tests/bench/world.h"
 
+#include <string.h>
+
 #include "workers/tasks/warm.h"
 
 /* Iterations of PPO through the real tasks: one rollout shard, then the update; what each says of
@@ -27,6 +29,11 @@ static int heard(void *ctx, const Progress *p)
     return 0;
 }
 
+static Precision precision(const struct work *w)
+{
+    return strcmp(w->precision, "bf16") == 0 ? PRECISION__BF16 : PRECISION__FP32;
+}
+
 /* As the stage's defaults are, without pretraining text mixed in. */
 static void configure(RlConfig *p, const struct work *w)
 {
@@ -47,6 +54,7 @@ static void configure(RlConfig *p, const struct work *w)
     p->missing_end_score = -1;
     p->schedule = SCHEDULE__CONSTANT;
     p->ema_decay = .992;
+    p->rollout_precision = PRECISION__BF16;
     for (unsigned i = 0; i < d->n_fields; i++)
         *(protobuf_c_boolean *)((char *)p + d->fields[i].quantifier_offset) = true;
 }
@@ -103,7 +111,8 @@ static int rollout(struct row *r, struct id *experience, double *parts, struct e
     double began = seconds();
 
     spec_start(&s, TASK_SPEC__KIND_ROLLOUT);
-    k.has_iteration = k.has_shards = k.has_shard = k.has_critic = 1;
+    k.has_iteration = k.has_shards = k.has_shard = k.has_critic = k.has_precision = 1;
+    k.precision = precision(r->w);
     k.critic = true;
     k.iteration = r->iteration;
     k.shards = 1;
@@ -126,7 +135,8 @@ static TrainTask update_task(struct row *r)
 {
     TrainTask k = TRAIN_TASK__INIT;
 
-    k.has_objective = k.has_segment = k.has_batch_size = k.has_steps = 1;
+    k.has_objective = k.has_segment = k.has_batch_size = k.has_steps = k.has_precision = 1;
+    k.precision = precision(r->w);
     k.objective = TRAIN_TASK__OBJECTIVE__PPO;
     k.segment = 1;
     k.steps = r->p.iterations;

@@ -4,7 +4,7 @@
 Reads a command for each line, answers with one line:
     open train LAYERS WIDTH HEADS VOCABULARY CONTEXT BATCH PRECISION -> ready
     open decode LAYERS WIDTH HEADS VOCABULARY CONTEXT BATCH PROMPT NEW -> ready
-    open ppo LAYERS WIDTH HEADS VOCABULARY CONTEXT EPISODES PROMPT NEW MINIBATCHES -> ready
+    open ppo LAYERS WIDTH HEADS VOCABULARY CONTEXT EPISODES PROMPT NEW MINIBATCHES PRECISION -> ready
     turn N -> seconds of each part of N steps (train), generations (decode), iterations (ppo)
     close -> peak memory in kB
 Each opening is a process of its own, so that its peak memory is its own.
@@ -81,6 +81,10 @@ def step(model, optimizer, loss):
     optimizer.zero_grad(set_to_none=True)
 
 
+def in_bf16(enabled):
+    return torch.autocast("cpu", torch.bfloat16, enabled=enabled)
+
+
 class Train:
     def __init__(self, layers, width, heads, vocabulary, context, batch, precision):
         self.model = Model(*map(int, (layers, width, heads, vocabulary, context)))
@@ -90,7 +94,7 @@ class Train:
 
     def turn(self):
         before = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        with in_bf16(self.bf16):
             logits = self.model(self.ids[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1).float(), self.ids[:, 1:].flatten())
         step(self.model, self.optimizer, loss)
@@ -127,24 +131,33 @@ class Decode:
 
 
 def log_probs(model, ids, start):
-    logits = model.logits(model.body(ids)[:, start - 1 : -1])
+    logits = model.logits(model.body(ids)[:, start - 1 : -1]).float()
     return F.log_softmax(logits, -1).gather(2, ids[:, start:, None])[..., 0]
 
 
 class Ppo:
     """Rollout, scoring by policy, reference, value and reward model, update of policy and value."""
 
-    def __init__(self, layers, width, heads, vocabulary, context, episodes, prompt, new, parts):
+    def __init__(
+        self, layers, width, heads, vocabulary, context, episodes, prompt, new, parts, precision
+    ):
         shape = tuple(map(int, (layers, width, heads, vocabulary, context)))
         self.policy, self.reference = Model(*shape), Model(*shape)
         self.value, self.reward = Model(*shape, scalar=True), Model(*shape, scalar=True)
         self.optimizers = adamw(self.policy), adamw(self.value)
         self.average = [p.detach().clone() for p in self.policy.parameters()]
         self.prompt = torch.randint(int(vocabulary), (int(episodes), int(prompt)))
-        self.new, self.parts = int(new), int(parts)
+        self.new, self.parts, self.bf16 = int(new), int(parts), precision == "bf16"
+        self.rollout_bf16 = self.bf16 and self.rollout(True)[1] < self.rollout(False)[1]
+
+    def rollout(self, bf16):
+        before = time.perf_counter()
+        with in_bf16(bf16):
+            ids = generate(self.policy, self.prompt, self.new).clone()
+        return ids, time.perf_counter() - before
 
     def score(self, ids, start):
-        with torch.inference_mode():
+        with torch.inference_mode(), in_bf16(self.bf16):
             old = log_probs(self.policy, ids, start)
             reference = log_probs(self.reference, ids, start)
             values = self.value(ids)[:, start - 1 : -1]
@@ -160,11 +173,13 @@ class Ppo:
         return [x.clone() for x in (old, values, advantage, returns)]
 
     def update(self, ids, start, old, values, advantage, returns):
-        ratio = (log_probs(self.policy, ids, start) - old).exp()
+        with in_bf16(self.bf16):
+            new = log_probs(self.policy, ids, start)
+            v = self.value(ids)[:, start - 1 : -1].float()
+        ratio = (new - old).exp()
         clipped = ratio.clamp(0.8, 1.2)
         loss = -torch.min(ratio * advantage, clipped * advantage).mean()
         step(self.policy, self.optimizers[0], loss)
-        v = self.value(ids)[:, start - 1 : -1]
         near = torch.max(torch.min(v, values + 0.2), values - 0.2)
         loss = 0.5 * torch.max((v - returns) ** 2, (near - returns) ** 2).mean()
         step(self.value, self.optimizers[1], loss)
@@ -174,7 +189,7 @@ class Ppo:
 
     def turn(self):
         start, times = self.prompt.shape[1], [time.perf_counter()]
-        ids = generate(self.policy, self.prompt, self.new).clone()
+        ids = self.rollout(self.rollout_bf16)[0]
         times.append(time.perf_counter())
         scored = self.score(ids, start)
         times.append(time.perf_counter())
