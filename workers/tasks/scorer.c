@@ -5,7 +5,7 @@
 
 #include "workers/tasks/rows.h"
 
-#define SCORE_TOKENS 4096 /* in one forward pass */
+#define SCORE_TOKENS 1024 /* in one forward pass */
 
 struct scorer {
     const struct task_context *c;
