@@ -156,9 +156,16 @@ static void check_word(const struct drafts *d, const struct draft *one, const ch
     tell(d, one, at_key(one, key), help, "there is no %s '%s'", what, name);
 }
 
+static const char *const templates[3] = { "plain", "chatml", "llama3" };
+
+static void check_import(const struct drafts *d, const struct draft *one)
+{
+    if (one->copy->import->template_)
+        check_word(d, one, "template", "chat template", one->copy->import->template_, templates);
+}
+
 static void check_tokenizer(const struct drafts *d, const struct draft *one)
 {
-    static const char *const templates[3] = { "plain", "chatml", "llama3" };
     static const char *const splits[3] = { "gpt-2", "llama-bpe", "qwen2" };
     const TokenizerStage *t = one->copy->tokenizer;
 
@@ -325,6 +332,7 @@ static const struct {
     Stage__KindCase kind;
     void (*check)(const struct drafts *d, const struct draft *one);
 } relations[] = {
+    { STAGE__KIND_IMPORT, check_import },
     { STAGE__KIND_TOKENIZER, check_tokenizer },
     { STAGE__KIND_PRETRAIN, check_pretrain },
     { STAGE__KIND_SFT, check_sft },

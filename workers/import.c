@@ -117,6 +117,8 @@ static int choose_template(
     o->template_ = m ? m->template_ : template_named(name);
     if (!o->template_)
         return err_set(e, E_INPUT, "--template: there is no '%s'", name);
+    if (template_check(o->template_, e) != OK)
+        return err_wrap(e, "--template chooses one to see; the model's:");
     if (!m) {
         o->end_of_answer = template_end_of_answer(name);
         return OK;

@@ -18,12 +18,6 @@ struct folder {
     size_t n;
 };
 
-static bool is_wanted(const char *name)
-{
-    return name_ends(name, ".json") || name_ends(name, ".safetensors") ||
-           name_ends(name, ".gguf") || name_ends(name, ".bin") || name_ends(name, ".txt");
-}
-
 static bool is_folder(const char *path)
 {
     struct stat s;
@@ -69,7 +63,7 @@ static int read_folder(struct folder *f, const char *path, struct err *e)
     int rc = d ? OK : err_errno(e, "%s", path);
 
     for (struct dirent *one; rc == OK && (one = readdir(d)) != NULL;) {
-        if (!is_wanted(one->d_name))
+        if (!model_file_wanted(one->d_name))
             continue;
         full.n = 0;
         rc = buf_printf(&full, "%s/%s", path, one->d_name) == OK
@@ -112,6 +106,17 @@ static const char *scaling_word(const ModelConfig *c)
     return "";
 }
 
+static const char *template_origin(const struct imported *m)
+{
+    if (m->tokenizer->template_->jinja)
+        return ": the model's own, for which stages that converse need `template` at the import";
+    if (m->own_template)
+        return ", the model's own";
+    return strcmp(m->tokenizer->template_->name, "plain") == 0
+               ? ": the model has none"
+               : ", by its special tokens: the model has none";
+}
+
 static int token_text(struct buf *out, const TokenizerModel *m, uint32_t id)
 {
     return json_string(out, (const char *)m->tokens[id].data, m->tokens[id].len);
@@ -133,13 +138,13 @@ static int table(struct buf *out, const char *path, const char *what, const stru
     int rc = buf_printf(out,
         "%s: %s\n  family        %s%s%s%s\n  layers        %u, width %u, heads %u of %u (keys %u), "
         "hidden %u\n  context       %u%s\n  parameters    %.1f M (%.2f GiB as float32)\n"
-        "  vocabulary    %u rows, %zu tokens, %zu merges, split %s\n  chat template %s\n",
+        "  vocabulary    %u rows, %zu tokens, %zu merges, split %s\n  chat template %s%s\n",
         path, what, family_word(c), c->qkv_bias ? ", biases on q, k, v (Qwen2)" : "",
         c->qk_norm ? ", norms of q, k (Qwen3)" : "",
         c->scalar_head ? ", a scalar head: a reward model" : "", c->layers, c->width, c->heads,
         c->head_dim, c->kv_heads, c->hidden, c->context, scaling_word(c),
         (double)m->model->n_params / 1e6, (double)m->model->n_params * 4 / (1 << 30), c->vocab_size,
-        t->n_tokens, t->n_merges / 2, t->split, t->template_->name);
+        t->n_tokens, t->n_merges / 2, t->split, t->template_->name, template_origin(m));
 
     for (size_t i = 0; rc == OK && i < sizeof roles / sizeof *roles; i++) {
         rc = buf_printf(out, "  %-14s", roles[i].word);
@@ -184,7 +189,7 @@ int import_model_inspect(const char *path, bool json)
                              : add_file(&f, path, slash ? slash + 1 : path, &e);
 
     if (rc == OK)
-        rc = model_import(&m, &what, f.files, f.n, 0, &e);
+        rc = model_import(&m, &what, f.files, f.n, &(struct import_options){ 0 }, &e);
     folder_free(&f);
     if (rc == OK)
         rc = tokenizer_new(&t, m.tokenizer, &e);

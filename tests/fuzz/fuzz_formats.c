@@ -68,7 +68,7 @@ static void try_model(const char *name, struct span s)
     struct err e = ERR_INIT;
     const char *what;
 
-    if (model_import(&m, &what, files, 2, 0, &e) == OK)
+    if (model_import(&m, &what, files, 2, &(struct import_options){ 0 }, &e) == OK)
         imported_free(&m);
     else if (e.code != E_INPUT && e.code != E_NOMEM)
         abort();

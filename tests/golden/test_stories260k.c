@@ -44,7 +44,7 @@ static void read_model(void)
 
     for (size_t i = 0; i < 2; i++)
         files[i].bytes.p = fixture(files[i].name, &files[i].bytes.n);
-    assert_int_equal(model_import(&m, &what, files, 2, 0, &e), OK);
+    assert_int_equal(model_import(&m, &what, files, 2, &(struct import_options){ 0 }, &e), OK);
     assert_string_equal(what, "llama2.c weights");
     assert_int_equal(m.tokenizer->n_tokens, 512);
     model = m.model;

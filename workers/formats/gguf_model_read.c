@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workers/formats/chat_text.h"
 #include "workers/formats/model_import.h"
 #include "workers/formats/tensor_source.h"
 #include "workers/formats/tokenizer_file.h"
@@ -259,8 +260,17 @@ static int find_architecture(struct reading *r)
         (int)(name.n < 32 ? name.n : 32), (const char *)name.p);
 }
 
-static int read_file(
-    struct imported *out, const struct gguf *g, uint64_t bytes, uint32_t context, struct err *e)
+static int read_chat(struct imported *out, const struct gguf *g, struct err *e)
+{
+    struct span jinja;
+    struct err none = ERR_INIT;
+
+    out->own_template = gguf_get_text(g, "tokenizer.chat_template", &jinja, &none) == OK;
+    return out->own_template ? chat_adopt(out->tokenizer, jinja, e) : OK;
+}
+
+static int read_file(struct imported *out, const struct named_file *file, const struct gguf *g,
+    const struct import_options *o, struct err *e)
 {
     const struct tensor_source source = { g, find_tensor };
     struct reading r = { g, 0, e };
@@ -270,18 +280,20 @@ static int read_file(
     if (rc == OK)
         rc = read_config(&r, &c);
     if (rc == OK) {
-        context_cut(&c, context);
-        rc = model_new_of(&out->model, &c, bytes, e);
+        context_cut(&c, o->context);
+        rc = model_new_of(&out->model, &c, file->bytes.n, o, e);
     }
     if (rc == OK)
         rc = model_fill(out->model, architectures[r.row].scheme, &source, e);
     if (rc == OK)
         rc = read_score(out->model, g, e);
-    return rc == OK ? tokenizer_from_gguf(&out->tokenizer, g, e) : rc;
+    if (rc == OK)
+        rc = tokenizer_from_gguf(&out->tokenizer, g, e);
+    return rc == OK ? read_chat(out, g, e) : rc;
 }
 
-int gguf_import(
-    struct imported *out, const struct named_file *files, size_t n, uint32_t context, struct err *e)
+int gguf_import(struct imported *out, const struct named_file *files, size_t n,
+    const struct import_options *o, struct err *e)
 {
     const struct named_file *file = NULL;
     struct gguf *g = NULL;
@@ -296,7 +308,7 @@ int gguf_import(
     }
     rc = gguf_open(&g, file->bytes, e);
     if (rc == OK)
-        rc = read_file(out, g, file->bytes.n, context, e);
+        rc = read_file(out, file, g, o, e);
     gguf_free(g);
     return rc == OK ? OK : err_wrap(e, "%s", file->name);
 }

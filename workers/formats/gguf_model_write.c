@@ -140,7 +140,7 @@ static int write_tensors(
     struct gguf_writer *w, const struct model *m, enum element type, struct err *e)
 {
     enum scheme s = scheme_of(&m->config);
-    float *room = malloc(m->n_params * sizeof *room);
+    float *room = malloc(model_largest(&m->config) * sizeof *room);
     struct foreign f;
     size_t at, divisors = m->config.rope_scaling == MODEL_CONFIG__ROPE_SCALING__LLAMA3
                               ? m->head_size / 2

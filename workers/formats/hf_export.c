@@ -142,7 +142,7 @@ static int write_tensors(const struct writing *w)
 {
     struct safetensors_writer *out = NULL;
     struct buf path = { 0 };
-    float *room = malloc(w->m->n_params * sizeof *room);
+    float *room = malloc(model_largest(&w->m->config) * sizeof *room);
     int rc = room ? path_of(&path, w, "model.safetensors")
                   : err_set(w->e, E_NOMEM, "no memory for the tensors");
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "proto/json.h"
+#include "workers/formats/chat_text.h"
 #include "workers/formats/hf_config.h"
 #include "workers/formats/model_import.h"
 #include "workers/formats/safetensors.h"
@@ -121,26 +122,26 @@ static int read_score(struct model *m, const struct shards *s, struct err *e)
     return OK;
 }
 
-static int read_model(
-    struct model **out, const struct named_file *files, size_t n, uint32_t context, struct err *e)
+static int read_model(struct model **out, const struct named_file *files, size_t n,
+    const struct import_options *o, struct err *e)
 {
     const struct named_file *config = file_named(files, n, "config.json");
     struct shards s = { 0 };
     const struct tensor_source source = { &s, find_tensor };
     enum scheme scheme = HF_LLAMA;
     ModelConfig c;
-    int rc = hf_config_read(&c, &scheme, config->bytes, context, e);
+    int rc = hf_config_read(&c, &scheme, config->bytes, o->context, e);
 
     if (rc != OK)
         return err_wrap(e, "config.json");
-    context_cut(&c, context);
+    context_cut(&c, o->context);
     rc = check_index(files, n, e);
     if (rc == OK)
         rc = shards_open(&s, files, n, e);
     if (rc == OK)
         rc = check_distinct(&s, e);
     if (rc == OK)
-        rc = model_new_of(out, &c, s.bytes, e);
+        rc = model_new_of(out, &c, s.bytes, o, e);
     if (rc == OK)
         rc = model_fill(*out, scheme, &source, e);
     if (rc == OK)
@@ -169,10 +170,51 @@ static int read_tokenizer(
     return rc == OK ? OK : err_wrap(e, "vocab.json, merges.txt");
 }
 
-int hf_import(
-    struct imported *out, const struct named_file *files, size_t n, uint32_t context, struct err *e)
+/* Of several templates the one called default, else the first. */
+static struct span template_in(const struct json *config)
 {
-    int rc = read_model(&out->model, files, n, context, e);
+    const struct json *v = json_get(config, "chat_template"), *found = v;
+    struct span s = { NULL, 0 };
 
-    return rc == OK ? read_tokenizer(&out->tokenizer, files, n, e) : rc;
+    for (size_t i = 0; v && json_kind(v) == JSON_ARRAY_ && i < json_size(v); i++) {
+        const struct json *one = json_at(v, i), *name = json_get(one, "name");
+        size_t n = 0;
+        const char *word = name ? json_text(name, &n) : NULL;
+        bool chosen = word && n == 7 && memcmp(word, "default", 7) == 0;
+        found = i == 0 || chosen ? json_get(one, "template") : found;
+    }
+    if (found)
+        s.p = json_text(found, &s.n);
+    return s;
+}
+
+static int read_chat(struct imported *out, const struct named_file *files, size_t n, struct err *e)
+{
+    const struct named_file *file = file_named(files, n, "chat_template.jinja");
+    const struct named_file *config = file_named(files, n, "tokenizer_config.json");
+    struct span jinja = { NULL, 0 };
+    struct json *root = NULL;
+    int rc = OK;
+
+    if (file)
+        jinja = file->bytes;
+    else if (config)
+        rc = json_parse(&root, config->bytes.p, config->bytes.n, e);
+    if (rc == OK && root)
+        jinja = template_in(root);
+    out->own_template = jinja.p != NULL;
+    if (rc == OK && jinja.p)
+        rc = chat_adopt(out->tokenizer, jinja, e);
+    json_free(root);
+    return rc == OK ? OK : err_wrap(e, "%s", file ? file->name : "tokenizer_config.json");
+}
+
+int hf_import(struct imported *out, const struct named_file *files, size_t n,
+    const struct import_options *o, struct err *e)
+{
+    int rc = read_model(&out->model, files, n, o, e);
+
+    if (rc == OK)
+        rc = read_tokenizer(&out->tokenizer, files, n, e);
+    return rc == OK ? read_chat(out, files, n, e) : rc;
 }

@@ -83,7 +83,8 @@ static int take_output(struct cursor *c, struct model *m, size_t context)
     return take(c, m, "output", 0, 0);
 }
 
-static int read_weights(struct imported *out, struct span file, uint32_t context, struct err *e)
+static int read_weights(
+    struct imported *out, struct span file, const struct import_options *o, struct err *e)
 {
     ModelConfig config = MODEL_CONFIG__INIT;
     int32_t numbers[NUMBERS];
@@ -109,15 +110,15 @@ static int read_weights(struct imported *out, struct span file, uint32_t context
     config.tied_output = numbers[VOCABULARY] > 0;
     config.vocab_size =
         (uint32_t)(numbers[VOCABULARY] > 0 ? numbers[VOCABULARY] : -numbers[VOCABULARY]);
-    context_cut(&config, context);
-    rc = model_new_of(&out->model, &config, c.left, e);
+    context_cut(&config, o->context);
+    rc = model_new_of(&out->model, &config, c.left, o, e);
     if (rc == OK)
         rc = take_all(&c, out->model);
     return rc == OK ? take_output(&c, out->model, (size_t)numbers[CONTEXT]) : rc;
 }
 
-int llama2c_import(
-    struct imported *out, const struct named_file *files, size_t n, uint32_t context, struct err *e)
+int llama2c_import(struct imported *out, const struct named_file *files, size_t n,
+    const struct import_options *o, struct err *e)
 {
     const struct named_file *weights = NULL, *tokenizer = NULL;
     int rc;
@@ -132,7 +133,7 @@ int llama2c_import(
     }
     if (!weights || !tokenizer)
         return err_set(e, E_INPUT, "llama2.c needs a .bin with weights and one named tok….bin");
-    rc = read_weights(out, weights->bytes, context, e);
+    rc = read_weights(out, weights->bytes, o, e);
     if (rc != OK)
         return err_wrap(e, "%s", weights->name);
     rc = tokenizer_from_llama2c(&out->tokenizer, tokenizer->bytes, e);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "workers/formats/chat_text.h"
+
 void imported_free(struct imported *m)
 {
     model_free(m->model);
@@ -23,6 +25,17 @@ bool name_ends(const char *name, const char *ending)
     size_t n = strlen(name), m = strlen(ending);
 
     return n >= m && strcmp(name + n - m, ending) == 0;
+}
+
+bool model_file_wanted(const char *name)
+{
+    static const char *const endings[] = { ".json", ".safetensors", ".gguf", ".bin", ".txt",
+        ".jinja" };
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (name_ends(name, endings[i]))
+            return true;
+    return false;
 }
 
 void context_cut(ModelConfig *c, uint32_t context)
@@ -57,8 +70,8 @@ static bool is_llama2c(const struct named_file *files, size_t n)
 static const struct {
     const char *what;
     bool (*is)(const struct named_file *files, size_t n);
-    int (*read)(struct imported *out, const struct named_file *files, size_t n, uint32_t context,
-        struct err *e);
+    int (*read)(struct imported *out, const struct named_file *files, size_t n,
+        const struct import_options *o, struct err *e);
 } kinds[] = {
     { "Hugging Face folder", is_hf, hf_import },
     { "GGUF file", is_gguf, gguf_import },
@@ -74,7 +87,7 @@ static int check_vocabulary(const struct imported *m, struct err *e)
 }
 
 int model_import(struct imported *out, const char **what, const struct named_file *files, size_t n,
-    uint32_t context, struct err *e)
+    const struct import_options *o, struct err *e)
 {
     struct imported m = { 0 };
     size_t i = 0;
@@ -86,9 +99,11 @@ int model_import(struct imported *out, const char **what, const struct named_fil
         return err_set(e, E_INPUT,
             "no model: neither a .gguf file, nor config.json with .safetensors, nor llama2.c's "
             ".bin files");
-    rc = kinds[i].read(&m, files, n, context, e);
+    rc = kinds[i].read(&m, files, n, o, e);
     if (rc == OK)
         rc = check_vocabulary(&m, e);
+    if (rc == OK && o->template)
+        rc = chat_choose(m.tokenizer, o->template, e);
     if (rc != OK) {
         imported_free(&m);
         return err_wrap(e, "%s", kinds[i].what);

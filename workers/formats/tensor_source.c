@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes, struct err *e)
+int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes,
+    const struct import_options *o, struct err *e)
 {
     ModelConfig checked = *c;
     int rc = model_config_check(&checked, e);
@@ -11,6 +12,8 @@ int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes, struc
     if (rc == OK && model_floats(&checked) / 2 > bytes) /* the densest numbers have a byte each */
         rc = err_set(e, E_INPUT, "a configuration of %zu parameters, but %llu bytes of tensors",
             model_floats(&checked), (unsigned long long)bytes);
+    if (rc == OK && o->admit)
+        rc = o->admit(o->ctx, &checked, e);
     return rc == OK ? model_new(out, &checked, e) : rc;
 }
 
@@ -35,7 +38,7 @@ static int check_shape(const struct foreign *f, const struct tensor_view *v, str
 
 int model_fill(struct model *m, enum scheme s, const struct tensor_source *source, struct err *e)
 {
-    float *room = malloc(m->n_params * sizeof *room);
+    float *room = malloc(model_largest(&m->config) * sizeof *room);
     struct foreign f;
     int rc = room ? OK : err_set(e, E_NOMEM, "no memory for the tensors");
 

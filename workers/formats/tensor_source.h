@@ -2,6 +2,7 @@
 #define WORKERS_FORMATS_TENSOR_SOURCE_H
 
 #include "workers/formats/element.h"
+#include "workers/formats/model_import.h"
 #include "workers/formats/naming.h"
 
 /* Tensors of a file by name, whatever the file. */
@@ -19,7 +20,8 @@ struct tensor_source {
 
 /* An empty model of a file that has so many bytes of tensors. E_INPUT: a configuration for which
  * that is far too little; else a hostile one could ask for any amount of memory. */
-int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes, struct err *e);
+int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes,
+    const struct import_options *o, struct err *e);
 
 /* All tensors that the model has, as the scheme names them. E_INPUT: one is missing, or has another
  * shape than the configuration says. */

@@ -8,8 +8,7 @@
  * E_INPUT says what is wrong or not known here. */
 
 /* Hugging Face's tokenizer.json: byte-level BPE, or SentencePiece-like BPE with byte fallback.
- * config: tokenizer_config.json, or empty. Unicode normalisation (NFC) is not applied: text in
- * another form gets other ids than there. */
+ * config: tokenizer_config.json, or empty. The chat template is chosen by special tokens alone. */
 int tokenizer_from_json(TokenizerModel **out, struct span json, struct span config, struct err *e);
 /* GPT-2's vocab.json and merges.txt. */
 int tokenizer_from_merges(

@@ -276,6 +276,18 @@ static size_t extent(const struct shape *s, size_t field)
     return value;
 }
 
+size_t model_largest(const ModelConfig *c)
+{
+    const struct shape s = shape_of(c);
+    size_t largest = 0;
+
+    for (size_t i = 0; i < ROWS; i++) {
+        size_t n = table[i].present(c) ? extent(&s, table[i].rows) * extent(&s, table[i].cols) : 0;
+        largest = n > largest ? n : largest;
+    }
+    return largest;
+}
+
 static void fill(struct tensor *t, const struct row *r, const ModelConfig *c, size_t layer)
 {
     int n = r->scope == LAYER ? snprintf(t->name, sizeof t->name, "layers.%zu.%s", layer, r->name)

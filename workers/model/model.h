@@ -40,7 +40,8 @@ int model_config_check(ModelConfig *c, struct err *e);
 /* By how much the pair (i, i + 1) of a head turns from one position to the next, in radians. */
 double rope_frequency(const ModelConfig *c, size_t i);
 
-size_t model_floats(const ModelConfig *c); /* n_params of a checked configuration */
+size_t model_floats(const ModelConfig *c);  /* n_params of a checked configuration */
+size_t model_largest(const ModelConfig *c); /* floats of its largest tensor */
 
 int model_new(struct model **out, const ModelConfig *c, struct err *e); /* zero weights */
 /* GPT-2's: N(0, .02), residual projections / sqrt(2 layers) */

@@ -18,8 +18,8 @@ void memory_add_network(struct memory_need *n, const ModelConfig *c)
 
 uint64_t memory_total(const struct memory_need *n)
 {
-    return n->weights + n->gradients + n->moments + n->activations + n->batch + n->other +
-           n->process;
+    return n->files + n->weights + n->gradients + n->moments + n->activations + n->batch +
+           n->other + n->process;
 }
 
 static double mib(uint64_t bytes)
@@ -29,14 +29,30 @@ static double mib(uint64_t bytes)
 
 int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
 {
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } parts[] = {
+        { "files", n->files },
+        { "weights", n->weights },
+        { "gradients", n->gradients },
+        { "moments", n->moments },
+        { "activations", n->activations },
+        { "batch", n->batch },
+        { "other", n->other },
+        { "the process itself", n->process },
+    };
+    char list[256] = "";
+    size_t at = 0;
+
     if (limit == 0 || memory_total(n) <= limit)
         return OK;
-    return err_set(e, E_TOO_LARGE,
-        "training needs %.1f MiB of memory (weights %.1f, gradients %.1f, moments %.1f, "
-        "activations %.1f, batch %.1f, other %.1f, the process itself %.1f) but %.1f MiB is all "
-        "there is",
-        mib(memory_total(n)), mib(n->weights), mib(n->gradients), mib(n->moments),
-        mib(n->activations), mib(n->batch), mib(n->other), mib(n->process), mib(limit));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && at < sizeof list; i++)
+        if (parts[i].bytes > 0 || (!n->what && i > 0)) /* of a training, all but the files */
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s %.1f", at > 0 ? ", " : "",
+                parts[i].name, mib(parts[i].bytes));
+    return err_set(e, E_TOO_LARGE, "%s needs %.1f MiB of memory (%s) but %.1f MiB is all there is",
+        n->what ? n->what : "training", mib(memory_total(n)), list, mib(limit));
 }
 
 /* ---- the limit ---- */

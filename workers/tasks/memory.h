@@ -3,8 +3,10 @@
 
 #include "workers/model/transformer.h"
 
-/* What a training takes at its peak, in bytes: known before it starts. */
+/* What a training, or an import, takes at its peak, in bytes: known before it starts. */
 struct memory_need {
+    const char *what; /* that needs it; NULL: training */
+    uint64_t files;   /* what an import reads */
     uint64_t weights; /* of all networks, and their average */
     uint64_t gradients, moments, activations;
     uint64_t batch;   /* a step's rows, and what is known of each token */

@@ -164,7 +164,10 @@ static int append_turn(const struct tokenizer *t, struct ids *out, struct buf *m
 static int append_turns(const struct tokenizer *t, struct ids *out, struct buf *mask,
     Turn *const *turns, size_t n, struct err *e)
 {
-    int rc = mark(mask, out->n, 0) == OK ? OK : err_set(e, E_NOMEM, "out of memory");
+    int rc = template_check(tokenizer_model(t)->template_, e);
+
+    if (rc == OK && mark(mask, out->n, 0) != OK)
+        rc = err_set(e, E_NOMEM, "out of memory");
 
     for (size_t i = 0; rc == OK && i < n; i++) {
         if (turns[i]->role < ROLE__SYSTEM || turns[i]->role > ROLE__TOOL)
@@ -175,6 +178,15 @@ static int append_turns(const struct tokenizer *t, struct ids *out, struct buf *
     return rc;
 }
 
+int template_check(const ChatTemplate *c, struct err *e)
+{
+    if (!c->jinja)
+        return OK;
+    return err_set(e, E_INPUT,
+        "the chat template that the model came with is not known here: `template: chatml`, llama3 "
+        "or plain at the stage that imports it chooses another one");
+}
+
 int template_render(struct buf *out, const ChatTemplate *c, const char *end_of_answer,
     const Turn *turn, bool last, const char *open, const char *close, struct err *e)
 {
@@ -182,8 +194,10 @@ int template_render(struct buf *out, const ChatTemplate *c, const char *end_of_a
     const char *prefix = *(char *const *)((const char *)c + part->prefix);
     const char *suffix = *(char *const *)((const char *)c + part->suffix);
     bool learnt = turn->role == ROLE__ASSISTANT;
-    int rc;
+    int rc = template_check(c, e);
 
+    if (rc != OK)
+        return rc;
     if (!prefix || !suffix)
         return err_set(e, E_INPUT, "the chat template has no place for %s turn", part->whose);
     rc = buf_printf(out, "%s%s%s%s%s%s", prefix, learnt ? open : "", turn->text,

@@ -17,6 +17,9 @@ const char *template_end_of_answer(const char *name);
 int template_render(struct buf *out, const ChatTemplate *c, const char *end_of_answer,
     const Turn *turn, bool last, const char *open, const char *close, struct err *e);
 
+/* E_INPUT, with what to do about it: a template that came with a model and is not known here. */
+int template_check(const ChatTemplate *c, struct err *e);
+
 /* A turn that the template has no place for (a tool's in "plain") is E_INPUT in the next two. */
 
 /* Prompt turns → ids up to where the assistant starts to speak. */

@@ -127,7 +127,7 @@ static inline bool answer_has(const TaskAnswer *a, const char *output)
 }
 
 /* Zeros when there is none. */
-static struct id answer_id(const TaskAnswer *a, const char *output)
+static inline struct id answer_id(const TaskAnswer *a, const char *output)
 {
     struct id id = { { 0 } };
 

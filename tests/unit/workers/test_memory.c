@@ -31,7 +31,8 @@ static void a_network_needs_weights_gradients_and_two_moments(void **state)
 static void what_does_not_fit_is_told_in_numbers(void **state)
 {
     const uint64_t mib = 1 << 20;
-    struct memory_need n = { 10 * mib, 20 * mib, 30 * mib, 40 * mib, 2 * mib, 1 * mib, 2 * mib };
+    struct memory_need n = { NULL, 0, 10 * mib, 20 * mib, 30 * mib, 40 * mib, 2 * mib, 1 * mib,
+        2 * mib };
     struct err e = ERR_INIT;
 
     (void)state;
@@ -42,6 +43,11 @@ static void what_does_not_fit_is_told_in_numbers(void **state)
         "training needs 105.0 MiB of memory (weights 10.0, gradients 20.0, moments 30.0, "
         "activations 40.0, batch 2.0, other 1.0, the process itself 2.0) but 104.0 MiB is all "
         "there is");
+
+    struct memory_need import = { .what = "importing", .files = 3 * mib, .weights = 6 * mib };
+    assert_int_equal(memory_check(&import, 8 * mib, &e), E_TOO_LARGE);
+    assert_string_equal(e.msg,
+        "importing needs 9.0 MiB of memory (files 3.0, weights 6.0) but 8.0 MiB is all there is");
 }
 
 /* ---- the limit, of a root that is made up ---- */

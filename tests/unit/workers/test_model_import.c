@@ -46,6 +46,7 @@ static const struct shape shapes[] = {
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
 static TokenizerModel *tokenizer;
+static const struct import_options none;
 
 static struct model *make(const struct shape *s)
 {
@@ -138,7 +139,8 @@ static struct imported import_from(const struct folder *f, uint32_t context)
     struct err e = ERR_INIT;
     const char *what;
 
-    if (model_import(&back, &what, f->files, f->n, context, &e) != OK)
+    if (model_import(
+            &back, &what, f->files, f->n, &(struct import_options){ .context = context }, &e) != OK)
         fail_msg("%s", e.msg);
     return back;
 }
@@ -327,7 +329,7 @@ static void shards_are_one_model_and_none_may_be_missing(void **state)
     imported_free(&back);
     free((void *)(uintptr_t)f.files[f.n - 2].name);
     f.files[f.n - 2].name = strdup("model-3.safetensors");
-    assert_int_equal(model_import(&back, &what, f.files, f.n, 0, &e), E_INPUT);
+    assert_int_equal(model_import(&back, &what, f.files, f.n, &none, &e), E_INPUT);
     assert_non_null(strstr(e.msg, "is not there"));
     free_folder(&f);
     model_free(m);
@@ -386,9 +388,34 @@ static void what_would_compute_otherwise_is_refused(void **state)
         struct folder f;
         export_to(&f, m, false, ELEMENT_F32);
         spoil(&f, rows[i].from, rows[i].to);
-        assert_int_equal(model_import(&back, &what, f.files, f.n, 0, &e), E_INPUT);
+        assert_int_equal(model_import(&back, &what, f.files, f.n, &none, &e), E_INPUT);
         if (!strstr(e.msg, rows[i].why))
             fail_msg("'%s' does not say '%s'", e.msg, rows[i].why);
+        free_folder(&f);
+        model_free(m);
+    }
+}
+
+static int admit_nothing(void *ctx, const ModelConfig *c, struct err *e)
+{
+    *(size_t *)ctx = model_floats(c);
+    return err_set(e, E_TOO_LARGE, "there is no room");
+}
+
+static void a_model_that_has_no_room_is_not_begun(void **state)
+{
+    (void)state;
+    for (int gguf = 0; gguf < 2; gguf++) {
+        struct model *m = make(&shapes[0]);
+        size_t asked = 0;
+        const struct import_options o = { .admit = admit_nothing, .ctx = &asked };
+        struct folder f;
+        struct imported back;
+        struct err e = ERR_INIT;
+        const char *what;
+        export_to(&f, m, gguf, ELEMENT_F32);
+        assert_int_equal(model_import(&back, &what, f.files, f.n, &o, &e), E_TOO_LARGE);
+        assert_int_equal(asked, m->n_params);
         free_folder(&f);
         model_free(m);
     }
@@ -423,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_context_is_cut_and_learned_positions_with_it),
         cmocka_unit_test(shards_are_one_model_and_none_may_be_missing),
         cmocka_unit_test(what_would_compute_otherwise_is_refused),
+        cmocka_unit_test(a_model_that_has_no_room_is_not_begun),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
