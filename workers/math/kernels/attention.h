@@ -32,7 +32,6 @@ static struct block block_at(size_t q0, size_t k0, size_t t)
 static void block_scores(float *s, const float *x, size_t x_stride, const float *y, size_t y_stride,
     float *packed, const struct block *b, size_t d)
 {
-    memset(s, 0, b->queries * BLOCK_K * sizeof *s);
     for (size_t j = 0; j < d; j += BLOCK_D) {
         size_t width = fewer(BLOCK_D, d - j);
         if (b->q0 == b->k0 || d > BLOCK_D)
@@ -46,7 +45,8 @@ static void block_scores(float *s, const float *x, size_t x_stride, const float 
             .b_row = BLOCK_K,
             .m = b->queries,
             .n = (b->seen + LANES - 1) / LANES * LANES,
-            .k = width });
+            .k = width,
+            .fresh = j == 0 });
     }
 }
 
@@ -74,24 +74,41 @@ INLINE float exp_row(float *x, size_t n, float scale, float top)
     return sum_lanes(sum);
 }
 
-/* The running softmax of one row (Milakov & Gimelshein 2018): top is its largest score so far,
- * sum that of exp(score - top), out the weighted values. */
-INLINE void softmax_row(
-    float *s, size_t n, float scale, float *top, float *sum, float *out, size_t d)
+INLINE float max_row(const float *x, size_t n)
 {
-    vec m = load(s);
+    vec m = load(x);
 
     for (size_t j = LANES; j < n; j += LANES)
-        m = vmax(load(s + j), m);
-    float most = max_lanes(m) * scale;
-    if (most > *top) {
-        vec shrink = vexp(splat(*top - most));
-        *sum *= shrink[0];
-        for (size_t j = 0; j < d; j += LANES)
-            store_upto(out + j, load_upto(out + j, d - j) * shrink, d - j);
-        *top = most;
+        m = vmax(load(x + j), m);
+    return max_lanes(m);
+}
+
+/* The running softmax of a block's rows, LANES of them together (Milakov & Gimelshein 2018): top
+ * is a row's largest score so far, sum that of exp(score - top), out the weighted values. */
+static void softmax_block(float *s, const struct block *b, float scale, float *top, float *sum,
+    float *out, size_t out_stride, size_t d)
+{
+    for (size_t r0 = 0; r0 < b->queries; r0 += LANES) {
+        _Alignas(64) float most[LANES] = { 0 }, sums[LANES] = { 0 }, shrink[LANES];
+        size_t rows = fewer(LANES, b->queries - r0), n[LANES];
+        for (size_t r = 0; r < rows; r++) {
+            n[r] = mask_future(s + (r0 + r) * BLOCK_K, b, r0 + r);
+            most[r] = max_row(s + (r0 + r) * BLOCK_K, n[r]);
+        }
+        vec before = load_upto(top + r0, rows), now = vmax(load(most) * scale, before);
+        store(most, now);
+        store(shrink, vexp(before - now));
+        for (size_t r = 0; r < rows; r++) {
+            float *o = out + (r0 + r) * out_stride;
+            sums[r] = exp_row(s + (r0 + r) * BLOCK_K, n[r], scale, most[r]);
+            if (b->k0 == 0 || shrink[r] == 1)
+                continue;
+            for (size_t j = 0; j < d; j += LANES)
+                store_upto(o + j, load_upto(o + j, d - j) * shrink[r], d - j);
+        }
+        store_upto(top + r0, now, rows);
+        store_upto(sum + r0, load_upto(sum + r0, rows) * load(shrink) + load(sums), rows);
     }
-    *sum += exp_row(s, n, scale, *top);
 }
 
 static void attention(float *out, float *lse, const float *q, const float *k, const float *v,
@@ -101,7 +118,6 @@ static void attention(float *out, float *lse, const float *q, const float *k, co
     float *top = lse, *sum = scratch, scale_d = 1 / sqrtf((float)d);
 
     for (size_t i = 0; i < t; i++) {
-        memset(out + i * out_stride, 0, d * sizeof *out);
         top[i] = -INFINITY;
         sum[i] = 0;
     }
@@ -110,9 +126,7 @@ static void attention(float *out, float *lse, const float *q, const float *k, co
         for (size_t q0 = k0; q0 < t; q0 += b.queries) {
             b = block_at(q0, k0, t);
             block_scores(s, q, q_stride, k, kv_stride, columns, &b, d);
-            for (size_t r = 0; r < b.queries; r++)
-                softmax_row(s + r * BLOCK_K, mask_future(s + r * BLOCK_K, &b, r), scale_d,
-                    top + q0 + r, sum + q0 + r, out + (q0 + r) * out_stride, d);
+            softmax_block(s, &b, scale_d, top + q0, sum + q0, out + q0 * out_stride, out_stride, d);
             for (size_t j = 0; j < d; j += BLOCK_D) {
                 size_t width = fewer(BLOCK_D, d - j);
                 if (q0 == k0 || d > BLOCK_D)
@@ -126,7 +140,8 @@ static void attention(float *out, float *lse, const float *q, const float *k, co
                     .b_row = BLOCK_D,
                     .m = b.queries,
                     .n = width,
-                    .k = b.seen });
+                    .k = b.seen,
+                    .fresh = k0 == 0 });
             }
         }
     }

@@ -60,40 +60,6 @@ static void pack_rows_along(
     }
 }
 
-/* Element d of v[c] becomes element c of v[d]: blocks of four by four are turned, then exchanged.
- */
-INLINE void turn(vec v[LANES])
-{
-    UNROLL(4)
-    for (size_t c = 0; c < LANES; c += 4) {
-        vec ab = __builtin_shufflevector(v[c], v[c + 1], LOW_TWO);
-        vec cd = __builtin_shufflevector(v[c + 2], v[c + 3], LOW_TWO);
-        vec ab2 = __builtin_shufflevector(v[c], v[c + 1], HIGH_TWO);
-        vec cd2 = __builtin_shufflevector(v[c + 2], v[c + 3], HIGH_TWO);
-        v[c] = __builtin_shufflevector(ab, cd, LOW_PAIRS);
-        v[c + 1] = __builtin_shufflevector(ab, cd, HIGH_PAIRS);
-        v[c + 2] = __builtin_shufflevector(ab2, cd2, LOW_PAIRS);
-        v[c + 3] = __builtin_shufflevector(ab2, cd2, HIGH_PAIRS);
-    }
-    UNROLL(4)
-    for (size_t r = 0; r < 4; r++) {
-#if LANES == 8
-        vec a = v[r], b = v[r + 4];
-        v[r] = __builtin_shufflevector(a, b, LOW_HALVES);
-        v[r + 4] = __builtin_shufflevector(a, b, HIGH_HALVES);
-#elif LANES == 16
-        vec ab = __builtin_shufflevector(v[r], v[r + 4], LOW_HALVES);
-        vec cd = __builtin_shufflevector(v[r + 8], v[r + 12], LOW_HALVES);
-        vec ab2 = __builtin_shufflevector(v[r], v[r + 4], HIGH_HALVES);
-        vec cd2 = __builtin_shufflevector(v[r + 8], v[r + 12], HIGH_HALVES);
-        v[r] = __builtin_shufflevector(ab, cd, EVEN_FOURS);
-        v[r + 4] = __builtin_shufflevector(ab, cd, ODD_FOURS);
-        v[r + 8] = __builtin_shufflevector(ab2, cd2, EVEN_FOURS);
-        v[r + 12] = __builtin_shufflevector(ab2, cd2, ODD_FOURS);
-#endif
-    }
-}
-
 /* `count` elements of each of the first `columns` of LANES columns, into a panel; `k` numbers are
  * left in each. */
 INLINE void turn_columns(

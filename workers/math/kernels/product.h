@@ -1,14 +1,15 @@
 /* Part of kernels.c. Matrix products out of the first-level cache, for attention.
  *
  * INVARIANT  An element of c is one chain of fused multiplications and additions over k, in
- * order, from what c holds: its bits depend on nothing else. */
+ * order, from what c holds or from 0: its bits depend on nothing else. */
 
 #define TILE_ROWS 6
 #define TILE_VECTORS (LANES == 16 ? 4 : 2) /* with 6 rows they fill the registers */
 #define PANEL (TILE_VECTORS * LANES)
 
-/* c[m,n] += a[m,k] b[k,n] with a(r,j) = a[r * a_row + j * a_col]; columns beyond n are neither
- * read from c nor written. b is packed: rows of b_row floats, zeros up to whole vectors. */
+/* c[m,n] += a[m,k] b[k,n] with a(r,j) = a[r * a_row + j * a_col], or = when fresh; columns beyond n
+ * are neither read from c nor written. b is packed: rows of b_row floats, zeros up to whole
+ * vectors. */
 struct product {
     float *c;
     size_t c_row;
@@ -17,6 +18,7 @@ struct product {
     const float *b;
     size_t b_row;
     size_t m, n, k;
+    int fresh;
 };
 
 INLINE void product_tile(
@@ -31,8 +33,9 @@ INLINE void product_tile(
     for (size_t r = 0; r < rows; r++) {
         UNROLL(4)
         for (size_t u = 0; u < vectors; u++)
-            s[r][u] = u * LANES < left ? load_upto(c + r * g->c_row + u * LANES, left - u * LANES)
-                                       : splat(0);
+            s[r][u] = !g->fresh && u * LANES < left
+                          ? load_upto(c + r * g->c_row + u * LANES, left - u * LANES)
+                          : splat(0);
     }
     for (size_t j = 0; j < g->k; j++, a += a_col, b += b_row) {
         vec w[TILE_VECTORS];
@@ -97,39 +100,55 @@ static void pack_rows(float *out, size_t room, const float *x, size_t rows, size
 
 typedef float vec4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* out[j * room + r] = x[r * stride + j] for a square of four by four. */
-INLINE void transpose_four(float *out, size_t room, const float *x, size_t stride)
+/* Element d of v[c] becomes element c of v[d]: blocks of four by four are turned, then exchanged.
+ */
+INLINE void turn(vec v[LANES])
 {
-    vec4 a = *(const vec4_unaligned *)x, b = *(const vec4_unaligned *)(x + stride);
-    vec4 c = *(const vec4_unaligned *)(x + 2 * stride);
-    vec4 d = *(const vec4_unaligned *)(x + 3 * stride);
-    vec4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    vec4 ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    vec4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    vec4 cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-
-    *(vec4_unaligned *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(vec4_unaligned *)(out + room) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(vec4_unaligned *)(out + 2 * room) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-    *(vec4_unaligned *)(out + 3 * room) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+    UNROLL(4)
+    for (size_t c = 0; c < LANES; c += 4) {
+        vec ab = __builtin_shufflevector(v[c], v[c + 1], LOW_TWO);
+        vec cd = __builtin_shufflevector(v[c + 2], v[c + 3], LOW_TWO);
+        vec ab2 = __builtin_shufflevector(v[c], v[c + 1], HIGH_TWO);
+        vec cd2 = __builtin_shufflevector(v[c + 2], v[c + 3], HIGH_TWO);
+        v[c] = __builtin_shufflevector(ab, cd, LOW_PAIRS);
+        v[c + 1] = __builtin_shufflevector(ab, cd, HIGH_PAIRS);
+        v[c + 2] = __builtin_shufflevector(ab2, cd2, LOW_PAIRS);
+        v[c + 3] = __builtin_shufflevector(ab2, cd2, HIGH_PAIRS);
+    }
+    UNROLL(4)
+    for (size_t r = 0; r < 4; r++) {
+#if LANES == 8
+        vec a = v[r], b = v[r + 4];
+        v[r] = __builtin_shufflevector(a, b, LOW_HALVES);
+        v[r + 4] = __builtin_shufflevector(a, b, HIGH_HALVES);
+#elif LANES == 16
+        vec ab = __builtin_shufflevector(v[r], v[r + 4], LOW_HALVES);
+        vec cd = __builtin_shufflevector(v[r + 8], v[r + 12], LOW_HALVES);
+        vec ab2 = __builtin_shufflevector(v[r], v[r + 4], HIGH_HALVES);
+        vec cd2 = __builtin_shufflevector(v[r + 8], v[r + 12], HIGH_HALVES);
+        v[r] = __builtin_shufflevector(ab, cd, EVEN_FOURS);
+        v[r + 4] = __builtin_shufflevector(ab, cd, ODD_FOURS);
+        v[r + 8] = __builtin_shufflevector(ab2, cd2, EVEN_FOURS);
+        v[r + 12] = __builtin_shufflevector(ab2, cd2, ODD_FOURS);
+#endif
+    }
 }
 
 /* out[j][r] = x[r][j] for `rows` of d floats; the columns from there to `room` are zero. */
 static void pack_columns(
     float *out, size_t room, const float *x, size_t rows, size_t d, size_t stride)
 {
-    size_t fours = rows / 4 * 4, j = 0;
-
-    for (; j + 4 <= d; j += 4) {
-        for (size_t r = 0; r < fours; r += 4)
-            transpose_four(out + j * room + r, room, x + r * stride + j, stride);
-    }
-    for (size_t r = 0; r < fours; r++) {
-        for (size_t i = j; i < d; i++)
-            out[i * room + r] = x[r * stride + i];
-    }
-    for (size_t r = fours; r < room; r++) {
-        for (size_t i = 0; i < d; i++)
-            out[i * room + r] = r < rows ? x[r * stride + i] : 0;
+    for (size_t r = 0; r < room; r += LANES) {
+        for (size_t j = 0; j < d; j += LANES) {
+            vec v[LANES];
+            UNROLL(16)
+            for (size_t u = 0; u < LANES; u++)
+                v[u] = r + u < rows ? load_upto(x + (r + u) * stride + j, d - j) : splat(0);
+            turn(v);
+            UNROLL(16)
+            for (size_t u = 0; u < LANES; u++)
+                if (j + u < d)
+                    store(out + (j + u) * room + r, v[u]);
+        }
     }
 }
