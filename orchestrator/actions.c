@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/audits.h"
 #include "orchestrator/field.h"
 #include "proto/log.h"
 
@@ -14,7 +15,7 @@
 
 #define ASSIGN_BYTES ((size_t)256 << 10) /* of one letter, about: a frame holds four times that */
 
-static AttemptRef *attempt_ref(const struct ref *ref, struct err *e)
+AttemptRef *attempt_ref(const struct ref *ref, struct err *e)
 {
     AttemptRef *a = malloc(sizeof *a);
 
@@ -97,7 +98,7 @@ static int on_assign(struct orchestrator *o, const struct action *a, struct err 
 
     if (rc == OK)
         rc = put_assignment(o, s, m, e);
-    for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
+    for (size_t i = 0; i < a->task->n_waiters && !a->task->waiters[0].audit && rc == OK; i++) {
         struct job_book *b = runs_job(a->task->waiters[i].job);
         b->touched = true;
         if (!a->task->brief)
@@ -182,6 +183,8 @@ static int on_job(struct orchestrator *o, const struct action *a, struct err *e)
         r->has_finished_ms = true;
         r->finished_ms = o->now.unix_ms;
         round_clear(&b->round);
+        b->awaits_audits = false;
+        rc = audits_drop(o, b, e);
         if (rc == OK)
             rc = why_over(b, e);
         outbox_notice(&o->outbox, a->job->state == JOB_FAILED ? LOG_WARN : LOG_INFO,
@@ -206,24 +209,20 @@ static int on_run_over(struct orchestrator *o, const struct action *a, struct er
 
 static int on_answered(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    int rc = journal_put_answer(o->journal, &a->task->id, o->result->answer, e);
+    const TaskAnswer *answer = o->result->answer;
+    bool audit = a->task->waiters[0].audit;
+    int rc = audit ? OK : journal_put_answer(o->journal, &a->task->id, answer, e);
 
-    for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++)
-        rc = round_answer(o, runs_job(a->task->waiters[i].job), &a->task->waiters[i], a->task,
-            o->result->answer, e);
+    for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
+        struct job_book *b = runs_job(a->task->waiters[i].job);
+        if (audit)
+            rc = audit_answered(o, b, a, answer, e);
+        else
+            rc = round_answer(o, b, &a->task->waiters[i], a->task, answer, e);
+        if (!audit && rc == OK)
+            rc = audit_begin(o, b, a->task, answer, &a->ref, fleet_by_worker(a->worker), e);
+    }
     return rc;
-}
-
-static bool same_outputs(const TaskAnswer *a, const TaskAnswer *b)
-{
-    if (a->n_outputs != b->n_outputs)
-        return false;
-    for (size_t i = 0; i < a->n_outputs; i++)
-        if (strcmp(a->outputs[i]->name, b->outputs[i]->name) ||
-            a->outputs[i]->id.len != b->outputs[i]->id.len ||
-            memcmp(a->outputs[i]->id.data, b->outputs[i]->id.data, a->outputs[i]->id.len))
-            return false;
-    return true;
 }
 
 /* A second answer to a finished task must be the first again; else purity is broken somewhere. */
@@ -233,7 +232,7 @@ static int on_late(struct orchestrator *o, const struct action *a, struct err *e
     char hex[ID_HEX];
     int rc = journal_answer(o->journal, &a->ref.task, &first, e);
 
-    if (rc != OK || !first || same_outputs(first, o->result->answer)) {
+    if (rc != OK || !first || answers_agree(first, o->result->answer)) {
         message_free(first);
         return rc;
     }
@@ -292,7 +291,7 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
             rc = a->wait_ms > 0 ? progress_logf(o, b, e, "%s; the next in %lld s", text,
                                       (long long)(a->wait_ms / 1000))
                                 : progress_logf(o, b, e, "%s; to be given again", text);
-        if (rc == OK)
+        if (rc == OK && !a->task->waiters[0].audit)
             rc = field_text(&b->record->worker, NULL, e);
         if (i == 0)
             outbox_notice(
@@ -313,6 +312,14 @@ static int on_spent(struct orchestrator *o, const struct action *a, struct err *
     return rc == OK ? field_text(&b->record->why, text, e) : rc;
 }
 
+static int on_missed(struct orchestrator *o, const struct action *a, struct err *e)
+{
+    char text[600];
+
+    tell_attempt(text, o, a);
+    return audit_missed(o, runs_job(a->job), a, text, e);
+}
+
 /* ---- the pump ---- */
 
 static int (*const on_action[])(struct orchestrator *, const struct action *, struct err *) = {
@@ -325,6 +332,7 @@ static int (*const on_action[])(struct orchestrator *, const struct action *, st
     [ACT_LATE] = on_late,
     [ACT_RETRY] = on_retry,
     [ACT_SPENT] = on_spent,
+    [ACT_MISSED] = on_missed,
     [ACT_LOST] = on_lost,
 };
 

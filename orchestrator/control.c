@@ -12,7 +12,7 @@ static void set_paused(struct sched *s, const struct event *ev, bool paused)
             continue;
         j->paused = paused;
         job_tell(s, j);
-        for (uint32_t k = 0; k < j->open; k++)
+        for (uint32_t k = 0; k < j->open + j->audits; k++)
             task_place(s, j->tasks[k]);
     }
     s->due = true;
@@ -35,4 +35,5 @@ void on_drain(struct sched *s, const struct event *ev, int64_t now)
     (void)now;
     ev->worker->draining = true;
     worker_place(s, ev->worker);
+    s->due = true; /* an audit may have waited for it */
 }

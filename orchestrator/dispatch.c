@@ -46,9 +46,21 @@ bool is_behind(const struct worker *w)
     return w->held_long > 0 && w->held > 1;
 }
 
-bool worker_can_take(const struct worker *w, const struct task *t)
+/* Another than w is to take tasks of this lane, and there is one, busy or not. */
+static bool is_for_another(const struct sched *s, const struct lane *l, const struct worker *w)
 {
-    return has_room(w, t->lane->brief) && !w->kept && lacks(w->kin, t->lane).what == WHY_NOT;
+    const struct worker *other = l->apart && l->apart == w->who ? s->workers.first : NULL;
+
+    while (other && (other->who == l->apart || other->state == SESSION_NEW || other->draining ||
+                        lacks(other->kin, l).what != WHY_NOT))
+        other = other->next;
+    return other != NULL;
+}
+
+bool worker_can_take(const struct sched *s, const struct worker *w, const struct task *t)
+{
+    return has_room(w, t->lane->brief) && !w->kept && lacks(w->kin, t->lane).what == WHY_NOT &&
+           !is_for_another(s, t->lane, w);
 }
 
 static bool task_is_paused(const struct task *t)
@@ -74,6 +86,8 @@ static bool task_goes_before(const struct ranked *x, const struct ranked *y)
         return a->priority > b->priority;
     if (a->run != b->run)
         return a->run < b->run;
+    if (a->audit != b->audit)
+        return b->audit;
     return a->job != b->job ? a->job < b->job : a->place < b->place;
 }
 
@@ -89,9 +103,9 @@ static struct lane *lane_find(struct sched *s, const struct task *t, const struc
     const struct job *j = t->waiters[0].job;
     struct lane *l = s->lanes;
 
-    while (l &&
-           (l->brief != spec->brief || l->class_tag != spec->class_tag || l->memory != j->memory ||
-               l->threads != j->threads || !tags_equal(&l->labels, &j->labels)))
+    while (l && (l->brief != spec->brief || l->class_tag != spec->class_tag ||
+                    l->apart != spec->apart || l->memory != j->memory || l->threads != j->threads ||
+                    !tags_equal(&l->labels, &j->labels)))
         l = l->next;
     return l;
 }
@@ -117,6 +131,7 @@ static struct lane *lane_new(
     l->memory = j->memory;
     l->threads = j->threads;
     l->class_tag = spec->class_tag;
+    l->apart = spec->apart;
     l->brief = spec->brief;
     l->ready.before = task_goes_before;
     l->next = s->lanes;
@@ -231,11 +246,16 @@ void worker_place(struct sched *s, struct worker *w)
 
 /* ---- giving ---- */
 
+static struct worker *warm_for(const struct task *t)
+{
+    return t->waiters[0].audit ? NULL : t->waiters[0].job->warm;
+}
+
 /* Not where it failed; then where its job's state may be warm; then the emptiest; then the oldest.
  */
 static bool better(const struct worker *a, const struct worker *b, const struct task *t)
 {
-    const struct worker *warm = t->waiters[0].job->warm;
+    const struct worker *warm = warm_for(t);
 
     if ((a->serial == t->avoid) != (b->serial == t->avoid))
         return b->serial == t->avoid;
@@ -246,9 +266,9 @@ static bool better(const struct worker *a, const struct worker *b, const struct 
 
 static struct worker *best_for(const struct sched *s, const struct task *t)
 {
-    struct worker *best = NULL, *warm = t->waiters[0].job->warm;
+    struct worker *best = NULL, *warm = warm_for(t);
 
-    if (warm && worker_can_take(warm, t))
+    if (warm && worker_can_take(s, warm, t))
         best = warm;
     for (struct kin *k = s->kins; k; k = k->next) {
         /* The second where the first is the one to avoid. */
@@ -257,7 +277,8 @@ static struct worker *best_for(const struct sched *s, const struct task *t)
             continue;
         for (int i = 0; i < 2 && two[i]; i++) {
             struct worker *w = (struct worker *)two[i];
-            if (has_room(w, t->lane->brief) && (!best || better(w, best, t)))
+            if (has_room(w, t->lane->brief) && !is_for_another(s, t->lane, w) &&
+                (!best || better(w, best, t)))
                 best = w;
         }
     }
@@ -339,7 +360,7 @@ void dispatch(struct sched *s, int64_t now)
         struct worker *best = best_for(s, t);
         if (!best) {
             l->closed = true;
-            if (!l->brief)
+            if (!l->brief && !l->apart)
                 keep_free(s, l);
             continue;
         }
@@ -377,7 +398,7 @@ static struct why why_task(const struct sched *s, const struct task *t)
 
 static const struct task *ready_task(const struct job *job)
 {
-    for (uint32_t i = 0; i < job->open; i++)
+    for (uint32_t i = 0; i < job->open + job->audits; i++)
         if (job->tasks[i]->state == TASK_READY)
             return job->tasks[i];
     return NULL;
@@ -403,7 +424,8 @@ struct why sched_why(const struct sched *s, const struct job *job)
         return (struct why){ .what = WHY_NOT };
     if (ready)
         return why_task(s, ready);
-    if (job->open > 0) /* no task of it is leased */
-        return (struct why){ .what = WHY_BACKOFF, .cause = job->tasks[job->open - 1]->cause };
+    for (uint32_t i = 0; i < job->open + job->audits; i++)
+        if (job->tasks[i]->state == TASK_BACKING_OFF)
+            return (struct why){ .what = WHY_BACKOFF, .cause = job->tasks[i]->cause };
     return (struct why){ .what = WHY_NOT };
 }

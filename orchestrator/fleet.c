@@ -141,6 +141,19 @@ const char *fleet_tag_name(const struct fleet *f, uint32_t t)
     return t > 0 && t <= f->n_tags ? f->tags[t - 1] : "nothing";
 }
 
+uint64_t fleet_who(const char *host, const char *name)
+{
+    struct buf text = { 0 };
+    struct id id = { .b = { 1 } };
+    uint64_t who;
+
+    if (buf_printf(&text, "%s/%s", host, name) == OK)
+        sha256(&id, text.p, text.n);
+    buf_free(&text);
+    memcpy(&who, id.b, sizeof who);
+    return who | 1;
+}
+
 static bool offers(const struct session *s, const char *numeric_class)
 {
     for (size_t i = 0; i < s->n_classes; i++)
@@ -235,6 +248,8 @@ int fleet_join(struct session **out, struct fleet *f, struct sched *s, const str
     };
     int rc = new ? fill(new, f, p, h, e) : err_set(e, E_NOMEM, "out of memory");
 
+    if (rc == OK)
+        spec.who = fleet_who(new->host, new->name);
     if (rc == OK)
         rc = collect_tags(&spec.tags, f, new, e);
     if (rc == OK)

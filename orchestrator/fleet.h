@@ -34,6 +34,7 @@ struct session *fleet_by_peer(const struct fleet *f, const struct peer *p); /* N
 struct session *fleet_by_id(const struct fleet *f, const char *worker_id);
 struct session *fleet_by_name(const struct fleet *f, const char *host, const char *name);
 struct session *fleet_by_worker(const struct worker *w); /* NULL: it has left */
+uint64_t fleet_who(const char *host, const char *name);  /* struct worker.who; not 0 */
 struct session *fleet_first(const struct fleet *f);      /* oldest first, by ->next */
 
 /* A new session, known to the scheduler as well. An empty name becomes w1, w2, … */

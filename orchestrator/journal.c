@@ -166,6 +166,19 @@ int journal_put_answer(struct journal *j, const struct id *task, const TaskAnswe
     return put(j, STATE_ANSWER, key_id(task), a, FIRM, e);
 }
 
+int journal_drop_answer(struct journal *j, const struct id *task, struct err *e)
+{
+    int rc = begin(j, e);
+
+    if (rc == OK)
+        rc = state_delete(j->txn, STATE_ANSWER, key_id(task), e);
+    if (rc == OK)
+        j->dirty = j->firm = true;
+    if (rc == E_MISSING)
+        rc = OK;
+    return rc == OK ? OK : err_wrap(e, "journal");
+}
+
 int journal_put_job_answer(
     struct journal *j, const struct id *key, const JobAnswer *a, struct err *e)
 {

@@ -30,6 +30,7 @@ int journal_put_run(struct journal *j, const RunRecord *r, struct err *e);
 int journal_put_job(struct journal *j, const JobRecord *r, enum firmness f, struct err *e);
 int journal_put_answer(
     struct journal *j, const struct id *task, const TaskAnswer *a, struct err *e);
+int journal_drop_answer(struct journal *j, const struct id *task, struct err *e);
 int journal_put_job_answer(
     struct journal *j, const struct id *key, const JobAnswer *a, struct err *e);
 int journal_put_log(struct journal *j, uint64_t run, const LogLine *line, struct err *e);

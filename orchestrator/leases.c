@@ -108,8 +108,8 @@ static void set_rank(struct task *t)
 {
     const struct waiter *first = &t->waiters[0];
 
-    t->rank = (struct rank){ first->job->priority, first->job->run->number, first->job->index,
-        first->place };
+    t->rank = (struct rank){ first->job->priority, first->job->run->number, first->audit,
+        first->job->index, first->place };
     for (size_t i = 1; i < t->n_waiters; i++)
         if (t->waiters[i].job->priority > t->rank.priority)
             t->rank.priority = t->waiters[i].job->priority;
@@ -136,11 +136,12 @@ static int grow_waiters(struct task *t, struct err *e)
     return OK;
 }
 
-static int add_waiter(struct task *t, struct job *j, uint32_t place, struct err *e)
+static int add_waiter(struct task *t, struct job *j, uint32_t place, bool audit, struct err *e)
 {
+    uint32_t n = j->open + j->audits;
     int rc = grow_waiters(t, e);
 
-    if (rc == OK && j->open == j->cap_tasks) {
+    if (rc == OK && n == j->cap_tasks) {
         size_t cap = j->cap_tasks ? 2 * j->cap_tasks : 1;
         struct task **p = realloc(j->tasks, cap * sizeof *p);
         if (!p)
@@ -150,10 +151,12 @@ static int add_waiter(struct task *t, struct job *j, uint32_t place, struct err 
     }
     if (rc != OK)
         return rc;
-    t->waiters[t->n_waiters++] = (struct waiter){ j, place, j->open };
-    j->tasks[j->open++] = t;
-    j->places++;
-    j->leased += t->state == TASK_LEASED;
+    t->waiters[t->n_waiters++] = (struct waiter){ j, place, audit, n };
+    j->tasks[n] = t;
+    j->audits += audit;
+    j->open += !audit;
+    j->places += !audit;
+    j->leased += !audit && t->state == TASK_LEASED;
     set_rank(t);
     return OK;
 }
@@ -162,16 +165,19 @@ static int add_waiter(struct task *t, struct job *j, uint32_t place, struct err 
 static void job_forget(struct task *t, struct waiter *w)
 {
     struct job *j = w->job;
-    struct task *last = j->tasks[--j->open];
+    uint32_t n = j->open + j->audits - 1;
+    struct task *last = j->tasks[n];
     size_t i = 0;
 
     assert(j->tasks[w->index] == t);
-    while (last->waiters[i].job != j || last->waiters[i].index != j->open)
+    while (last->waiters[i].job != j || last->waiters[i].index != n)
         i++;
     last->waiters[i].index = w->index;
     j->tasks[w->index] = last;
     w->index = UINT32_MAX;
-    j->leased -= t->state == TASK_LEASED;
+    j->audits -= w->audit;
+    j->open -= !w->audit;
+    j->leased -= !w->audit && t->state == TASK_LEASED;
 }
 
 static int new_task(struct task **out, struct sched *s, struct job *job, uint32_t place,
@@ -182,10 +188,10 @@ static int new_task(struct task **out, struct sched *s, struct job *job, uint32_
         t ? heap_reserve(&s->backing_off, s->n_tasks + 1, e) : err_set(e, E_NOMEM, "out of memory");
 
     if (rc == OK)
-        rc = add_waiter(t, job, place, e);
+        rc = add_waiter(t, job, place, spec->audit, e);
     if (rc == OK && (rc = lane_join(s, t, spec, e)) != OK) {
         job_forget(t, &t->waiters[0]);
-        job->places--;
+        job->places -= !spec->audit;
     }
     if (rc != OK) {
         free(t);
@@ -205,9 +211,9 @@ int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t
     struct task *t = sched_task(s, &spec->id);
     int rc = OK;
 
-    assert(job->unfolding);
+    assert(spec->audit ? !job_is_over(job->state) : job->unfolding);
     if (t) { /* shared: what it needs was said by who came first, a higher priority pulls it up */
-        rc = add_waiter(t, job, place, e);
+        rc = add_waiter(t, job, place, spec->audit, e);
         if (rc != OK)
             return rc;
         message_free(spec->spec);
@@ -258,7 +264,7 @@ static void release(struct sched *s, struct task *t)
     s->n_behind += is_behind(w);
     t->holder = NULL;
     for (size_t i = 0; i < t->n_waiters; i++)
-        t->waiters[i].job->leased--;
+        t->waiters[i].job->leased -= !t->waiters[i].audit;
     worker_place(s, w);
     s->due = true;
 }
@@ -297,6 +303,8 @@ void task_lease(
     for (size_t i = 0; i < t->n_waiters; i++) {
         struct job *j = t->waiters[i].job;
         uint32_t attempts = t->last_attempt ? t->last_attempt : 1;
+        if (t->waiters[i].audit)
+            continue;
         j->leased++;
         if (j->places == 1)
             j->warm = w;
@@ -337,7 +345,7 @@ void task_answered(
     for (size_t i = 0; i < t->n_waiters; i++) {
         struct job *j = t->waiters[i].job;
         job_forget(t, &t->waiters[i]);
-        if (j->open == 0 && !j->unfolding)
+        if (j->open == 0 && !j->unfolding && !t->waiters[i].audit)
             job_round_over(s, j);
     }
 }
@@ -365,6 +373,8 @@ static void tell_failure(struct sched *s, enum action_kind kind, struct task *t,
     a->wait_ms = wait;
 }
 
+static void leave(struct sched *s, struct task *t, const struct job *j);
+
 void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now)
 {
     const struct retry_rule *rule = retry_rule(cause);
@@ -381,8 +391,12 @@ void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now)
         task_move(t, TASK_FAILED);
         while (t->n_waiters > 0) {
             struct job *j = t->waiters[0].job;
-            tell_failure(s, ACT_SPENT, t, w, j, 0);
-            job_fail(s, j); /* leaves t, and the last one closes it */
+            bool audit = t->waiters[0].audit;
+            tell_failure(s, audit ? ACT_MISSED : ACT_SPENT, t, w, j, 0);
+            if (audit)
+                leave(s, t, j);
+            else
+                job_fail(s, j); /* leaves t, and the last one closes it */
         }
         return;
     }
@@ -436,6 +450,6 @@ static void leave(struct sched *s, struct task *t, const struct job *j)
 
 void task_leave(struct sched *s, struct job *j)
 {
-    while (j->open > 0)
-        leave(s, j->tasks[j->open - 1], j);
+    while (j->open + j->audits > 0)
+        leave(s, j->tasks[j->open + j->audits - 1], j);
 }

@@ -190,6 +190,9 @@ static int sweep_job(struct orchestrator *o, struct job_book *b, struct err *e)
             b->wanted);
     else if (state == JOB_READY || state == JOB_RUNNING || b->job->paused)
         why_text(text, o, b);
+    if (b->awaits_audits && !*text)
+        snprintf(text, sizeof text, "done, but for %zu tasks that are run again (audit)",
+            b->record->n_audits);
     if (strcmp(text, b->record->why ? b->record->why : "")) {
         rc = field_text(&b->record->why, *text ? text : NULL, e);
         b->touched = true;

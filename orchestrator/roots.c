@@ -30,6 +30,17 @@ static int add_run(struct id_set *s, const ProtobufCMessage *m, struct err *e)
     return rc;
 }
 
+static int add_links(struct id_set *s, const Audit *a, struct err *e)
+{
+    struct id id;
+    int rc = OK;
+
+    for (size_t i = 0; i < a->n_links && rc == OK; i++)
+        if (id_from_span(&id, a->links[i].data, a->links[i].len))
+            rc = id_set_add(s, &id, e);
+    return rc;
+}
+
 static int add_job(struct id_set *s, const ProtobufCMessage *m, struct err *e)
 {
     const JobRecord *r = (const JobRecord *)m;
@@ -37,6 +48,8 @@ static int add_job(struct id_set *s, const ProtobufCMessage *m, struct err *e)
 
     if (rc == OK && r->state != JOB_DONE)
         rc = add(s, r->slots, r->n_slots, true, e);
+    for (size_t i = 0; i < r->n_audits && rc == OK; i++)
+        rc = add_links(s, r->audits[i], e);
     return rc;
 }
 

@@ -418,7 +418,8 @@ int round_unfold(struct orchestrator *o, struct job_book *b, struct err *e)
                  : err_set(e, E_INVARIANT, "job '%s' unfolds into nothing", b->plan->name);
         break;
     case UNFOLD_DONE:
-        rc = unfold_done(o, b, &u, e);
+        b->awaits_audits = b->record->n_audits > 0;
+        rc = b->awaits_audits ? OK : unfold_done(o, b, &u, e);
         break;
     case UNFOLD_PEOPLE:
         rc = people_wait(o, b, u.wanted, e);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/audits.h"
 #include "orchestrator/field.h"
 #include "orchestrator/run_record.h"
 #include "proto/log.h"
@@ -176,6 +177,8 @@ static int schedule(struct orchestrator *o, struct run_book *r, bool fresh, stru
         r->jobs[i].job = &r->run->jobs[i];
         if (fresh)
             job_changed(o, &r->jobs[i]);
+        else if (!job_is_over(r->jobs[i].job->state))
+            rc = audits_resume(o, &r->jobs[i], e);
     }
     for (size_t i = 0; i < n && specs; i++)
         free(specs[i].labels.items);
@@ -348,9 +351,9 @@ static int leases_fill(struct job_book *b, struct err *e)
 
     while (r->n_leases > 0)
         message_free(r->leases[--r->n_leases]);
-    for (uint32_t i = 0; b->job->leased > 0 && i < b->job->open && rc == OK; i++) {
+    for (uint32_t i = 0; b->job->leased > 0 && i < b->job->open + b->job->audits && rc == OK; i++) {
         const struct task *t = b->job->tasks[i];
-        if (t->state == TASK_LEASED && !t->brief)
+        if (t->state == TASK_LEASED && !t->brief && !t->waiters[0].audit)
             rc = lease_add(r, t, e);
     }
     return rc;

@@ -47,11 +47,12 @@ struct job_book {
     struct run_book *run;
     struct round round;
     struct slot_index index;
-    bool resumed; /* its next unfolding repeats one from before a restart */
-    bool trains;  /* its progress is told by a train task, in the job's own units */
-    bool changed; /* record is to be written in this turn … */
-    bool leased;  /* … or with it, if it is committed … */
-    bool touched; /* … or at the next sweep */
+    bool awaits_audits; /* and nothing else: it is done when they agree */
+    bool resumed;       /* its next unfolding repeats one from before a restart */
+    bool trains;        /* its progress is told by a train task, in the job's own units */
+    bool changed;       /* record is to be written in this turn … */
+    bool leased;        /* … or with it, if it is committed … */
+    bool touched;       /* … or at the next sweep */
     struct job_book *next_changed; /* of this turn's */
     int64_t heard_ms;              /* last progress taken */
     uint64_t next_metric, next_label;
@@ -117,6 +118,7 @@ struct job_book *runs_job(const struct job *j);
 struct job_book *run_job(const struct run_book *r, const char *name);
 
 /* ---- actions.c: the pump ---- */
+AttemptRef *attempt_ref(const struct ref *ref, struct err *e); /* freed by message_free */
 int runs_follow(struct orchestrator *o, const struct event *ev, struct err *e); /* queues ev */
 int runs_pump(struct orchestrator *o, struct err *e); /* all that is queued, and what follows */
 int runs_event(struct orchestrator *o, const struct event *ev, struct err *e); /* both */

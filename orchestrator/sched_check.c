@@ -18,7 +18,7 @@ static void check_task(const struct sched *s, const struct task *t)
     for (const struct worker *w = s->workers.first; w; w = w->next) {
         waits += w == t->holder;
         if (t->state == TASK_READY && !task_waits(t))
-            assert(!worker_can_take(w, t)); /* (7) */
+            assert(!worker_can_take(s, w, t)); /* (7) */
     }
     assert(!t->holder || waits == 1); /* (2) */
     for (size_t i = 0; i < t->n_waiters; i++)
@@ -40,15 +40,18 @@ static void check_worker(const struct worker *w)
 
 static void check_job(const struct sched *s, const struct job *j)
 {
-    uint32_t open = 0, leased = 0;
+    uint32_t open = 0, audits = 0, leased = 0;
 
     for (const struct task *t = s->tasks; t; t = t->next)
         for (size_t k = 0; k < t->n_waiters; k++) {
-            open += t->waiters[k].job == j;
-            leased += t->waiters[k].job == j && t->state == TASK_LEASED;
+            if (t->waiters[k].job != j)
+                continue;
+            audits += t->waiters[k].audit;
+            open += !t->waiters[k].audit;
+            leased += !t->waiters[k].audit && t->state == TASK_LEASED;
         }
-    assert(open == j->open && leased == j->leased); /* (4) */
-    for (size_t k = 0; k < j->n_after; k++)         /* (5) */
+    assert(open == j->open && audits == j->audits && leased == j->leased); /* (4) */
+    for (size_t k = 0; k < j->n_after; k++)                                /* (5) */
         assert(j->run->jobs[j->after[k]].state == JOB_DONE || j->state == JOB_BLOCKED ||
                job_is_over(j->state));
 }

@@ -181,7 +181,7 @@ void sched_remove_run(struct sched *s, struct run *r)
     while (*at != r)
         at = &(*at)->next;
     for (size_t i = 0; i < r->n_jobs; i++)
-        assert(r->jobs[i].open == 0);
+        assert(r->jobs[i].open == 0 && r->jobs[i].audits == 0);
     *at = r->next;
     s->n_runs--;
     s->n_jobs -= r->n_jobs;
@@ -347,6 +347,13 @@ static void on_broken(struct sched *s, const struct event *ev, int64_t now)
         job_fail(s, ev->job);
 }
 
+static void on_disagree(struct sched *s, const struct event *ev, int64_t now)
+{
+    (void)now;
+    if (!job_is_over(ev->job->state))
+        job_fail(s, ev->job);
+}
+
 static void on_cancel(struct sched *s, const struct event *ev, int64_t now)
 {
     struct run *r = ev->job ? ev->job->run : ev->run;
@@ -395,6 +402,7 @@ static void (*const on_event[])(struct sched *, const struct event *, int64_t) =
     [EV_PEOPLE] = on_people,
     [EV_LABELLED] = on_labelled,
     [EV_BROKEN] = on_broken,
+    [EV_DISAGREE] = on_disagree,
     [EV_CANCEL] = on_cancel,
     [EV_PAUSE] = on_pause,
     [EV_RESUME] = on_resume,

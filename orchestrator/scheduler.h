@@ -18,8 +18,9 @@
  * (6) A failed attempt counts only by its exact (task, attempt, epoch); an answer counts for the
  *     task, whoever gives it, once.
  * (7) Between steps no task is ready while a session that may take it has room, but for tasks that
- *     only paused jobs wait for, those that somebody may be running since before a restart, and
- *     sessions that are kept free for a long task.
+ *     only paused jobs wait for, those that somebody may be running since before a restart,
+ *     audits that another session than their first is to take, and sessions that are kept free for
+ *     a long task.
  *
  * What an event costs does not grow with the number of tasks or sessions, but for logarithms.
  *
@@ -73,6 +74,7 @@ struct job {
     enum job_state state;
     uint32_t round;
     uint32_t open;       /* places of the round that wait for an answer */
+    uint32_t audits;     /* open tasks that its round does not wait for */
     uint32_t places;     /* places of the round that had to wait */
     bool unfolding;      /* asked for, not yet answered */
     bool paused;         /* nothing new of it is given */
@@ -80,7 +82,7 @@ struct job {
     uint32_t attempts;   /* the most that one of its tasks has needed */
     struct worker *warm; /* had its last task without siblings; NULL: none, or it is gone */
     int32_t blame;       /* cancelled because of that job; -1: by request */
-    struct task **tasks; /* one for each of `open`, in no order */
+    struct task **tasks; /* one for each of `open` and `audits`, in no order */
     size_t cap_tasks;
     uint32_t leased; /* places of the round whose task is leased */
 };
@@ -88,13 +90,16 @@ struct job {
 struct waiter {
     struct job *job;
     uint32_t place; /* in the job's round */
+    bool audit;     /* it has no place there: it is run again, to be compared */
     uint32_t index; /* in job->tasks */
 };
 
-/* Higher priority goes first, then older runs, then earlier jobs, then places of a round. */
+/* Higher priority goes first, then older runs, then what a round waits for, then earlier jobs,
+ * then places of a round. */
 struct rank {
     int32_t priority;
     uint64_t run;
+    bool audit;
     uint32_t job, place;
 };
 
@@ -131,6 +136,7 @@ struct worker {
     struct ranked ranked; /* among those of its kin that have room */
     struct kin *kin;      /* all sessions that offer the same */
     uint64_t serial;      /* from 1; never used again */
+    uint64_t who;         /* the same for every session of one worker */
     enum session_state state;
     int64_t heard_ms;
     uint32_t credit; /* tasks that it may hold at once: grows while it is quick */
@@ -157,6 +163,7 @@ struct event {
         EV_PEOPLE,    /* job: waits for people */
         EV_LABELLED,  /* job: people have answered; the next round may be unfolded */
         EV_BROKEN,    /* job: cannot be unfolded */
+        EV_DISAGREE,  /* job: an audit of it gave another result */
         EV_CANCEL,    /* job, or run when job is NULL */
         EV_PAUSE,     /* job, or run when job is NULL */
         EV_RESUME,    /* job, or run when job is NULL */
@@ -188,6 +195,7 @@ struct action {
         ACT_LATE,     /* this event's answer came for a task that is not open: to be compared */
         ACT_RETRY,    /* task: attempt ref on worker failed by cause; another follows in wait_ms */
         ACT_SPENT,    /* job fails by task: attempt ref on worker failed by cause, the last */
+        ACT_MISSED,   /* job: its audit `task` will not be run: as ACT_SPENT, but it goes on */
         ACT_LOST      /* worker: fell silent; its session is over */
     } kind;
     struct run *run;
@@ -233,9 +241,11 @@ struct task_spec {
     bool brief;         /* over in seconds: may be given ahead */
     uint32_t class_tag; /* the numeric class it needs; 0: none */
     bool awaited;       /* was leased before a restart */
+    bool audit;         /* no place of the round waits for it */
+    uint64_t apart;     /* worker.who that is to have it only when no other can; 0: none */
 };
-/* The job's round waits, at `place`, for this task. When another job waits for the same id
- * already, the two share it. *out may be NULL. */
+/* The job's round waits, at `place` (unless it is an audit), for this task. When another job waits
+ * for the same id already, the two share it. *out may be NULL. */
 int sched_add_task(struct task **out, struct sched *s, struct job *job, uint32_t place,
     const struct task_spec *spec, struct err *e);
 
@@ -245,6 +255,7 @@ struct worker_spec {
     struct tags tags;             /* copied */
     uint32_t credit, credit_most; /* most < credit: it stays as it is */
     bool draining;
+    uint64_t who; /* the same whenever this worker comes back; 0: unknown */
 };
 /* Gets nothing before its first EV_INVENTORY. */
 int sched_add_worker(struct worker **out, struct sched *s, const struct worker_spec *spec,

@@ -11,6 +11,7 @@ struct lane {
     uint64_t memory;
     uint32_t threads;
     uint32_t class_tag;
+    uint64_t apart;
     bool brief;
     bool closed; /* this dispatch finds nobody for them */
     struct heap ready;
@@ -102,7 +103,7 @@ void kin_leave(struct sched *s, struct worker *w);
 /* Whatever has changed about it: it stands where it belongs. */
 void task_place(struct sched *s, struct task *t);
 void worker_place(struct sched *s, struct worker *w);
-bool worker_can_take(const struct worker *w, const struct task *t);
+bool worker_can_take(const struct sched *s, const struct worker *w, const struct task *t);
 bool task_waits(const struct task *t); /* READY, but not to be given */
 
 /* control.c: what people ask for */

@@ -42,6 +42,7 @@ int sched_add_worker(struct worker **out, struct sched *s, const struct worker_s
         return rc;
     }
     w->serial = ++s->last_serial;
+    w->who = spec->who;
     w->credit = spec->credit;
     w->credit_most = spec->credit_most;
     w->draining = spec->draining;
@@ -94,6 +95,7 @@ static void session_over(struct sched *s, struct worker *w, Cause cause, int64_t
     *(w->prev ? &w->prev->next : &s->workers.first) = w->next;
     *(w->next ? &w->next->prev : &s->workers.last) = w->prev;
     s->n_workers--;
+    s->due = true; /* an audit may have waited for it */
     w->next = s->dead_workers;
     s->dead_workers = w;
 }

@@ -146,6 +146,12 @@ static int fill_job(
     j->cached = r->cached;
     j->tasks_run = r->tasks_run;
     j->tasks_cached = r->tasks_cached;
+    j->has_audits_open = r->n_audits > 0;
+    j->audits_open = (uint32_t)r->n_audits;
+    j->has_audits_agreed = r->audits_agreed > 0;
+    j->audits_agreed = r->audits_agreed;
+    j->has_audits_missed = r->audits_missed > 0;
+    j->audits_missed = r->audits_missed;
     if (r->has_started_ms && (r->has_finished_ms || now >= r->started_ms)) {
         j->has_seconds = true;
         j->seconds = (double)((r->has_finished_ms ? r->finished_ms : now) - r->started_ms) / 1000;

@@ -143,6 +143,7 @@ static int build_job(struct build *b, size_t position, struct err *e)
     *job = (struct plan_job){ .kind = k->name,
         .numeric = k->numeric,
         .seed = one->copy->has_seed ? one->copy->seed : s->pipeline->seed,
+        .audit = one->copy->has_audit ? one->copy->audit : s->pipeline->audit,
         .rubric = rubric_of(s, one->copy) };
     b->plan->n_jobs++;
     for (const struct port *p = k->ports; p < k->ports + PORTS_MAX && p->name && rc == OK; p++)

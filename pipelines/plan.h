@@ -19,6 +19,7 @@ struct plan_job {
     const char *kind;   /* "pretrain" */
     const Stage *stage; /* defaults filled in, matrix values applied */
     uint64_t seed;
+    double audit; /* share of its tasks that are run twice */
     struct binding *bindings; /* a port may stand several times: order counts */
     size_t n_bindings;
     uint32_t *after; /* jobs that must be done first, ascending, no doubles */

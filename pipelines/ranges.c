@@ -88,6 +88,7 @@ static const struct range ranges[] = {
     /* every stage */
     OF(stage, retries, 0, 1000, CLOSED, NULL),
     OF(stage, timeout, 0, 1e9, CLOSED, "in seconds; 0 means no limit"),
+    ANY(audit, 0, 1, CLOSED, "it is the share of the tasks that are run twice"),
     OF(resources, threads, 0, 4096, CLOSED, "0 means as many as the worker gives"),
 
     /* training */

@@ -52,6 +52,8 @@ const struct rule wire_rules[] = {
     NEED_TO(input, path, 0, PATH),
     NEED_TO(stage, name, 1, LONG_NAME),
     UP_TO(stage, retries, 0, 1000),
+    UP_TO(stage, audit, 0, 1),
+    UP_TO(pipeline, audit, 0, 1),
     UP_TO(stage, timeout, 0, SECONDS),
     NEED(rank_stage, by),
     NEED(pretrain_stage, model),

@@ -25,6 +25,7 @@ struct sim_opts {
     bool quick;                 /* tasks take a fiftieth of their time: they are given ahead */
     int64_t calm;               /* from then on nothing goes wrong */
     int runs;                   /* submissions of the pipeline; 0: one */
+    int liar;                   /* what this worker (from 1) computes is wrong; 0: none */
     const char *label;          /* that the last worker alone carries; NULL: none */
 };
 
@@ -35,6 +36,7 @@ void sim_end(struct sim *s);
 bool sim_run_until_done(struct sim *s, int64_t ms); /* all runs are over */
 void sim_run(struct sim *s, int64_t ms);
 bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms);
+bool sim_run_until_executions(struct sim *s, const char *job, int n, int64_t ms); /* begun */
 bool sim_run_until_state(struct sim *s, const char *job, enum job_state state, int64_t ms);
 
 void sim_kill_holder_of(
@@ -63,6 +65,7 @@ char *sim_why(struct sim *s, const char *job); /* malloc'ed */
 char *sim_run_state(struct sim *s, int n);     /* malloc'ed; of the n-th run, from 1 */
 char *sim_results(struct sim *s); /* malloc'ed: every output of every job, and how many tasks */
 bool sim_was_told(const struct sim *s, const char *part); /* in the orchestrator's own log */
+uint32_t sim_audits(struct sim *s, const char *job);      /* that agreed */
 int sim_log_lines(const struct sim *s);                   /* that are kept, of all jobs */
 int sim_unacknowledged(const struct sim *s);              /* results that workers still keep */
 struct sim_tally {

@@ -102,6 +102,7 @@ void sim_end(struct sim *s)
     plan_free(s->plan);
     message_free(s->submit);
     buf_free(&s->told);
+    id_set_free(&s->audits);
     free(s->heap);
     free(s);
     disk_wipe();
@@ -129,6 +130,24 @@ static bool is_leased(struct sim *s, const void *job)
 bool sim_run_until_leased(struct sim *s, const char *job, int64_t ms)
 {
     return sim_run_until(s, ms, is_leased, job);
+}
+
+struct beginnings {
+    int job, n;
+};
+
+static bool has_begun(struct sim *s, const void *what)
+{
+    const struct beginnings *b = what;
+
+    return s->executions[b->job] >= b->n;
+}
+
+bool sim_run_until_executions(struct sim *s, const char *job, int n, int64_t ms)
+{
+    struct beginnings b = { sim_job(s, job), n };
+
+    return sim_run_until(s, ms, has_begun, &b);
 }
 
 int sim_holder_of(struct sim *s, const char *job)

@@ -4,6 +4,7 @@
 #include "orchestrator/orchestrator.h"
 #include "orchestrator/scheduler.h"
 #include "pipelines/plan.h"
+#include "proto/id_set.h"
 #include "tests/simulation/sim.h"
 #include "tests/simulation/sim_disk.h"
 
@@ -73,6 +74,7 @@ struct sim {
     struct sim_tally tally;
     uint64_t looked_at; /* version of the runs' table when they were not yet all over */
     bool trace;
+    struct id_set audits; /* that were ever given */
     struct buf told; /* the orchestrator's own log */
 };
 

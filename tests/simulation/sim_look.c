@@ -68,6 +68,15 @@ uint32_t sim_tasks_run(struct sim *s, const char *job)
     return n;
 }
 
+uint32_t sim_audits(struct sim *s, const char *job)
+{
+    JobRecord *r = job_record(s, job);
+    uint32_t n = r ? r->audits_agreed : 0;
+
+    message_free(r);
+    return n;
+}
+
 char *sim_why(struct sim *s, const char *job)
 {
     JobRecord *r = job_record(s, job);

@@ -207,7 +207,13 @@ static void forget_outputs(const TaskAnswer *a)
             artifacts_remove(&id);
 }
 
-static Result *result_of(const struct held *h)
+static void falsify(TaskAnswer *a)
+{
+    a->outputs[0]->id.data[0] ^= 1; /* one bit */
+    artifacts_add((const struct id *)a->outputs[0]->id.data);
+}
+
+static Result *result_of(const struct sim *s, const struct fake_worker *w, const struct held *h)
 {
     struct err e = ERR_INIT;
     Result r = RESULT__INIT, *copy = NULL;
@@ -215,6 +221,8 @@ static Result *result_of(const struct held *h)
     AttemptRef ref;
     TaskAnswer *answer = h->fails ? NULL : pretend(h->spec);
 
+    if (answer && w->index + 1 == s->opts.liar)
+        falsify(answer);
     fill_ref(&ref, &h->ref);
     r.attempt = &ref;
     f.has_cause = true;
@@ -241,7 +249,7 @@ static bool same(const struct ref *a, const AttemptRef *b)
 void worker_answers_early(struct sim *s, struct fake_worker *w, const char *output)
 {
     Envelope m = ENVELOPE__INIT;
-    Result *r = result_of(&w->held[0]);
+    Result *r = result_of(s, w, &w->held[0]);
 
     assert(r->kind_case == RESULT__KIND_ANSWER);
     sha256((struct id *)r->answer->outputs[0]->id.data, output, strlen(output));
@@ -261,7 +269,7 @@ void worker_ends(struct sim *s, struct fake_worker *w, const struct ref *ref)
         h->ref.epoch != ref->epoch || !id_equal(&h->ref.task, &ref->task))
         return; /* it was stopped meanwhile */
     assert(w->n_finished < FINISHED_MAX);
-    w->finished[w->n_finished] = result_of(h);
+    w->finished[w->n_finished] = result_of(s, w, h);
     m.kind_case = ENVELOPE__KIND_RESULT;
     m.result = w->finished[w->n_finished++];
     drop_held(w, 0);
@@ -275,6 +283,19 @@ static bool same_attempt(const AttemptRef *a, const AttemptRef *b)
 {
     return a->attempt == b->attempt && a->epoch == b->epoch &&
            !memcmp(a->task.data, b->task.data, sizeof(struct id));
+}
+
+/* It has a name of its own, not its specification's. */
+static void note_audit(struct sim *s, const struct held *h)
+{
+    struct err e = ERR_INIT;
+    struct id own;
+
+    assert(message_id(&own, &h->spec->base, &e) == OK);
+    if (id_equal(&own, &h->ref.task))
+        return;
+    assert(id_set_add(&s->audits, &h->ref.task, &e) == OK);
+    id_set_sort(&s->audits);
 }
 
 static void take(struct sim *s, struct fake_worker *w, const Assign *a)
@@ -296,6 +317,7 @@ static void take(struct sim *s, struct fake_worker *w, const Assign *a)
         assert(id_from_span(&h->ref.task, x->attempt->task.data, x->attempt->task.len));
         h->label = strdup(x->label);
         assert(message_copy((ProtobufCMessage **)&h->spec, &x->spec->base, &e) == OK);
+        note_audit(s, h);
     }
     begin_next(s, w);
 }

@@ -383,6 +383,101 @@ TEST(job_that_fits_nowhere_says_what_each_worker_lacks)
     sim_end(s);
 }
 
+TEST(audited_tasks_are_run_twice_and_change_nothing)
+{
+    char *want = undisturbed();
+    struct sim *s =
+        sim_start("tiny.yaml", (struct sim_opts){ .workers = 3, .seed = 67, .set = { "audit=1" } });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 20 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    check_text(sim_results(s), want);
+    assert_int_equal(sim_audits(s, "base"), sim_tasks_run(s, "base"));
+    assert_int_equal(sim_executions(s, "base"), 2 * (int)sim_tasks_run(s, "base"));
+    assert_int_equal(sim_attempts(s, "base"), 1);
+    free(want);
+    sim_end(s);
+}
+
+TEST(audit_share_of_one_stage_is_its_own)
+{
+    struct sim *s = sim_start("tiny.yaml",
+        (struct sim_opts){ .workers = 2, .seed = 68, .set = { "audit=1", "base.audit=0" } });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 20 * MINUTE));
+    assert_int_equal(sim_audits(s, "base"), 0);
+    assert_int_equal(sim_audits(s, "vocabulary"), 1);
+    sim_end(s);
+}
+
+TEST(audit_on_the_only_worker_is_run_by_it)
+{
+    struct sim *s =
+        sim_start("tiny.yaml", (struct sim_opts){ .workers = 1, .seed = 69, .set = { "audit=1" } });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 20 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    assert_int_equal(sim_audits(s, "base"), sim_tasks_run(s, "base"));
+    sim_end(s);
+}
+
+/* Its two results would agree with each other: so they are not asked for. */
+TEST(worker_that_computes_wrongly_is_caught_and_both_are_named)
+{
+    struct sim *s = sim_start("tiny.yaml",
+        (struct sim_opts){ .workers = 2, .seed = 70, .liar = 2, .set = { "base.audit=1" } });
+
+    (void)unused;
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "failed");
+    CHECK_STATE(s, "base", JOB_FAILED);
+    check_says(sim_why(s, "base"), "audit: two runs of task ");
+    check_says(sim_why(s, "base"), "attempt 1 on w1");
+    check_says(sim_why(s, "base"), "attempt 1 on w2");
+    assert_true(sim_was_told(s, "job tiny-1/base: failed: audit: two runs of task"));
+    int begun = sim_executions(s, "base");
+    sim_submit_again(s); /* what they disagree about was forgotten: it is computed again */
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    assert_true(sim_executions(s, "base") > begun);
+    sim_end(s);
+}
+
+TEST(audit_goes_on_after_a_restart)
+{
+    struct sim *s = sim_start("tiny.yaml",
+        (struct sim_opts){ .workers = 2, .seed = 71, .liar = 2, .set = { "base.audit=1" } });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "base", MINUTE));
+    sim_kill_orchestrator(s, 500);
+    sim_run(s, SECOND);
+    sim_kill_orchestrator(s, 500);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "failed");
+    check_says(sim_why(s, "base"), "audit: two runs of task ");
+    sim_end(s);
+}
+
+TEST(audit_that_fails_by_itself_is_given_up_and_the_job_is_done)
+{
+    struct sim *s = sim_start("tiny.yaml",
+        (struct sim_opts){
+            .workers = 2, .seed = 72, .set = { "vocabulary.audit=1", "vocabulary.retries=0" } });
+
+    (void)unused;
+    assert_true(sim_run_until_leased(s, "vocabulary", MINUTE));
+    assert_true(sim_run_until_executions(s, "vocabulary", 2, MINUTE));
+    sim_fail_attempt_of(s, "vocabulary", CAUSE__CRASH);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "done");
+    assert_int_equal(sim_audits(s, "vocabulary"), 0);
+    assert_true(sim_was_told(s, "an audit is given up: attempt 1 on w"));
+    sim_end(s);
+}
+
 /* ---- many histories ---- */
 
 static struct sim_opts history(uint64_t seed)
@@ -404,6 +499,7 @@ static struct sim_opts history(uint64_t seed)
         .quick = seed % 3 == 1,
         .calm = 4 * MINUTE,
         .runs = 1 + (int)(seed % 7 == 0),
+        .set = { seed % 3 == 2 ? "audit=0.4" : NULL },
     };
 }
 
@@ -475,6 +571,12 @@ int main(void)
         cmocka_unit_test(paused_job_begins_nothing_new_until_it_is_resumed),
         cmocka_unit_test(paused_run_goes_on_where_it_was),
         cmocka_unit_test(draining_worker_finishes_what_it_has_and_gets_nothing_new),
+        cmocka_unit_test(audited_tasks_are_run_twice_and_change_nothing),
+        cmocka_unit_test(audit_share_of_one_stage_is_its_own),
+        cmocka_unit_test(audit_on_the_only_worker_is_run_by_it),
+        cmocka_unit_test(worker_that_computes_wrongly_is_caught_and_both_are_named),
+        cmocka_unit_test(audit_goes_on_after_a_restart),
+        cmocka_unit_test(audit_that_fails_by_itself_is_given_up_and_the_job_is_done),
         cmocka_unit_test(results_are_the_same_whatever_happens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
