@@ -37,6 +37,10 @@ static int say_state(struct buf *out, const JobStatus *j, const char *run_state,
         rc = buf_printf(out, ", try %u of %u", j->attempts, j->max_attempts);
     if (rc == OK && j->cached)
         rc = buf_printf(out, ", its results were known");
+    if (rc == OK && show_has_audits(j))
+        rc = buf_printf(out, ", audits: ");
+    if (rc == OK)
+        rc = show_audits(out, j);
     if (rc == OK && j->why && *j->why) {
         rc = buf_printf(out, ": ");
         rc = rc == OK ? show_text(out, j->why) : rc;

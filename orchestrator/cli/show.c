@@ -336,3 +336,31 @@ int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const 
                      s->run, j->name, home_option)
                : rc;
 }
+
+bool show_has_audits(const JobStatus *j)
+{
+    return j->audits_agreed > 0 || j->audits_open > 0 || j->audits_missed > 0;
+}
+
+int show_audits(struct buf *out, const JobStatus *j)
+{
+    const struct {
+        uint32_t n;
+        const char *one, *many;
+    } parts[] = {
+        { j->audits_agreed, "agrees", "agree" },
+        { j->audits_open, "is open", "are open" },
+        { j->audits_missed, "could not be run", "could not be run" },
+    };
+    const char *before = "";
+    int rc = OK;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && rc == OK; i++) {
+        if (parts[i].n == 0)
+            continue;
+        rc = buf_printf(
+            out, "%s%u %s", before, parts[i].n, parts[i].n == 1 ? parts[i].one : parts[i].many);
+        before = ", ";
+    }
+    return rc;
+}

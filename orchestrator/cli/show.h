@@ -41,4 +41,8 @@ int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const 
 /* s with control bytes escaped; NULL adds nothing. */
 int show_text(struct buf *out, const char *s);
 
+/* "6 agree, 1 is open": what became of a job's audits; nothing when it had none. */
+bool show_has_audits(const JobStatus *j);
+int show_audits(struct buf *out, const JobStatus *j);
+
 #endif

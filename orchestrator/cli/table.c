@@ -284,6 +284,23 @@ static int print_rows(struct buf *out, const RunStatus *s, const struct table_st
     return rc;
 }
 
+static int audit_line(struct buf *out, const RunStatus *s)
+{
+    const char *before = "audits  ";
+    int rc = OK;
+
+    for (size_t i = 0; i < s->n_jobs && rc == OK; i++) {
+        const JobStatus *j = s->jobs[i];
+        if (!show_has_audits(j))
+            continue;
+        rc = buf_printf(out, "%s%s ", before, j->name);
+        if (rc == OK)
+            rc = show_audits(out, j);
+        before = "; ";
+    }
+    return rc == OK && *before == ';' ? buf_printf(out, "\n") : rc;
+}
+
 int table_run(struct buf *out, const RunStatus *s, const struct table_style *style)
 {
     int rc = heading(out, s, style->color);
@@ -294,6 +311,8 @@ int table_run(struct buf *out, const RunStatus *s, const struct table_style *sty
         rc = buf_printf(out, "\n");
     if (rc == OK)
         rc = print_rows(out, s, style);
+    if (rc == OK)
+        rc = audit_line(out, s);
     return rc == OK ? worker_line(out, s) : rc;
 }
 
