@@ -41,6 +41,23 @@ bool answers_agree(const TaskAnswer *a, const TaskAnswer *b)
     return true;
 }
 
+/* Which of b's audits has that id; n_audits: none. */
+static size_t find(const struct job_book *b, const struct id *id)
+{
+    struct id task, own;
+    size_t i = 0;
+
+    for (; i < b->record->n_audits; i++) {
+        const ProtobufCBinaryData *d = &b->record->audits[i]->task;
+        if (!id_from_span(&task, d->data, d->len))
+            continue;
+        audit_id(&own, &task);
+        if (id_equal(&own, id))
+            break;
+    }
+    return i;
+}
+
 /* ---- beginning ---- */
 
 static int schedule(
@@ -133,6 +150,31 @@ int audit_begin(struct orchestrator *o, struct job_book *b, const struct task *t
     return rc == OK ? schedule(o, b, x, false, e) : rc;
 }
 
+int audit_join(struct orchestrator *o, struct job_book *b, const struct id *task, struct err *e)
+{
+    JobRecord *r = b->record;
+    const struct task *open;
+    Audit **p;
+    struct id id;
+    int rc;
+
+    audit_id(&id, task);
+    open = sched_task(o->sched, &id);
+    if (!open || find(b, &id) < r->n_audits)
+        return OK;
+    const struct job_book *other = runs_job(open->waiters[0].job);
+    p = field_grow(r->audits, r->n_audits, sizeof *p, e);
+    if (!p)
+        return e->code;
+    r->audits = p;
+    rc = message_copy(
+        (ProtobufCMessage **)&p[r->n_audits], &other->record->audits[find(other, &id)]->base, e);
+    if (rc != OK)
+        return rc;
+    job_changed(o, b);
+    return schedule(o, b, p[r->n_audits++], false, e);
+}
+
 int audits_resume(struct orchestrator *o, struct job_book *b, struct err *e)
 {
     int rc = OK;
@@ -176,22 +218,6 @@ int audits_drop(struct orchestrator *o, struct job_book *b, struct err *e)
     while (b->record->n_audits > 0 && rc == OK)
         rc = remove_at(o, b, b->record->n_audits - 1, e);
     return rc;
-}
-
-static size_t find(const struct job_book *b, const struct id *id)
-{
-    struct id task, own;
-    size_t i = 0;
-
-    for (; i < b->record->n_audits; i++) {
-        const ProtobufCBinaryData *d = &b->record->audits[i]->task;
-        if (!id_from_span(&task, d->data, d->len))
-            continue;
-        audit_id(&own, &task);
-        if (id_equal(&own, id))
-            break;
-    }
-    return i;
 }
 
 /* The last one is over, and the job waited only for it. */

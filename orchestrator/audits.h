@@ -11,7 +11,8 @@
  *                                                      └───► cannot be run: counted, and told
  *
  * INVARIANTS
- * (1) Which tasks are audited follows from their ids alone. What was known already is not.
+ * (1) Which tasks are audited follows from their ids alone. What was known already is not audited;
+ *     but who takes an answer of which an audit is open waits for it as well.
  * (2) The job goes on meanwhile; it is done when its audits are over.
  * (3) The first result is what everything is built on. When a second one differs, both are told and
  *     the first is forgotten: who was right is not known.
@@ -23,6 +24,10 @@ bool audit_picks(const struct id *task, double share);
 /* Called for an answer that counts; `by` gave it, as attempt `ref`. */
 int audit_begin(struct orchestrator *o, struct job_book *b, const struct task *t,
     const TaskAnswer *a, const struct ref *ref, const struct session *by, struct err *e);
+/* b takes a known answer to `task`: when it is being audited for another job, b waits for that,
+ * too.
+ */
+int audit_join(struct orchestrator *o, struct job_book *b, const struct id *task, struct err *e);
 int audit_answered(struct orchestrator *o, struct job_book *b, const struct action *a,
     const TaskAnswer *second, struct err *e);
 /* It will not be run again: `text` says how its last attempt failed. */

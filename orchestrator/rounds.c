@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/audits.h"
 #include "orchestrator/field.h"
 #include "proto/task.h"
 
@@ -314,8 +315,9 @@ static int place_task(
         r->answers[place] = known;
         /* What was answered before a restart was counted then. */
         b->record->tasks_cached += !b->resumed;
-        return field_metrics(
+        rc = field_metrics(
             &b->record->metrics, &b->record->n_metrics, known->metrics, known->n_metrics, e);
+        return rc == OK ? audit_join(o, b, &spec.id, e) : rc;
     }
     message_free(known);
     r->missing++;

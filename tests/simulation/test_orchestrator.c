@@ -478,6 +478,22 @@ TEST(audit_that_fails_by_itself_is_given_up_and_the_job_is_done)
     sim_end(s);
 }
 
+/* It takes answers that are known, but not on trust. */
+TEST(run_that_takes_a_doubted_answer_waits_for_the_audit_and_fails_with_it)
+{
+    struct sim *s = sim_start("tiny.yaml",
+        (struct sim_opts){ .workers = 2, .seed = 73, .liar = 2, .set = { "vocabulary.audit=1" } });
+
+    (void)unused;
+    assert_true(sim_run_until_executions(s, "vocabulary", 2, MINUTE));
+    sim_submit_again(s);
+    assert_true(sim_run_until_done(s, 10 * MINUTE));
+    check_text(sim_run_state(s, 1), "failed");
+    check_text(sim_run_state(s, 2), "failed");
+    assert_int_equal(sim_executions(s, "vocabulary"), 2);
+    sim_end(s);
+}
+
 /* ---- many histories ---- */
 
 static struct sim_opts history(uint64_t seed)
@@ -576,6 +592,7 @@ int main(void)
         cmocka_unit_test(audit_on_the_only_worker_is_run_by_it),
         cmocka_unit_test(worker_that_computes_wrongly_is_caught_and_both_are_named),
         cmocka_unit_test(audit_goes_on_after_a_restart),
+        cmocka_unit_test(run_that_takes_a_doubted_answer_waits_for_the_audit_and_fails_with_it),
         cmocka_unit_test(audit_that_fails_by_itself_is_given_up_and_the_job_is_done),
         cmocka_unit_test(results_are_the_same_whatever_happens),
     };

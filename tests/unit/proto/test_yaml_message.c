@@ -224,7 +224,8 @@ static void all_mistakes_are_told_at_once_each_with_its_place(void **state)
                                 "   |\n"
                                 "12 | colour: red\n"
                                 "   | ^^^^^^\n"
-                                "   = help: one of: name, seed, numeric_class, inputs, stages, audit\n");
+                                "   = help: one of: name, seed, numeric_class, inputs, stages, "
+                                "audit\n");
     assert_int_equal(r.rc, OK);
     /* What was missing is empty, so that later checks can walk the message. */
     assert_int_equal(r.p->n_stages, 2);
