@@ -6,7 +6,8 @@
 #include "workers/math/rng.h"
 #include "workers/model/generator.h"
 
-/* Sampling from random weights, nothing cut off and nothing that ends an answer early. */
+/* Sampling from random weights, nothing cut off and nothing that ends an answer early. The weights
+ * are packed beforehand, once, as for all answers of one policy. */
 
 struct prompts {
     struct generation *g;
@@ -31,12 +32,18 @@ static int prompts_init(struct prompts *p, const struct work *w, struct err *e)
     return OK;
 }
 
-static int sample(const struct engine *en, const struct model *m, struct prompts *p,
-    const struct work *w, size_t new_tokens, struct err *e)
+static enum precision precision(const struct work *w)
+{
+    return strcmp(w->precision, "bf16") == 0 ? PRECISION_BF16 : PRECISION_FP32;
+}
+
+static int sample(const struct engine *en, const struct model *m, const struct panels *packed,
+    struct prompts *p, const struct work *w, size_t new_tokens, struct err *e)
 {
     struct generator_options o = { .sampler = { .temperature = 1, .top_p = 1 },
         .seed = 7,
-        .precision = strcmp(w->precision, "bf16") == 0 ? PRECISION_BF16 : PRECISION_FP32,
+        .precision = precision(w),
+        .panels = packed,
         .max_new = new_tokens,
         .slots = w->sequences };
 
@@ -48,6 +55,7 @@ int serve_decode(struct turns *t, const struct work *w, const struct engine *en,
     ModelConfig c = size_config(w->size);
     struct prompts p = { 0 };
     struct model *m = NULL;
+    struct panels *packed = NULL;
     unsigned n;
     int rc = model_new(&m, &c, e);
 
@@ -55,18 +63,21 @@ int serve_decode(struct turns *t, const struct work *w, const struct engine *en,
         model_init(m, 7);
         rc = prompts_init(&p, w, e);
     }
+    if (rc == OK)
+        rc = panels_new(&packed, en, m, precision(w), e);
     while (rc == OK && turns_next(t, &n)) {
         double began = seconds();
         if (n == 0)
-            rc = sample(en, m, &p, w, 2, e);
+            rc = sample(en, m, packed, &p, w, 2, e);
         for (unsigned i = 0; i < n && rc == OK; i++)
-            rc = sample(en, m, &p, w, NEW_TOKENS, e);
+            rc = sample(en, m, packed, &p, w, NEW_TOKENS, e);
         double spent = seconds() - began;
         if (rc == OK)
             turns_answer(t, &spent, 1);
     }
     free(p.g);
     free(p.tokens);
+    panels_free(packed);
     model_free(m);
     return rc;
 }
