@@ -1,8 +1,10 @@
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/formats/chat_text.h"
 #include "workers/formats/hf_config.h"
 #include "workers/formats/model_import.h"
 #include "workers/formats/safetensors.h"
@@ -157,6 +159,29 @@ static void try_merges(struct span s)
     try_tokenizer(rc, m, &e);
 }
 
+/* What becomes of a chat template goes out as one that is known again. */
+static void try_chat(struct span s)
+{
+    static const char text[] = "a text\n";
+    static TokenizerModel *m;
+    struct tokenizer_trainer *t;
+    struct buf jinja = { 0 };
+    struct err e = ERR_INIT;
+    char name[16];
+
+    if (!m && (tokenizer_trainer_new(&t, "gpt-2", 1, &e) != OK ||
+                  tokenizer_trainer_add(t, text, strlen(text), &e) != OK ||
+                  tokenizer_trainer_finish(t, &m, 270, "chatml", &e) != OK))
+        abort();
+    if (chat_adopt(m, s, &e) != OK)
+        return;
+    snprintf(name, sizeof name, "%s", m->template_->name);
+    if (chat_jinja(&jinja, m) != OK || chat_adopt(m, (struct span){ jinja.p, jinja.n }, &e) != OK ||
+        strcmp(name, m->template_->name) != 0)
+        abort();
+    buf_free(&jinja);
+}
+
 static const struct {
     char letter;
     void (*run)(struct span s);
@@ -170,6 +195,7 @@ static const struct {
     { 'w', try_llama2c_model },
     { 's', try_safetensors },
     { 'c', try_config },
+    { 'h', try_chat },
 };
 
 /* The first byte says what the rest is. */

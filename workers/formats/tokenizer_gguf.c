@@ -20,7 +20,9 @@ static const struct gguf_value *list(const struct gguf *g, const char *key, bool
 
 static enum token_kind kind_of(const struct gguf_value *types, size_t id)
 {
-    switch (types ? (int)gguf_at(types, id) : TYPE_NORMAL) {
+    double type = types ? gguf_at(types, id) : TYPE_NORMAL; /* of any of GGUF's types */
+
+    switch (type >= TYPE_NORMAL && type <= TYPE_BYTE ? (int)type : TYPE_NORMAL) {
     case TYPE_UNKNOWN:
     case TYPE_CONTROL:
     case TYPE_UNUSED:

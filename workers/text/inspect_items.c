@@ -124,8 +124,9 @@ static int shorten(struct buf *out, const char *text)
     return rc == OK ? buf_add(out, text + from, n - from) : rc;
 }
 
-static int show_turns(
-    struct buf *out, const struct inspecting *x, Turn *const *turns, size_t n, struct err *e)
+/* learnt: they are a demonstration; else a prompt, of which nothing is. */
+static int show_turns(struct buf *out, const struct inspecting *x, Turn *const *turns, size_t n,
+    bool learnt, struct err *e)
 {
     int rc = OK;
 
@@ -136,7 +137,7 @@ static int show_turns(
         turn.text = text.p;
         if (rc == OK)
             rc = template_render(out, x->o->template_, x->o->end_of_answer, &turn, i + 1 == n,
-                LEARNT_BEGINS, LEARNT_ENDS, e);
+                learnt ? LEARNT_BEGINS : "", learnt ? LEARNT_ENDS : "", e);
         buf_free(&text);
     }
     return rc;
@@ -216,7 +217,7 @@ int inspect_demonstration(void *ctx, const struct conversation *c, struct err *e
     if (rc == OK)
         rc = count_tokens(x, c->turns, c->n, e);
     if (rc == OK && x->m->n_first < FIRST) {
-        rc = show_turns(&shown, x, c->turns, c->n, e);
+        rc = show_turns(&shown, x, c->turns, c->n, true, e);
         rc = keep_first(x, &shown, rc, e);
     }
     buf_free(&all);
@@ -278,7 +279,7 @@ int inspect_ranking(void *ctx, Ranking *r, struct err *e)
     if (rc == OK)
         rc = count_turns(x, p->turns, p->n_turns, e);
     if (rc == OK && x->m->n_first < FIRST) {
-        rc = show_turns(&shown, x, p->turns, p->n_turns, e);
+        rc = show_turns(&shown, x, p->turns, p->n_turns, false, e);
         if (rc == OK)
             rc = show_answers(&shown, x, r);
         rc = keep_first(x, &shown, rc, e);
@@ -299,7 +300,7 @@ int inspect_prompt(void *ctx, Prompt *p, struct err *e)
     spread_add(&x->turns, p->n_turns);
     x->languages[script_of((struct span){ last, strlen(last) })]++;
     if (rc == OK && x->m->n_first < FIRST) {
-        rc = show_turns(&shown, x, p->turns, p->n_turns, e);
+        rc = show_turns(&shown, x, p->turns, p->n_turns, false, e);
         if (rc == OK)
             rc = buf_printf(&shown, "%s", x->o->template_->assistant_prefix);
         rc = keep_first(x, &shown, rc, e);
