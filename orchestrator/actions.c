@@ -96,6 +96,7 @@ static int on_assign(struct orchestrator *o, const struct action *a, struct err 
     Assignment *m = NULL;
     int rc = assignment(&m, runs_job(a->task->waiters[0].job), a, e);
 
+    stats_dispatched(&o->stats, o->now.ms - a->task->ready_ms);
     if (rc == OK)
         rc = put_assignment(o, s, m, e);
     for (size_t i = 0; i < a->task->n_waiters && !a->task->waiters[0].audit && rc == OK; i++) {
@@ -211,6 +212,7 @@ static int on_answered(struct orchestrator *o, const struct action *a, struct er
 {
     const TaskAnswer *answer = o->result->answer;
     bool audit = a->task->waiters[0].audit;
+    o->stats.answers += !audit;
     int rc = audit ? OK : journal_put_answer(o->journal, &a->task->id, answer, e);
 
     for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
@@ -283,6 +285,7 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
     char text[600];
     int rc = OK;
 
+    o->stats.failed[a->cause]++;
     tell_attempt(text, o, a);
     for (size_t i = 0; i < a->task->n_waiters && rc == OK; i++) {
         struct job_book *b = runs_job(a->task->waiters[i].job);
@@ -306,6 +309,7 @@ static int on_spent(struct orchestrator *o, const struct action *a, struct err *
     char text[600];
     int rc = last_words(o, b, a, e);
 
+    o->stats.failed[a->cause]++;
     tell_attempt(text, o, a);
     if (rc == OK)
         rc = progress_logf(o, b, e, "%s; it is not tried again", text);
@@ -316,6 +320,7 @@ static int on_missed(struct orchestrator *o, const struct action *a, struct err 
 {
     char text[600];
 
+    o->stats.failed[a->cause]++;
     tell_attempt(text, o, a);
     return audit_missed(o, runs_job(a->job), a, text, e);
 }

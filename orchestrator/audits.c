@@ -64,7 +64,7 @@ static int schedule(
     struct orchestrator *o, struct job_book *b, const Audit *a, bool awaited, struct err *e)
 {
     struct event soon = { .kind = EV_TICK };
-    struct task_spec spec = { .awaited = awaited, .audit = true };
+    struct task_spec spec = { .awaited = awaited, .audit = true, .from_ms = o->now.ms };
     struct id task;
     int rc = OK;
 
@@ -258,6 +258,7 @@ static int disagree(
     char hex[ID_HEX];
     int rc;
 
+    o->stats.audits_disagreed++;
     id_from_span(&task, a->task.data, a->task.len);
     id_hex(hex, &task);
     rc = field_textf(&b->record->why, e,
@@ -298,6 +299,7 @@ int audit_answered(struct orchestrator *o, struct job_book *b, const struct acti
     }
     b->record->has_audits_agreed = true;
     b->record->audits_agreed++;
+    o->stats.audits_agreed++;
     rc = progress_logf(o, b, e, "audit: attempt %u on %s gives the same result as attempt %u on %s",
         a->ref.attempt, name_of(a), x->attempt->attempt, x->worker);
     if (rc == OK)
@@ -323,6 +325,7 @@ int audit_missed(struct orchestrator *o, struct job_book *b, const struct action
     }
     b->record->has_audits_missed = true;
     b->record->audits_missed++;
+    o->stats.audits_missed++;
     outbox_notice(&o->outbox, LOG_WARN, "job %s/%s: an audit is given up: %s", b->run->record->name,
         b->plan->name, text);
     rc = progress_logf(

@@ -17,6 +17,7 @@ struct bulk {
     struct store *store; /* borrowed */
     struct deposit *deposit;
     pthread_t thread;
+    struct bulk_traffic traffic;
     int stop_fd;
     bool started;
 };
@@ -44,6 +45,15 @@ static int answer(struct bulk *b, struct buf *bytes, struct err *e)
     }
 }
 
+static void count_traffic(struct bulk *b)
+{
+    uint64_t received, sent;
+
+    socket_traffic(b->socket, &received, &sent);
+    atomic_store(&b->traffic.received, received);
+    atomic_store(&b->traffic.sent, sent);
+}
+
 static void *work(void *arg)
 {
     struct bulk *b = arg;
@@ -58,6 +68,7 @@ static void *work(void *arg)
             break;
         if (rc == OK && ready[0])
             rc = answer(b, &bytes, &e);
+        count_traffic(b);
     }
     if (rc != OK)
         log_error("chunks are served no more: %s", e.msg);
@@ -151,4 +162,9 @@ unsigned bulk_port(const struct bulk *b)
     unsigned port = 0;
 
     return colon && sscanf(colon + 1, "%u", &port) == 1 ? port : 0;
+}
+
+const struct bulk_traffic *bulk_traffic(const struct bulk *b)
+{
+    return &b->traffic;
 }

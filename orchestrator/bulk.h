@@ -1,6 +1,7 @@
 #ifndef ORCHESTRATOR_BULK_H
 #define ORCHESTRATOR_BULK_H
 
+#include "orchestrator/orchestrator.h"
 #include "proto/keys.h"
 #include "store/store.h"
 
@@ -13,6 +14,7 @@ struct bulk;
 int bulk_start(struct bulk **out, struct store *s, const char *home, const char *listen,
     const struct keys *keys, struct err *e); /* borrows s */
 void bulk_stop(struct bulk *b);              /* NULL is fine */
+const struct bulk_traffic *bulk_traffic(const struct bulk *b);
 unsigned bulk_port(const struct bulk *b);
 
 #endif

@@ -308,6 +308,8 @@ int fleet_status(
     w->cores = s->cores;
     w->threads = s->threads;
     w->memory = s->memory;
+    w->has_executor_memory = s->executor_memory > 0;
+    w->executor_memory = s->executor_memory;
     w->seconds_silent = (double)(now - s->worker->heard_ms) / 1000;
     rc = field_text(&w->name, s->name, e);
     if (rc == OK)

@@ -16,7 +16,8 @@ struct session {
     char *id, *name, *host;
     uint32_t cores, threads;
     uint64_t memory;
-    char **classes; /* best first */
+    uint64_t executor_memory; /* as it said last */
+    char **classes;           /* best first */
     size_t n_classes;
     char **labels;
     size_t n_labels;

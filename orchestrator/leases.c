@@ -201,6 +201,7 @@ static int new_task(struct task **out, struct sched *s, struct job *job, uint32_
     t->spec = spec->spec;
     t->brief = spec->brief;
     t->awaited = spec->awaited;
+    t->ready_ms = spec->from_ms;
     *out = t;
     return OK;
 }
@@ -401,7 +402,7 @@ void task_failed(struct sched *s, struct task *t, Cause cause, int64_t now)
         return;
     }
     wait = rule->backs_off ? retry_wait_ms(t->failures) : 0;
-    t->not_before = now + wait;
+    t->not_before = t->ready_ms = now + wait;
     task_move(t, wait > 0 ? TASK_BACKING_OFF : TASK_READY);
     if (wait > 0)
         heap_put(&s->backing_off, &t->ranked);

@@ -62,6 +62,7 @@ static receiver *const receivers[] = {
     [ENVELOPE__KIND_WORKERS_REQUEST] = request_workers,
     [ENVELOPE__KIND_LABELS] = request_labels,
     [ENVELOPE__KIND_SHUTDOWN] = request_shutdown,
+    [ENVELOPE__KIND_STATS_REQUEST] = request_stats,
     [ENVELOPE__KIND_HELLO] = report_hello,
     [ENVELOPE__KIND_HEARTBEAT] = report_heartbeat,
     [ENVELOPE__KIND_PROGRESS] = report_progress,
@@ -121,8 +122,10 @@ int64_t orchestrator_wait_ms(const struct orchestrator *o, int64_t now_ms)
     return wait < 0 || wait > most ? most : wait;
 }
 
-void orchestrator_serves(struct orchestrator *o, unsigned bulk_port)
+void orchestrator_serves(
+    struct orchestrator *o, unsigned bulk_port, const struct bulk_traffic *traffic)
 {
+    o->traffic = traffic;
     o->bulk_port = bulk_port;
 }
 

@@ -279,6 +279,7 @@ int report_heartbeat(
 
     if (!s)
         return challenge(o, from, e);
+    s->executor_memory = m->heartbeat->executor_memory;
     rc = take_inventory(o, s, m->heartbeat->running, m->heartbeat->n_running, e);
     if (rc != OK)
         return rc;

@@ -143,7 +143,7 @@ static int held_by(char **out, const struct session *s, struct err *e)
     return field_textf(out, e, "%s/%s", b->run->record->name, b->plan->name);
 }
 
-static int list_workers(
+int request_list_workers(
     WorkerStatus ***items, size_t *n, const struct orchestrator *o, struct err *e)
 {
     int rc = OK;
@@ -182,7 +182,7 @@ static int one_run(
         rc = status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e);
     reply->n_runs = rc == OK;
     if (rc == OK)
-        rc = list_workers(&reply->runs[0]->workers, &reply->runs[0]->n_workers, o, e);
+        rc = request_list_workers(&reply->runs[0]->workers, &reply->runs[0]->n_workers, o, e);
     if (rc != OK) {
         message_free(reply);
         return rc;
@@ -226,7 +226,7 @@ int request_workers(
     if (!reply)
         return err_set(e, E_NOMEM, "out of memory");
     workers_reply__init(reply);
-    rc = list_workers(&reply->workers, &reply->n_workers, o, e);
+    rc = request_list_workers(&reply->workers, &reply->n_workers, o, e);
     if (rc != OK) {
         message_free(reply);
         return rc;

@@ -324,6 +324,7 @@ static int place_task(
     spec.awaited = b->resumed && was_leased(b->record, &spec.id);
     spec.spec = u->tasks[place];
     spec.brief = is_brief(spec.spec);
+    spec.from_ms = o->now.ms;
     spec.class_tag = spec.spec->numeric_class && *spec.spec->numeric_class ? b->run->class_tag : 0;
     rc = sched_add_task(NULL, o->sched, b->job, place, &spec, e);
     if (rc == OK)

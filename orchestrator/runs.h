@@ -4,6 +4,7 @@
 #include "orchestrator/fleet.h"
 #include "orchestrator/journal.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/stats.h"
 #include "orchestrator/sweeper.h"
 #include "pipelines/plan.h"
 #include "proto/id_set.h"
@@ -95,7 +96,9 @@ struct orchestrator {
     struct id_set left; /* links that chains have left behind in this turn */
     unsigned bulk_port; /* for workers with other stores; 0: they are refused */
     bool stop;
-    struct watcher *watchers; /* status replies that wait for the end of a run */
+    struct stats stats;
+    const struct bulk_traffic *traffic; /* NULL: no chunks travel */
+    struct watcher *watchers;           /* status replies that wait for the end of a run */
     size_t n_watchers;
 };
 
@@ -172,7 +175,10 @@ typedef int receiver(
     struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e);
 receiver report_hello, report_heartbeat, report_progress, report_log_lines, report_result,
     report_goodbye;
+/* Of all sessions, as people see them. */
+int request_list_workers(
+    WorkerStatus ***items, size_t *n, const struct orchestrator *o, struct err *e);
 receiver request_submit, request_status, request_logs, request_control, request_workers,
-    request_labels, request_shutdown;
+    request_labels, request_shutdown, request_stats;
 
 #endif

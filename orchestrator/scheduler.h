@@ -121,10 +121,11 @@ struct task {
     int64_t not_before; /* BACKING_OFF: until */
     struct worker *holder;
     struct ref lease;
-    int64_t given_ms;                   /* LEASED: when */
-    int64_t reported_ms;                /* LEASED: when given, or last reported running */
-    uint64_t reported;                  /* the holder's inventory that last had it */
-    struct task *next, *prev;           /* of all open tasks, the oldest first */
+    int64_t ready_ms;         /* READY: when it came, or came back; may be in the future */
+    int64_t given_ms;         /* LEASED: when */
+    int64_t reported_ms;      /* LEASED: when given, or last reported running */
+    uint64_t reported;        /* the holder's inventory that last had it */
+    struct task *next, *prev; /* of all open tasks, the oldest first */
     struct task *held_next, *held_prev; /* of what its holder holds, the oldest first */
     struct task *chain;                 /* same hash bucket */
 };
@@ -241,6 +242,7 @@ struct task_spec {
     bool brief;         /* over in seconds: may be given ahead */
     uint32_t class_tag; /* the numeric class it needs; 0: none */
     bool awaited;       /* was leased before a restart */
+    int64_t from_ms;    /* now */
     bool audit;         /* no place of the round waits for it */
     uint64_t apart;     /* worker.who that is to have it only when no other can; 0: none */
 };

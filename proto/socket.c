@@ -31,6 +31,7 @@ struct socket {
     void *zmq;
     bool router;
     char url[512];
+    uint64_t sent, received; /* bytes of second frames */
 };
 
 static int zmq_failed(struct err *e, const char *what)
@@ -243,6 +244,8 @@ int socket_send_bytes(
         rc = send_frame(s, b.p, b.n, bytes.n ? ZMQ_SNDMORE : 0, e);
     if (rc == OK && bytes.n)
         rc = send_frame(s, bytes.p, bytes.n, 0, e);
+    if (rc == OK)
+        s->sent += bytes.n;
     buf_free(&b);
     return rc;
 }
@@ -297,6 +300,7 @@ static int receive_second(
         rc = err_set(e, E_NOMEM, "out of memory");
     if (rc == OK && there)
         rc = drop_rest(s, &frame, dropped, e);
+    s->received += bytes->n;
     zmq_msg_close(&frame);
     return rc;
 }
@@ -393,4 +397,10 @@ int socket_poll(struct socket *const *sockets, size_t n_sockets, const int *fds,
         ready[i] = found > 0 && (items[i].revents & (ZMQ_POLLIN | ZMQ_POLLERR)) != 0;
     free(items);
     return rc;
+}
+
+void socket_traffic(const struct socket *s, uint64_t *received, uint64_t *sent)
+{
+    *received = s->received;
+    *sent = s->sent;
 }

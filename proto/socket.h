@@ -48,6 +48,9 @@ int socket_send_bytes(
 int socket_receive_bytes(
     struct socket *s, struct peer *peer, Envelope **out, struct buf *bytes, struct err *e);
 
+/* Bytes of second frames that have come and gone. */
+void socket_traffic(const struct socket *s, uint64_t *received, uint64_t *sent);
+
 /* Waits until one of the sockets or file descriptors is readable or timeout_ms has passed
  * (negative: no limit). ready[i] says which: first the sockets, then the descriptors. */
 int socket_poll(struct socket *const *sockets, size_t n_sockets, const int *fds, size_t n_fds,

@@ -75,6 +75,9 @@ const struct rule wire_rules[] = {
     NEED_TO(worker_status, name, 0, NAME),
     NEED_TO(worker_status, state, 1, LONG_NAME),
     NEED_TO(log_line, text, 0, LINE),
+    NEED_TO(count, name, 1, LONG_NAME),
+    NEED(count, value),
+    UP_TO(stats, dispatched, 0, 64),
 
     /* workers */
     NEED(attempt_ref, task),

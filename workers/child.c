@@ -146,6 +146,21 @@ static int reap(struct child *c)
     return status;
 }
 
+uint64_t child_memory(const struct child *c)
+{
+    unsigned long long pages = 0;
+    char path[40];
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)c->pid);
+    f = c->pid > 0 ? fopen(path, "re") : NULL;
+    if (f && fscanf(f, "%*u %llu", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 void child_end(struct child *c)
 {
     if (!c)

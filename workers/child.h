@@ -22,8 +22,9 @@ void child_end(struct child *c);
 
 const char *child_class(const struct child *c);
 int child_threads(const struct child *c);
-int child_message_fd(const struct child *c); /* readable: child_receive */
-int child_log_fd(const struct child *c);     /* readable: child_log */
+uint64_t child_memory(const struct child *c); /* bytes, resident; 0: not known */
+int child_message_fd(const struct child *c);  /* readable: child_receive */
+int child_log_fd(const struct child *c);      /* readable: child_log */
 
 int child_execute(struct child *c, const Assignment *a, struct err *e);
 

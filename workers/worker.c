@@ -92,6 +92,8 @@ static void beat(struct worker *w)
 
     h.running = running;
     h.n_running = inventory(w, running);
+    h.has_executor_memory = w->child != NULL;
+    h.executor_memory = w->child ? child_memory(w->child) : 0;
     m.kind_case = ENVELOPE__KIND_HEARTBEAT;
     m.heartbeat = &h;
     worker_post(w, &m);

@@ -72,6 +72,7 @@ int store_command(struct command_line *l);
 int keys_command(struct command_line *l);
 int orchestrator_command(struct command_line *l);
 int worker_command(struct command_line *l);
+int web_command(struct command_line *l);
 
 /* Reads the arguments: the command's own options, those of every command, and from `least` to
  * `most` operands. False: --help was answered or bad usage told; return l->exit_code. */

@@ -62,6 +62,8 @@ const struct command commands[] = {
         "Where a list is, every tcp connection needs a key; without one only this host may "
         "connect.",
         keys_command },
+    { "web", "", "pages to read in a browser: the status, and /metrics for Prometheus", NULL,
+        web_command },
     { "orchestrator", "", "the daemon that decides", NULL, orchestrator_command },
     { "worker", "", "a daemon that computes", NULL, worker_command },
 };

@@ -121,3 +121,11 @@ void records_abort(struct records_writer *w)
         buf_free(&w->bytes);
     free(w);
 }
+
+int store_size(struct store *s, uint64_t *file, uint64_t *free_bytes, struct err *e)
+{
+    (void)s;
+    (void)e;
+    *file = *free_bytes = 0;
+    return OK;
+}

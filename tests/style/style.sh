@@ -22,6 +22,7 @@ BEGIN {
     below["workers"] = "workers store proto"
     door["zmq.h"] = door["yaml.h"] = door["jansson.h"] = "proto/"
     door["lmdb.h"] = "store/"
+    door["microhttpd.h"] = "orchestrator/web/"
     door["cblas.h"] = door["openblas_config.h"] = "workers/math/"
     door["pcre2.h"] = door["utf8proc.h"] = door["zlib.h"] = door["zstd.h"] = door["iconv.h"] = "workers/text/"
     # within workers/: math knows no model, text no tensor
