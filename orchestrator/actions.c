@@ -137,8 +137,8 @@ static int on_lost(struct orchestrator *o, const struct action *a, struct err *e
     struct session *s = fleet_by_worker(a->worker);
 
     (void)e;
-    outbox_notice(&o->outbox, LOG_WARN, "worker %s on %s: silent for %d s, lost", s->name, s->host,
-        LOST_MS / 1000);
+    outbox_tell(&o->outbox, LOG_WARN, &(struct log_about){ .worker = s->name },
+        "worker %s on %s: silent for %d s, lost", s->name, s->host, LOST_MS / 1000);
     fleet_leave(o->fleet, s);
     return OK;
 }
@@ -188,7 +188,8 @@ static int on_job(struct orchestrator *o, const struct action *a, struct err *e)
         rc = audits_drop(o, b, e);
         if (rc == OK)
             rc = why_over(b, e);
-        outbox_notice(&o->outbox, a->job->state == JOB_FAILED ? LOG_WARN : LOG_INFO,
+        outbox_tell(&o->outbox, a->job->state == JOB_FAILED ? LOG_WARN : LOG_INFO,
+            &(struct log_about){ .run = b->run->record->name, .job = b->plan->name },
             "job %s/%s: %s%s%s%s", b->run->record->name, b->plan->name,
             job_state_name(a->job->state), r->cached ? ", cached" : "", r->why ? ": " : "",
             r->why ? r->why : "");
@@ -240,7 +241,8 @@ static int on_late(struct orchestrator *o, const struct action *a, struct err *e
     }
     message_free(first);
     id_hex(hex, &a->ref.task);
-    outbox_notice(&o->outbox, LOG_WARN,
+    outbox_tell(&o->outbox, LOG_WARN,
+        &(struct log_about){ .task = hex, .worker = o->from->name, .attempt = a->ref.attempt },
         "audit: worker %s answers task %.12s differently than before", o->from->name, hex);
     for (struct run_book *r = o->books; r && rc == OK; r = r->next)
         for (size_t i = 0; i < r->plan->n_jobs && rc == OK; i++)
@@ -280,6 +282,18 @@ static int last_words(
     return rc;
 }
 
+static void tell_failed(
+    struct orchestrator *o, const struct job_book *b, const struct action *a, const char *text)
+{
+    const struct session *s = fleet_by_worker(a->worker);
+    char task[ID_HEX];
+    const struct log_about about = { b->run->record->name, b->plan->name, task, s ? s->name : NULL,
+        a->ref.attempt };
+
+    id_hex(task, &a->ref.task);
+    outbox_tell(&o->outbox, LOG_WARN, &about, "job %s/%s: %s", about.run, about.job, text);
+}
+
 static int on_retry(struct orchestrator *o, const struct action *a, struct err *e)
 {
     char text[600];
@@ -297,8 +311,7 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
         if (rc == OK && !a->task->waiters[0].audit)
             rc = field_text(&b->record->worker, NULL, e);
         if (i == 0)
-            outbox_notice(
-                &o->outbox, LOG_WARN, "job %s/%s: %s", b->run->record->name, b->plan->name, text);
+            tell_failed(o, b, a, text);
     }
     return rc;
 }
@@ -313,6 +326,7 @@ static int on_spent(struct orchestrator *o, const struct action *a, struct err *
     tell_attempt(text, o, a);
     if (rc == OK)
         rc = progress_logf(o, b, e, "%s; it is not tried again", text);
+    tell_failed(o, b, a, text);
     return rc == OK ? field_text(&b->record->why, text, e) : rc;
 }
 

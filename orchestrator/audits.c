@@ -326,8 +326,12 @@ int audit_missed(struct orchestrator *o, struct job_book *b, const struct action
     b->record->has_audits_missed = true;
     b->record->audits_missed++;
     o->stats.audits_missed++;
-    outbox_notice(&o->outbox, LOG_WARN, "job %s/%s: an audit is given up: %s", b->run->record->name,
-        b->plan->name, text);
+    outbox_tell(&o->outbox, LOG_WARN,
+        &(struct log_about){ .run = b->run->record->name,
+            .job = b->plan->name,
+            .worker = name_of(a),
+            .attempt = a->ref.attempt },
+        "job %s/%s: an audit is given up: %s", b->run->record->name, b->plan->name, text);
     rc = progress_logf(
         o, b, e, "warning: an audit is given up, %s; what it was to check stands", text);
     if (rc == OK)

@@ -127,6 +127,14 @@ int broker_drain(struct broker *b, struct orchestrator *o, struct now now, struc
     return rc;
 }
 
+static void tell(const struct notice *n)
+{
+    struct log_about about;
+
+    notice_about(n, &about);
+    log_event(n->level, &about, "%s", n->text);
+}
+
 void broker_flush(struct broker *b, struct outbox *out)
 {
     for (size_t i = 0; i < out->n_letters; i++) {
@@ -139,6 +147,6 @@ void broker_flush(struct broker *b, struct outbox *out)
             outbox_notice(out, LOG_WARN, "a message could not be sent: %s", e.msg);
     }
     for (size_t i = 0; i < out->n_notices; i++)
-        log_line((enum log_level)out->notices[i].level, "%s", out->notices[i].text);
+        tell(&out->notices[i]);
     outbox_clear(out);
 }

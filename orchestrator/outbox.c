@@ -49,19 +49,51 @@ Envelope *outbox_open(const struct outbox *o, const struct open_letter *l)
     return l->at > 0 && l->turn == o->turn ? o->letters[l->at - 1].m : NULL;
 }
 
-void outbox_notice(struct outbox *o, int level, const char *fmt, ...)
+static void copy(char *out, size_t size, const char *text)
 {
-    va_list ap;
+    snprintf(out, size, "%s", text ? text : "");
+}
 
+static void add_notice(struct outbox *o, enum log_level level, const struct log_about *about,
+    const char *fmt, va_list ap)
+{
     if (!o->notices)
         o->notices = calloc(NOTICES_MAX, sizeof *o->notices);
     if (!o->notices || o->n_notices == NOTICES_MAX)
         return;
     struct notice *n = &o->notices[o->n_notices++];
     n->level = level;
-    va_start(ap, fmt);
+    n->attempt = about->attempt;
+    copy(n->run, sizeof n->run, about->run);
+    copy(n->job, sizeof n->job, about->job);
+    copy(n->task, sizeof n->task, about->task);
+    copy(n->worker, sizeof n->worker, about->worker);
     vsnprintf(n->text, sizeof n->text, fmt, ap);
+}
+
+void outbox_notice(struct outbox *o, enum log_level level, const char *fmt, ...)
+{
+    static const struct log_about nobody;
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_notice(o, level, &nobody, fmt, ap);
     va_end(ap);
+}
+
+void outbox_tell(
+    struct outbox *o, enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_notice(o, level, about, fmt, ap);
+    va_end(ap);
+}
+
+void notice_about(const struct notice *n, struct log_about *out)
+{
+    *out = (struct log_about){ n->run, n->job, n->task, n->worker, n->attempt };
 }
 
 void outbox_clear(struct outbox *o)

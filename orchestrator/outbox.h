@@ -1,6 +1,7 @@
 #ifndef ORCHESTRATOR_OUTBOX_H
 #define ORCHESTRATOR_OUTBOX_H
 
+#include "proto/log.h"
 #include "proto/socket.h"
 
 /* What is to be said at the end of this turn, once the journal is committed; and what is worth a
@@ -10,7 +11,9 @@ struct letter {
     Envelope *m; /* owned */
 };
 struct notice {
-    int level; /* enum log_level */
+    enum log_level level;
+    char run[260], job[260], task[ID_HEX], worker[68]; /* "": not known */
+    uint32_t attempt;
     char text[512];
 };
 struct outbox {
@@ -36,8 +39,12 @@ int outbox_put(struct outbox *o, const struct peer *to, uint64_t request, Envelo
     void *body, struct err *e);
 
 /* More than 64 in a turn are dropped. */
-void outbox_notice(struct outbox *o, int level, const char *fmt, ...)
+void outbox_notice(struct outbox *o, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* Copies what it is about. */
+void outbox_tell(struct outbox *o, enum log_level level, const struct log_about *about,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void notice_about(const struct notice *n, struct log_about *out); /* borrows from n */
 
 void outbox_clear(struct outbox *o); /* keeps its room */
 void outbox_free(struct outbox *o);

@@ -144,7 +144,8 @@ static int end_session(
     struct event ev = { .kind = EV_GONE, .worker = s->worker, .cause = cause };
     int rc = runs_event(o, &ev, e);
 
-    outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: %s", s->name, s->host, how);
+    outbox_tell(&o->outbox, LOG_INFO, &(struct log_about){ .worker = s->name },
+        "worker %s on %s: %s", s->name, s->host, how);
     fleet_leave(o->fleet, s);
     return rc;
 }
@@ -207,8 +208,8 @@ static int find_session(struct session **out, struct orchestrator *o, const stru
     if (rc == OK)
         rc = fleet_join(out, o->fleet, o->sched, from, h, o->now.ms, e);
     if (rc == OK)
-        outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: joins with %u cores, %s",
-            (*out)->name, (*out)->host, (*out)->cores,
+        outbox_tell(&o->outbox, LOG_INFO, &(struct log_about){ .worker = (*out)->name },
+            "worker %s on %s: joins with %u cores, %s", (*out)->name, (*out)->host, (*out)->cores,
             (*out)->n_classes ? (*out)->classes[0] : "no numeric class");
     return rc;
 }
@@ -218,14 +219,18 @@ static int take_running(
 {
     struct event ev = { .kind = EV_RUNNING, .worker = s->worker, .ref = *ref };
     bool known = held(o, s, ref) != NULL;
+    char task[ID_HEX];
     int rc = runs_event(o, &ev, e);
     const struct task *t = rc == OK && !known && !is_audit(o, ref) ? held(o, s, ref) : NULL;
 
     for (size_t i = 0; t && i < t->n_waiters && rc == OK; i++) { /* adopted */
         struct job_book *b = runs_job(t->waiters[i].job);
         b->touched = true;
-        outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: goes on with %s/%s", s->name, s->host,
-            b->run->record->name, b->plan->name);
+        id_hex(task, &ref->task);
+        outbox_tell(&o->outbox, LOG_INFO,
+            &(struct log_about){ b->run->record->name, b->plan->name, task, s->name, ref->attempt },
+            "worker %s on %s: goes on with %s/%s", s->name, s->host, b->run->record->name,
+            b->plan->name);
         rc = field_text(&b->record->worker, s->name, e);
     }
     return rc;
@@ -252,8 +257,9 @@ int report_hello(struct orchestrator *o, const struct peer *from, const Envelope
     int rc;
 
     if (why) {
-        outbox_notice(&o->outbox, LOG_WARN, "worker %s on %s is refused: %s",
-            h->name ? h->name : "?", h->host ? h->host : "?", why);
+        outbox_tell(&o->outbox, LOG_WARN, &(struct log_about){ .worker = h->name },
+            "worker %s on %s is refused: %s", h->name ? h->name : "?", h->host ? h->host : "?",
+            why);
         return reply_refused(o, from, m->request, 65, why, e);
     }
     rc = find_session(&s, o, from, h, e);

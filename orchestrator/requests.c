@@ -116,7 +116,8 @@ int request_submit(
         message_free(reply);
         return rc;
     }
-    outbox_notice(&o->outbox, LOG_INFO, "run %s: submitted", r->name);
+    outbox_tell(
+        &o->outbox, LOG_INFO, &(struct log_about){ .run = r->name }, "run %s: submitted", r->name);
     rc = runs_add(o, r, true, e);
     if (rc == OK)
         rc = runs_start(o, e);
@@ -299,7 +300,8 @@ static int drain(struct orchestrator *o, const char *name, const char **why, str
         return OK;
     }
     ev.worker = s->worker;
-    outbox_notice(&o->outbox, LOG_INFO, "worker %s on %s: draining", s->name, s->host);
+    outbox_tell(&o->outbox, LOG_INFO, &(struct log_about){ .worker = s->name },
+        "worker %s on %s: draining", s->name, s->host);
     m = malloc(sizeof *m);
     if (!m)
         return err_set(e, E_NOMEM, "out of memory");

@@ -252,7 +252,8 @@ static int give_up(struct orchestrator *o, uint64_t number, const struct err *wh
     if (rc != OK || !m)
         return rc;
     RunRecord *r = (RunRecord *)m;
-    outbox_notice(&o->outbox, LOG_ERROR, "run %s cannot go on: %s", r->name, why->msg);
+    outbox_tell(&o->outbox, LOG_ERROR, &(struct log_about){ .run = r->name },
+        "run %s cannot go on: %s", r->name, why->msg);
     r->state = RUN_STATE__RUN_FAILED;
     r->has_finished_ms = true;
     r->finished_ms = o->now.unix_ms;
@@ -431,7 +432,8 @@ static int finish(struct orchestrator *o, struct run_book *r, struct err *e)
     r->record->state = end_state(r);
     r->record->has_finished_ms = true;
     r->record->finished_ms = o->now.unix_ms;
-    outbox_notice(&o->outbox, LOG_INFO, "run %s: %s", r->record->name, words[r->record->state]);
+    outbox_tell(&o->outbox, LOG_INFO, &(struct log_about){ .run = r->record->name }, "run %s: %s",
+        r->record->name, words[r->record->state]);
     int rc = journal_put_run(o->journal, r->record, e);
     return rc == OK ? watchers_tell(o, r->record->name, e) : rc;
 }

@@ -286,6 +286,24 @@ static int listen_all(struct worker *w, int64_t now, struct err *e)
 
 /* ---- what the executor says ---- */
 
+static void tell_failure(const struct worker *w, const char *message)
+{
+    const AttemptRef *a = w->running->attempt;
+    const char *label = w->running->label ? w->running->label : "", *slash = strchr(label, '/');
+    struct log_about about = { .worker = w->o->name, .attempt = a->attempt };
+    char run[260], task[ID_HEX];
+    struct id id;
+
+    snprintf(run, sizeof run, "%.*s", slash ? (int)(slash - label) : 0, label);
+    about.run = run;
+    about.job = slash ? slash + 1 : NULL;
+    if (id_from_span(&id, a->task.data, a->task.len)) {
+        id_hex(task, &id);
+        about.task = task;
+    }
+    log_event(LOG_WARN, &about, "%s", message);
+}
+
 static void child_ended(struct worker *w)
 {
     Failure *f = NULL;
@@ -294,7 +312,7 @@ static void child_ended(struct worker *w)
     if (child_failure(&f, w->child, &e) != OK)
         log_error("%s", e.msg);
     else if (w->running)
-        log_warn("%s", f->message);
+        tell_failure(w, f->message);
     attempt_end_child(w);
     if (w->running && w->phase == COMPUTING && f)
         attempt_failed(w, f);

@@ -50,6 +50,7 @@ again=$("$jielong" retry "$run" --home "$home") || die "retry"
 "$jielong" cancel "$again" --home "$home" 2>/dev/null
 kill $orchestrator
 wait $orchestrator || die "the orchestrator ended with $?"
-grep -v '^{"time":"[^"]*Z","level":"[a-z]*","program":"orchestrator","event":".*"}$' "$work/log" && die "a line of the log is no object"
-grep -q '"event":"worker carol on .* joins' "$work/log" || die "the log does not say who came: $(cat "$work/log")"
+grep -v '^{"time":"[^"]*Z","level":"[a-z]*","program":"orchestrator",.*"event":".*"}$' "$work/log" && die "a line of the log is no object"
+grep -q "\"run\":\"$run\",\"job\":\"vocabulary\",\"event\":\"job $run/vocabulary: done" "$work/log" || die "the log does not name run and job: $(cat "$work/log")"
+grep -q '"worker":"carol","event":"worker carol on .* joins' "$work/log" || die "the log does not say who came: $(cat "$work/log")"
 say "paused, explained, resumed, drained, tried again"

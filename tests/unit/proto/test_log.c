@@ -93,9 +93,33 @@ static void lower_levels_are_left_out(void **state)
     assert_string_equal(line + 24, " warn  worker: heard\n");
 }
 
+static void say_whom(void)
+{
+    struct log_about about = { .run = "a-1", .job = "b\"c", .worker = "w1", .attempt = 2 };
+
+    log_event(LOG_WARN, &about, "it failed");
+    log_format("json");
+    log_event(LOG_WARN, &about, "it failed");
+    log_format("text");
+}
+
+static void json_names_whom_a_line_is_about_and_text_does_not(void **unused)
+{
+    char out[8192];
+
+    (void)unused;
+    heard(out, say_whom);
+    assert_non_null(strstr(out, "Z warn  "));
+    assert_non_null(strstr(out, ": it failed\n{\"time\":\""));
+    assert_non_null(
+        strstr(out, ",\"run\":\"a-1\",\"job\":\"b\\\"c\",\"attempt\":2,\"worker\":\"w1\","
+                    "\"event\":\"it failed\"}\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_names_whom_a_line_is_about_and_text_does_not),
         cmocka_unit_test(a_line_has_time_level_program_and_message),
         cmocka_unit_test(control_bytes_are_escaped),
         cmocka_unit_test(json_lines_are_objects),
