@@ -38,6 +38,12 @@ static const struct range ranges[] = {
     OF(model_config, rope_high_freq_factor, 0, 1e6, OPEN_MIN, NULL),
     OF(model_config, rope_original_context, 1, 1048576, CLOSED, NULL),
     OF(model_config, norm_eps, 0, 1, OPEN_MIN, "it keeps a division from being by 0"),
+    OF(model_config, lora_rank, 0, 0, CLOSED, "a stage that trains adapters says so by 'lora'"),
+    OF(model_config, lora_alpha, 0, 0, CLOSED, "a stage that trains adapters says so by 'lora'"),
+    OF(model_config, lora_targets, 0, 0, CLOSED, "a stage that trains adapters says so by 'lora'"),
+    OF(lora_config, rank, 1, 1024, CLOSED,
+        "the change has this rank; without 'lora' all is trained"),
+    OF(lora_config, alpha, 0, 65536, OPEN_MIN, "the change is scaled by alpha / rank"),
 
     /* what only one kind has, or has otherwise */
     OF(tokenizer_stage, vocab_size, 260, 1048576, CLOSED,

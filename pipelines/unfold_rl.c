@@ -47,6 +47,14 @@ static int configure(struct round *r, RlConfig **out)
     return fields_copy(&(*out)->base, stage_config(r->job->stage), r->e);
 }
 
+/* A state of adapters is nothing without what they adapt. */
+static bool adapts(const struct round *r)
+{
+    const ProtobufCMessage *m = stage_config(r->job->stage);
+
+    return field_message(m, field_named(m, "lora")) != NULL;
+}
+
 static int roll_out(struct round *r, uint32_t iteration, uint32_t shard)
 {
     bool other = round_ports(r, "reference") > 0;
@@ -64,9 +72,9 @@ static int roll_out(struct round *r, uint32_t iteration, uint32_t shard)
     rc = configure(r, &t->rollout->rl);
     if (rc == OK)
         rc = round_rubric(r, &t->rollout->rubric);
-    if (rc == OK && iteration == 0)
+    if (rc == OK && (iteration == 0 || adapts(r)))
         rc = round_bound(r, t, "init", "init");
-    else if (rc == OK)
+    if (rc == OK && iteration > 0)
         rc = round_input(r, t, "state", "state");
     if (rc == OK)
         rc = round_bound(r, t, "reference", other ? "reference" : "init");

@@ -27,7 +27,7 @@ int round_train(struct round *r, TaskSpec **out, TrainTask__Objective objective,
         t->train->model = NULL;
         rc = round_input(r, t, "state", "state");
     }
-    for (; !goes_on && *first && rc == OK; first++)
+    for (; (!goes_on || t->train->lora) && *first && rc == OK; first++)
         rc = round_bound(r, t, *first, *first);
     if (rc == OK)
         *out = t;

@@ -162,7 +162,9 @@ static void log_probs_backward(
     while (chunk_gather(&c, target, &row)) {
         chunk_logits(&c);
         pool_run(p->pool, c.tiles, log_prob_backward_tile, &c);
-        gemm_tn(&p->products, p->grad + (c.w - p->m->params), w->logits, w->chunk_h, c.n, v, width);
+        if (p->layout.frozen == 0)
+            gemm_tn(
+                &p->products, p->grad + (c.w - p->m->params), w->logits, w->chunk_h, c.n, v, width);
         gemm_nn(&p->products, w->chunk_dh, w->logits, c.w, c.n, v, width, 0);
         scatter(&c, log_prob);
     }
@@ -230,7 +232,7 @@ static void values_backward_tile(void *ctx, size_t tile)
 static void values_backward(struct pass *p, const float *g, bool adds)
 {
     struct values v = { .p = p, .g = g, .adds = adds };
-    float *bias = p->grad + layout_offset(&p->layout, SCORE_B, 0), *rows = p->w->mean;
+    float *bias = grad_of(p, SCORE_B), *rows = p->w->mean;
     double sum = 0;
 
     assert(p->weight[SCORE_W] != NULL);
@@ -239,8 +241,7 @@ static void values_backward(struct pass *p, const float *g, bool adds)
         rows[r] = g[pass_token(p, r)];
         sum += (double)rows[r];
     }
-    gemm_tn(&p->products, p->grad + layout_offset(&p->layout, SCORE_W, 0), rows, p->w->final, p->n,
-        1, p->w->s.width);
+    gemm_tn(&p->products, grad_of(p, SCORE_W), rows, p->w->final, p->n, 1, p->w->s.width);
     *bias += (float)sum;
 }
 

@@ -49,6 +49,12 @@ static int check_shape(const ModelConfig *c, struct err *e)
             "model has none");
     if (c->qk_norm && (c->qkv_bias || !family_of(c)->rotary))
         return err_set(e, E_INPUT, "model.qk_norm: the llama family's, without qkv_bias");
+    if (c->lora_rank > c->width)
+        return err_set(e, E_INPUT, "lora.rank: %u is more than the width %u of the model",
+            c->lora_rank, c->width);
+    if (c->lora_rank > 0 && c->lora_targets >> LORA_CONFIG__TARGET__GATE & 1 &&
+        family_of(c)->up_factor == 1)
+        return err_set(e, E_INPUT, "lora.targets: gate: the model has no gates");
     if (!(c->norm_eps > 0 && c->norm_eps <= 1))
         return err_set(e, E_INPUT, "model.norm_eps: %g is not above 0 and at most 1", c->norm_eps);
     return OK;
@@ -93,6 +99,7 @@ static void mark_all_given(ModelConfig *c)
 
     for (unsigned i = 0; i < d->n_fields; i++)
         memcpy((char *)c + d->fields[i].quantifier_offset, &yes, sizeof yes);
+    c->has_lora_rank = c->has_lora_alpha = c->has_lora_targets = c->lora_rank > 0;
 }
 
 int model_config_check(ModelConfig *c, struct err *e)
@@ -134,6 +141,7 @@ struct shape shape_of(const ModelConfig *c)
         .head = c->head_dim,
         .hidden = c->hidden,
         .up = c->hidden * family_of(c)->up_factor,
+        .rank = c->lora_rank,
     };
 
     s.q = s.heads * s.head;
@@ -205,6 +213,27 @@ static float residual(const ModelConfig *c)
     return (float)(0.02 / sqrt(2.0 * c->layers));
 }
 
+static bool with_lora(const ModelConfig *c)
+{
+    return c->lora_rank > 0;
+}
+
+/* PEFT draws A from a uniform distribution of this deviation, 1 / sqrt(3 inputs). */
+static float of_width(const ModelConfig *c)
+{
+    return (float)(1 / sqrt(3.0 * c->width));
+}
+
+static float of_attention(const ModelConfig *c)
+{
+    return (float)(1 / sqrt(3.0 * c->heads * c->head_dim));
+}
+
+static float of_hidden(const ModelConfig *c)
+{
+    return (float)(1 / sqrt(3.0 * c->hidden));
+}
+
 /* Stiennon et al. 2020: N(0, 1/(d+1)). */
 static float score(const ModelConfig *c)
 {
@@ -228,8 +257,14 @@ enum scope { FRONT, LAYER, BACK };
 #define ONE SIZE_MAX
 #define OF(field) offsetof(struct shape, field)
 
-/* In the order in which they lie, which is the slots': a score stands behind all else. Rows and
- * columns name a member of struct shape. */
+#define ADAPTER(slot, name, rows, cols, init, target)                               \
+    [slot##_A] = { LAYER, name ".lora_a", OF(rank), cols, with_lora, init, always,  \
+        LORA_CONFIG__TARGET__##target },                                            \
+    [slot##_B] = { LAYER, name ".lora_b", rows, OF(rank), with_lora, zeros, always, \
+        LORA_CONFIG__TARGET__##target }
+
+/* In the order in which they lie, which is the slots': a score stands behind all else, adapters
+ * behind all that is frozen beside them. Rows and columns name a member of struct shape. */
 static const struct row {
     enum scope scope;
     const char *name;
@@ -237,6 +272,7 @@ static const struct row {
     bool (*present)(const ModelConfig *c);
     float (*init)(const ModelConfig *c);
     bool (*decay)(const ModelConfig *c);
+    LoraConfig__Target target; /* of an adapter; else 0 */
 } table[] = {
     [TOKEN_EMBEDDING] = { FRONT, "token_embedding", OF(vocab), OF(width), always, normal,
         when_tied },
@@ -260,6 +296,13 @@ static const struct row {
     [FINAL_NORM_W] = { BACK, "final_norm.weight", ONE, OF(width), always, ones, never },
     [FINAL_NORM_B] = { BACK, "final_norm.bias", ONE, OF(width), with_biases, zeros, never },
     [OUTPUT] = { BACK, "output", OF(vocab), OF(width), with_output, normal, always },
+    ADAPTER(LORA_Q, "attention.q", OF(q), OF(width), of_width, Q),
+    ADAPTER(LORA_K, "attention.k", OF(kv), OF(width), of_width, K),
+    ADAPTER(LORA_V, "attention.v", OF(kv), OF(width), of_width, V),
+    ADAPTER(LORA_O, "attention.o", OF(width), OF(q), of_attention, O),
+    ADAPTER(LORA_GATE, "feed_forward.gate", OF(hidden), OF(width), of_width, GATE),
+    ADAPTER(LORA_UP, "feed_forward.up", OF(hidden), OF(width), of_width, UP),
+    ADAPTER(LORA_DOWN, "feed_forward.down", OF(width), OF(hidden), of_hidden, DOWN),
     [SCORE_W] = { BACK, "score.weight", ONE, OF(width), with_score, score, never },
     [SCORE_B] = { BACK, "score.bias", ONE, ONE, with_score, zeros, never },
 };
@@ -296,6 +339,7 @@ static void fill(struct tensor *t, const struct row *r, const ModelConfig *c, si
     assert(n > 0 && (size_t)n < sizeof t->name);
     t->decay = r->decay(c);
     t->init = r->init(c);
+    t->adapter = r->target != 0;
 }
 
 static void place(struct layout *l, struct tensor *tensors, const struct row *r,
@@ -308,12 +352,14 @@ static void place(struct layout *l, struct tensor *tensors, const struct row *r,
         .cols = extent(&s, r->cols),
     };
 
-    if (!r->present(c))
+    if (!r->present(c) || (r->target != 0 && !(c->lora_targets >> r->target & 1)))
         return;
+    if (r->target != 0 && l->frozen == 0)
+        l->frozen = t.offset;
     if (layer == 0)
         l->offset[r - table] = t.offset;
     else
-        l->layer_stride = (t.offset - l->offset[r - table]) / layer;
+        l->stride[r - table] = (t.offset - l->offset[r - table]) / layer;
     if (tensors != NULL) {
         fill(&t, r, c, layer);
         tensors[l->n_tensors] = t;
@@ -343,7 +389,7 @@ size_t layout_offset(const struct layout *l, enum slot slot, size_t layer)
 
     if (offset == SIZE_MAX || table[slot].scope != LAYER)
         return offset;
-    return offset + layer * l->layer_stride;
+    return offset + layer * l->stride[slot];
 }
 
 void layout_weights(

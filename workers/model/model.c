@@ -6,12 +6,23 @@
 
 #include "workers/math/rng.h"
 
+/* PEFT's name of a target is so many after ours. */
+#define PEFT_NAMES ((unsigned)(LORA_CONFIG__TARGET__Q_PROJ - LORA_CONFIG__TARGET__Q))
+
 size_t model_floats(const ModelConfig *c)
 {
     struct layout l;
 
     layout_make(&l, NULL, c);
     return l.n_params;
+}
+
+struct model_size model_size(const ModelConfig *c)
+{
+    struct layout l;
+
+    layout_make(&l, NULL, c);
+    return (struct model_size){ l.n_params, l.frozen, l.frozen > 0 ? layers_floats(&l) : 0 };
 }
 
 int model_new(struct model **out, const ModelConfig *c, struct err *e)
@@ -28,8 +39,10 @@ int model_new(struct model **out, const ModelConfig *c, struct err *e)
     if (m != NULL) {
         m->tensors = calloc(l.n_tensors, sizeof *m->tensors);
         m->params = aligned_alloc(64, l.n_params * sizeof *m->params); /* 16 floats are 64 bytes */
+        if (l.frozen > 0)
+            m->base = aligned_alloc(64, layers_floats(&l) * sizeof *m->base);
     }
-    if (m == NULL || m->tensors == NULL || m->params == NULL) {
+    if (m == NULL || m->tensors == NULL || m->params == NULL || (l.frozen > 0 && !m->base)) {
         model_free(m);
         return err_set(e, E_NOMEM, "no memory for a model of %zu parameters", l.n_params);
     }
@@ -39,6 +52,7 @@ int model_new(struct model **out, const ModelConfig *c, struct err *e)
     m->head_size = shape_of(&checked).head;
     m->n_tensors = l.n_tensors;
     m->n_params = l.n_params;
+    m->frozen = l.frozen;
     m->reward_scale = 1;
     *out = m;
     return OK;
@@ -50,6 +64,7 @@ void model_free(struct model *m)
         return;
     free(m->tensors);
     free(m->params);
+    free(m->base);
     free(m);
 }
 
@@ -83,12 +98,24 @@ static int new_like(struct model **out, const struct model *m, const ModelConfig
     return OK;
 }
 
+static size_t base_floats(const struct model *m)
+{
+    struct layout l;
+
+    layout_make(&l, NULL, &m->config);
+    return layers_floats(&l);
+}
+
 int model_copy(struct model **out, const struct model *m, struct err *e)
 {
     int rc = new_like(out, m, &m->config, e);
 
     if (rc == OK)
         memcpy((*out)->params, m->params, m->n_params * sizeof *m->params);
+    if (rc == OK)
+        (*out)->origin = m->origin;
+    if (rc == OK && m->frozen > 0)
+        memcpy((*out)->base, m->base, base_floats(m) * sizeof *m->base);
     return rc;
 }
 
@@ -128,6 +155,20 @@ int model_with_value_head(
     ModelConfig c = body->config;
 
     c.value_head = 1;
+    return with_head(out, body, &c, seed, e);
+}
+
+int model_with_adapters(struct model **out, const struct model *body, const LoraConfig *lora,
+    uint64_t seed, struct err *e)
+{
+    ModelConfig c = body->config;
+
+    c.lora_rank = lora->rank;
+    c.lora_alpha = lora->alpha;
+    c.lora_targets =
+        lora->n_targets ? 0 : 1U << LORA_CONFIG__TARGET__Q | 1U << LORA_CONFIG__TARGET__V;
+    for (size_t i = 0; i < lora->n_targets; i++)
+        c.lora_targets |= 1U << (unsigned)lora->targets[i] % PEFT_NAMES;
     return with_head(out, body, &c, seed, e);
 }
 

@@ -6,16 +6,19 @@
 #include "workers/math/arena.h"
 #include "workers/math/engine.h"
 
+struct pool;
+
 /* A transformer's weights: one flat array, described by one tensor table, which also drives
  * gradients, moments, initialisation, weight decay, checkpoint names and the tests. */
 
-#define TENSORS_MAX 4096
+#define TENSORS_MAX 8192
 
 struct tensor {
     char name[48];     /* "layers.3.attention.wq" */
     size_t offset;     /* floats from the start; multiple of 16 */
     size_t rows, cols; /* rows = 1 for vectors */
     bool decay;        /* weight decay applies: matrices; of embeddings, one tied to the output */
+    bool adapter;      /* a factor of a change of a frozen matrix; checkpoints have it merged */
     float init;        /* standard deviation of the initial normal; 0: zeros; -1: ones */
 };
 
@@ -24,8 +27,11 @@ struct model {
     size_t head_size;   /* width / heads, unless it is given */
     struct tensor *tensors;
     size_t n_tensors;
-    size_t n_params; /* floats in `params`, padding included (always zero) */
-    float *params;
+    size_t n_params;  /* floats in `params`, padding included (always zero) */
+    size_t frozen;    /* floats at the front of `params` that are not trained; 0 without adapters */
+    float *params;    /* frozen matrices as their adapters change them: W + alpha / rank x B A */
+    float *base;      /* the layers' frozen tensors, without that; NULL without adapters */
+    struct id origin; /* the checkpoint that they are of */
     RewardReport *reward_report; /* borrowed; model_save writes it, model_load does not read it */
     struct id tokenizer;
     double reward_bias, reward_scale; /* scalar heads: score = (raw - bias) x scale */
@@ -40,7 +46,11 @@ int model_config_check(ModelConfig *c, struct err *e);
 /* By how much the pair (i, i + 1) of a head turns from one position to the next, in radians. */
 double rope_frequency(const ModelConfig *c, size_t i);
 
-size_t model_floats(const ModelConfig *c);  /* n_params of a checked configuration */
+size_t model_floats(const ModelConfig *c); /* n_params of a checked configuration */
+struct model_size {
+    size_t params, frozen, base; /* floats */
+};
+struct model_size model_size(const ModelConfig *c);
 size_t model_largest(const ModelConfig *c); /* floats of its largest tensor */
 
 int model_new(struct model **out, const ModelConfig *c, struct err *e); /* zero weights */
@@ -58,6 +68,19 @@ int model_with_value_head(
     struct model **out, const struct model *body, uint64_t seed, struct err *e);
 /* The language model alone; its weights are borrowed from m. */
 struct model model_without_value_head(const struct model *m);
+
+/* The same model with adapters that change nothing yet: of each target A is random, B zero (Hu et
+ * al. 2021, sec. 4.1). What was there is frozen, but for a scalar or value head. E_INPUT says which
+ * field of lora does not suit the model. To be followed by model_freeze. */
+int model_with_adapters(struct model **out, const struct model *body, const LoraConfig *lora,
+    uint64_t seed, struct err *e);
+/* The frozen tensors stand in params as they are in the checkpoint `origin`. */
+void model_freeze(struct model *m, const struct id *origin);
+/* Reads the frozen tensors. */
+int model_load_frozen(struct model *m, struct store *s, const struct id *origin, struct err *e);
+/* Makes the matrices what their adapters say, from the base: the same bits with any pool, or none
+ * (NULL). Nothing to do without adapters. */
+void model_merge(struct model *m, struct pool *pool);
 
 /* Reads a checkpoint's weights; of a TRAINING_STATE those named prefix + name ("policy.", "value.":
  * the header holds a configuration for each). "": no prefix. */

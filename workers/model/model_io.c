@@ -26,14 +26,17 @@ static int read_config(
     return rc;
 }
 
-static int read_tensors(
-    struct model *m, struct checkpoint_reader *r, const char *prefix, struct err *e)
+/* Those from the float `first` up to `end` of params. */
+static int read_tensors(struct model *m, struct checkpoint_reader *r, const char *prefix,
+    size_t first, size_t end, struct err *e)
 {
     char name[96];
     int rc = OK;
 
     for (size_t i = 0; rc == OK && i < m->n_tensors; i++) {
         const struct tensor *t = &m->tensors[i];
+        if (t->offset < first || t->offset >= end)
+            continue;
         int n = snprintf(name, sizeof name, "%s%s", prefix, t->name);
         if (n < 0 || (size_t)n >= sizeof name)
             return err_set(e, E_INPUT, "the prefix '%s' is too long", prefix);
@@ -42,8 +45,36 @@ static int read_tensors(
     return rc;
 }
 
-static int read_model(
-    struct model **out, struct checkpoint_reader *r, const char *prefix, struct err *e)
+int model_load_frozen(struct model *m, struct store *s, const struct id *origin, struct err *e)
+{
+    struct checkpoint_reader *r = NULL;
+    int rc = checkpoint_open(&r, s, origin, e);
+
+    if (rc == OK)
+        rc = read_tensors(m, r, "", 0, m->frozen, e);
+    checkpoint_close(r);
+    if (rc != OK)
+        return err_wrap(e, "the frozen tensors");
+    model_freeze(m, origin);
+    return OK;
+}
+
+/* Of a state with adapters the frozen tensors are elsewhere. */
+static int read_frozen(
+    struct model *m, struct store *s, const CheckpointHeader *h, const char *prefix, struct err *e)
+{
+    ProtobufCBinaryData from = strncmp(prefix, "value.", 6) == 0 ? h->value_origin : h->origin;
+    struct id origin;
+
+    if (m->frozen == 0)
+        return OK;
+    if (!id_from_span(&origin, from.data, from.len))
+        return err_set(e, E_CORRUPT, "the header does not name the checkpoint that it adapts");
+    return model_load_frozen(m, s, &origin, e);
+}
+
+static int read_model(struct model **out, struct store *s, struct checkpoint_reader *r,
+    const char *prefix, struct err *e)
 {
     const CheckpointHeader *h = checkpoint_header(r);
     ModelConfig c;
@@ -53,13 +84,16 @@ static int read_model(
     if (rc == OK)
         rc = model_new(&m, &c, e);
     if (rc == OK)
-        rc = read_tensors(m, r, prefix, e);
+        rc = read_frozen(m, s, h, prefix, e);
+    if (rc == OK)
+        rc = read_tensors(m, r, prefix, m->frozen, m->n_params, e);
     if (rc == OK && !id_from_span(&m->tokenizer, h->tokenizer.data, h->tokenizer.len))
         rc = err_set(e, E_CORRUPT, "the header does not name the tokenizer");
     if (rc != OK) {
         model_free(m);
         return rc;
     }
+    model_merge(m, NULL);
     m->reward_bias = h->reward_bias;
     m->reward_scale = h->reward_scale;
     *out = m;
@@ -74,7 +108,7 @@ int model_load(struct model **out, struct store *s, const struct id *checkpoint,
     int rc = checkpoint_open(&r, s, checkpoint, e);
 
     if (rc == OK)
-        rc = read_model(out, r, prefix, e);
+        rc = read_model(out, s, r, prefix, e);
     checkpoint_close(r);
     if (rc == OK)
         return OK;
@@ -84,7 +118,8 @@ int model_load(struct model **out, struct store *s, const struct id *checkpoint,
 
 /* ---- writing ---- */
 
-/* The header's tensors, in one piece; freed by free(). */
+/* The header's tensors, in one piece; freed by free(). Adapters are left out: what they change has
+ * their change in it. */
 struct described {
     TensorInfo *info[TENSORS_MAX];
     TensorInfo tensor[TENSORS_MAX];
@@ -93,8 +128,14 @@ struct described {
 
 static void describe(CheckpointHeader *h, struct described *d, const struct model *m)
 {
-    for (size_t i = 0; i < m->n_tensors; i++) {
-        const struct tensor *t = &m->tensors[i];
+    size_t n = 0;
+
+    for (size_t k = 0; k < m->n_tensors; k++) {
+        const struct tensor *t = &m->tensors[k];
+        size_t i = n;
+        if (t->adapter)
+            continue;
+        n++;
         d->shape[i][0] = t->rows > 1 ? t->rows : t->cols;
         d->shape[i][1] = t->cols;
         tensor_info__init(&d->tensor[i]);
@@ -104,7 +145,7 @@ static void describe(CheckpointHeader *h, struct described *d, const struct mode
         d->info[i] = &d->tensor[i];
     }
     h->tensors = d->info;
-    h->n_tensors = m->n_tensors;
+    h->n_tensors = n;
     h->curve = m->curve;
     h->n_curve = m->n_curve;
     h->has_tokenizer = 1;
@@ -124,7 +165,8 @@ static int write_model(Output **out, const CheckpointHeader *h, const struct mod
 
     for (size_t i = 0; rc == OK && i < m->n_tensors; i++) {
         const struct tensor *t = &m->tensors[i];
-        rc = checkpoint_put(w, m->params + t->offset, t->rows * t->cols, e);
+        if (!t->adapter)
+            rc = checkpoint_put(w, m->params + t->offset, t->rows * t->cols, e);
     }
     if (rc == OK)
         return checkpoint_commit(w, name, out, e);
@@ -138,7 +180,11 @@ int model_save(
     CheckpointHeader h = CHECKPOINT_HEADER__INIT;
     struct buf config = { 0 };
     struct described *d = malloc(sizeof *d);
-    int rc = d != NULL ? message_pack(&config, &m->config.base) : E_NOMEM;
+    ModelConfig merged = m->config;
+    int rc;
+
+    merged.has_lora_rank = merged.has_lora_alpha = merged.has_lora_targets = 0;
+    rc = d != NULL ? message_pack(&config, &merged.base) : E_NOMEM;
 
     if (rc == OK) {
         h.has_model = 1;

@@ -18,11 +18,23 @@ static void partial_clear(const struct pass *p, size_t tile)
     memset(partial_of(p, tile), 0, partial_size(&p->w->s) * sizeof(float));
 }
 
-static float *grad_of(const struct pass *p, enum slot slot)
+float *grad_of(const struct pass *p, enum slot slot)
 {
-    size_t offset = layout_offset(&p->layout, slot, p->layer);
+    size_t offset = layout_offset(&p->layout, slot, p->layer), frozen = p->layout.frozen;
 
-    return offset == SIZE_MAX ? NULL : p->grad + offset;
+    return offset == SIZE_MAX || offset < frozen ? NULL : p->grad + (offset - frozen);
+}
+
+/* Of the current layer's matrix w[o,i], or of its adapters. */
+static void matrix_gradient(
+    struct pass *p, enum slot slot, const float *dy, const float *x, size_t o, size_t i)
+{
+    float *grad = grad_of(p, slot);
+
+    if (grad != NULL)
+        gemm_tn(&p->products, grad, dy, x, p->n, o, i);
+    else
+        adapters_backward(p, slot, dy, x, o, i);
 }
 
 /* Adds the tiles' sums, which stand `at` floats into each partial. */
@@ -228,12 +240,12 @@ static void feed_forward_backward(struct pass *p)
 
     pool_run(p->pool, p->tiles, activation_again_tile, p);
     bias_reduce(p, B_DOWN, s->width);
-    gemm_tn(&p->products, grad_of(p, W_DOWN), added_gradient(p), w->act, p->n, s->width, s->hidden);
+    matrix_gradient(p, W_DOWN, added_gradient(p), w->act, s->width, s->hidden);
     gemm_nn(
         &p->products, w->dact, added_gradient(p), p->weight[W_DOWN], p->n, s->width, s->hidden, 0);
     pool_run(p->pool, p->tiles, activation_backward_tile, p);
     bias_reduce(p, B_UP, s->up);
-    gemm_tn(&p->products, grad_of(p, W_UP), w->dup, w->h, p->n, s->up, s->width);
+    matrix_gradient(p, W_UP, w->dup, w->h, s->up, s->width);
     gemm_nn(&p->products, w->dh, w->dup, p->weight[W_UP], p->n, s->up, s->width, 0);
     pool_run(p->pool, p->tiles, feed_forward_norm_backward_tile, p);
     norm_reduce(p, FFN_NORM_W, FFN_NORM_B);
@@ -256,7 +268,7 @@ static void attention_backward(struct pass *p)
     const struct shape *s = &w->s;
     size_t pairs = w->batch->n_sequences * s->kv_heads;
 
-    gemm_tn(&p->products, grad_of(p, WO), added_gradient(p), attended(p), p->n, s->width, s->q);
+    matrix_gradient(p, WO, added_gradient(p), attended(p), s->width, s->q);
     gemm_nn(&p->products, w->datt, added_gradient(p), p->weight[WO], p->n, s->width, s->q, 0);
     if (p->token != NULL) {
         rows_widen(p, w->datt, s->q);
@@ -269,7 +281,7 @@ static void attention_backward(struct pass *p)
     bias_reduce(p, BQKV, s->qkv);
     partial_reduce(p, Q_NORM_W, 0, s->head);
     partial_reduce(p, K_NORM_W, s->head, s->head);
-    gemm_tn(&p->products, grad_of(p, WQKV), w->dqkv, w->h, p->n, s->qkv, s->width);
+    matrix_gradient(p, WQKV, w->dqkv, w->h, s->qkv, s->width);
     gemm_nn(&p->products, w->dh, w->dqkv, p->weight[WQKV], p->n, s->qkv, s->width, 0);
     pool_run(p->pool, p->tiles, attention_norm_backward_tile, p);
     norm_reduce(p, ATTENTION_NORM_W, ATTENTION_NORM_B);
@@ -308,5 +320,7 @@ void transformer_backward_body(struct pass *p)
         feed_forward_backward(p);
         attention_backward(p);
     }
-    pool_run(p->pool, (p->w->s.width + EMBED_COLUMNS - 1) / EMBED_COLUMNS, embed_backward_tile, p);
+    if (grad_of(p, TOKEN_EMBEDDING) != NULL)
+        pool_run(
+            p->pool, (p->w->s.width + EMBED_COLUMNS - 1) / EMBED_COLUMNS, embed_backward_tile, p);
 }

@@ -29,6 +29,20 @@ enum slot {
     FINAL_NORM_W,
     FINAL_NORM_B,
     OUTPUT,
+    LORA_Q_A,
+    LORA_Q_B,
+    LORA_K_A,
+    LORA_K_B,
+    LORA_V_A,
+    LORA_V_B,
+    LORA_O_A,
+    LORA_O_B,
+    LORA_GATE_A,
+    LORA_GATE_B,
+    LORA_UP_A,
+    LORA_UP_B,
+    LORA_DOWN_A,
+    LORA_DOWN_B,
     SCORE_W,
     SCORE_B,
     SLOTS
@@ -41,12 +55,14 @@ struct shape {
     size_t q, kv, qkv; /* heads x head; kv_heads x head; q + 2 kv */
     size_t normed;     /* heads of q and k that have a norm of their own */
     size_t hidden, up; /* up: rows of W_UP; gate and up in one, or hidden */
+    size_t rank;       /* of the adapters; 0: there are none */
 };
 
 struct layout {
     size_t offset[SLOTS]; /* of layer 0, in floats; SIZE_MAX: this model has none */
-    size_t layer_stride;
+    size_t stride[SLOTS]; /* from layer to layer */
     size_t n_tensors, n_params;
+    size_t frozen; /* floats before the first adapter; 0 without adapters */
 };
 
 struct shape shape_of(const ModelConfig *c);
@@ -57,6 +73,12 @@ size_t layout_offset(const struct layout *l, enum slot slot, size_t layer);
 /* All slots of a layer (and of the whole model) at once; NULL where the model has none. */
 void layout_weights(
     const float *out[SLOTS], const struct layout *l, const float *params, size_t layer);
+
+/* Floats of all layers' tensors but adapters, which lie together. */
+static inline size_t layers_floats(const struct layout *l)
+{
+    return l->offset[FINAL_NORM_W] - l->offset[ATTENTION_NORM_W];
+}
 
 /* ---- family.c ---- */
 
@@ -126,6 +148,7 @@ struct workspace {
 
     /* Gradients, named after what they are the gradient of; dh also: dx, dropped out */
     float *dx, *dh, *dqkv, *datt, *dup, *dact, *chunk_dh;
+    float *adapter_dy, *adapter_t; /* [n, the most rows that an adapter changes]; [n, rank] */
     float *partial; /* [ROW_TILES, partial_size]: sums of weight vectors' gradients */
 };
 
@@ -150,7 +173,7 @@ struct pass {
     float eps;
     const struct dropout *dropout; /* NULL: none */
     bool again;                    /* a layer's forward pass is done for the second time */
-    float *grad;                   /* backward only */
+    float *grad;                   /* backward only: laid out like params from layout.frozen on */
     /* Of the current layer, and of the whole model; NULL: this model has none. */
     const float *weight[SLOTS];
     size_t layer;
@@ -190,7 +213,19 @@ enum dropout_site { DROP_ATTENTION, DROP_FEED_FORWARD, DROPOUT_SITES };
 void dropout_rows(
     const struct pass *p, enum dropout_site site, float *y, const float *x, size_t first, size_t n);
 
+/* ---- adapters.c ---- */
+
+/* Most rows of a matrix that one adapter changes. */
+size_t adapter_rows_max(const struct shape *s);
+/* Adds the gradients of the adapters of the current layer's matrix w[o,i], given dy[n,o], x[n,i].
+ */
+void adapters_backward(
+    struct pass *p, enum slot weight, const float *dy, const float *x, size_t o, size_t i);
+
 /* ---- transformer_backward.c ---- */
+
+/* Where the gradient of the current layer's tensor is; NULL: it is frozen, or not there. */
+float *grad_of(const struct pass *p, enum slot slot);
 
 /* Given dL/dfinal in w->dh, adds the gradient of the body. */
 void transformer_backward_body(struct pass *p);

@@ -26,6 +26,8 @@ enum extent {
     SCRATCH,
     PARTIAL,
     ROOM,
+    RANK,
+    ADAPTED,
     EXTENTS
 };
 
@@ -79,6 +81,8 @@ static const struct buffer {
     { AT(dup), TOKENS, UP, ONCE, GRAD },
     { AT(dact), TOKENS, HIDDEN, ONCE, GRAD },
     { AT(chunk_dh), CHUNK, WIDTH, ONCE, GRAD | LM },
+    { AT(adapter_dy), TOKENS, ADAPTED, ONCE, GRAD },
+    { AT(adapter_t), TOKENS, RANK, ONCE, GRAD },
     { AT(partial), TILES, PARTIAL, ONCE, GRAD },
 };
 #define BUFFERS (sizeof buffers / sizeof *buffers)
@@ -106,6 +110,10 @@ static size_t room_size(const struct shape *s, size_t tokens, size_t chunk)
     most = larger(most, gemm_room(tokens, s->q, s->width));
     most = larger(most, gemm_room(tokens, s->width, s->up));
     most = larger(most, gemm_room(tokens, s->hidden, s->width));
+    if (s->rank > 0) {
+        most = larger(most, gemm_room(tokens, adapter_rows_max(s), s->rank));
+        most = larger(most, gemm_room(tokens, s->rank, adapter_rows_max(s)));
+    }
     return larger(most, gemm_room(chunk, s->width, s->vocab));
 }
 
@@ -132,6 +140,8 @@ static void measure(size_t extent[EXTENTS], const struct shape *s, size_t max_to
     extent[VOCAB] = s->vocab;
     extent[SCRATCH] = scratch_size(s);
     extent[PARTIAL] = partial_size(s);
+    extent[RANK] = s->rank;
+    extent[ADAPTED] = s->rank > 0 ? adapter_rows_max(s) : 0;
     extent[ROOM] = room_size(s, tokens, extent[CHUNK]);
 }
 

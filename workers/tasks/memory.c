@@ -9,11 +9,12 @@
 
 void memory_add_network(struct memory_need *n, const ModelConfig *c)
 {
-    uint64_t bytes = model_floats(c) * sizeof(float);
+    struct model_size s = model_size(c);
+    uint64_t trained = (s.params - s.frozen) * sizeof(float);
 
-    n->weights += bytes;
-    n->gradients += bytes;
-    n->moments += 2 * bytes;
+    n->weights += (s.params + s.base) * sizeof(float);
+    n->gradients += trained;
+    n->moments += 2 * trained;
 }
 
 uint64_t memory_total(const struct memory_need *n)

@@ -7,7 +7,7 @@
 struct memory_need {
     const char *what; /* that needs it; NULL: training */
     uint64_t files;   /* what an import reads */
-    uint64_t weights; /* of all networks, and their average */
+    uint64_t weights; /* of all networks, the bases of adapted ones, and the average */
     uint64_t gradients, moments, activations;
     uint64_t batch;   /* a step's rows, and what is known of each token */
     uint64_t other;   /* what saving takes; a reward model that chooses */

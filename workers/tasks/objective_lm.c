@@ -212,7 +212,8 @@ static int answers_stepped(struct trainer *t, struct err *e)
     k->has_best_score = k->has_best_step = true;
     k->best_score = score;
     k->best_step = k->step;
-    memcpy(t->best, t->policy.model->params, t->policy.model->n_params * sizeof *t->best);
+    memcpy(t->best, t->policy.model->params + t->policy.model->frozen,
+        network_floats(t->policy.model) * sizeof *t->best);
     return OK;
 }
 

@@ -9,14 +9,19 @@
 /* Work is cut into tiles of a size of its own, so that sums do not depend on the threads. */
 #define TILE 16384
 
+size_t network_floats(const struct model *m)
+{
+    return m->n_params - m->frozen;
+}
+
 static size_t tiles_of(const struct model *m)
 {
-    return (m->n_params + TILE - 1) / TILE;
+    return (network_floats(m) + TILE - 1) / TILE;
 }
 
 int network_init(struct network *n, struct model *takes, struct err *e)
 {
-    size_t count = takes->n_params, tiles = tiles_of(takes);
+    size_t count = network_floats(takes), tiles = tiles_of(takes);
     int rc;
 
     *n = (struct network){ .model = takes };
@@ -47,7 +52,7 @@ struct norm_work {
 static void norm_tile(void *ctx, size_t tile)
 {
     struct norm_work *w = ctx;
-    size_t from = tile * TILE, n = w->n->model->n_params - from;
+    size_t from = tile * TILE, n = network_floats(w->n->model) - from;
 
     n = n < TILE ? n : TILE;
     w->n->partial[tile] = w->en->k->dot(w->n->grad + from, w->n->grad + from, n);
@@ -80,20 +85,24 @@ static void step_tile(void *ctx, size_t tile)
 {
     struct step_work *w = ctx;
     const struct model *m = w->n->model;
+    float *params = m->params + m->frozen;
     size_t from = tile * TILE, to = from + TILE;
 
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct tensor *t = &m->tensors[i];
-        size_t a = t->offset > from ? t->offset : from;
-        size_t b = t->offset + t->rows * t->cols;
+        if (t->offset < m->frozen)
+            continue;
+        size_t first = t->offset - m->frozen;
+        size_t a = first > from ? first : from;
+        size_t b = first + t->rows * t->cols;
         b = b < to ? b : to;
         if (a >= b)
             continue;
-        w->en->k->adamw(m->params + a, w->n->m + a, w->n->v + a, w->n->grad + a, b - a,
+        w->en->k->adamw(params + a, w->n->m + a, w->n->v + a, w->n->grad + a, b - a,
             t->decay ? &w->decayed : &w->plain);
         memset(w->n->grad + a, 0, (b - a) * sizeof *w->n->grad);
         if (w->average->weights != NULL)
-            w->en->k->lerp(w->average->weights + a, m->params + a, (float)w->average->decay, b - a);
+            w->en->k->lerp(w->average->weights + a, params + a, (float)w->average->decay, b - a);
     }
 }
 
@@ -116,6 +125,7 @@ void network_step(const struct engine *en, struct network *n, const struct optim
     w.decayed = w.plain;
     w.decayed.weight_decay = (float)o->weight_decay;
     pool_run(en->pool, tiles_of(n->model), step_tile, &w);
+    model_merge(n->model, en->pool);
 }
 
 double learning_rate_at(Schedule schedule, double peak, double start, double min_ratio,

@@ -3,17 +3,19 @@
 
 #include "workers/model/model.h"
 
-/* A model that is being trained: weights, gradient and AdamW's moments, all laid out alike. */
+/* A model that is being trained: weights, gradient and AdamW's moments. All but the weights are
+ * laid out like params + frozen, and there is none of what is frozen. */
 struct network {
     struct model *model;
     struct arena arena;          /* holds what follows */
-    float *grad, *m, *v;         /* model->n_params floats each */
+    float *grad, *m, *v;         /* network_floats each */
     double *partial;             /* of the gradient norm */
     struct workspace *workspace; /* borrowed: two networks may share one */
 };
 
 int network_init(struct network *n, struct model *takes,
-    struct err *e); /* zero moments; frees model on failure */
+    struct err *e);                           /* zero moments; frees model on failure */
+size_t network_floats(const struct model *m); /* that are trained */
 void network_free(struct network *n);
 
 struct optimizer {
@@ -28,7 +30,7 @@ int network_grad_norm(
 /* What an exponential moving average of the weights becomes: decay x average + (1 - decay) x
  * weights. */
 struct average {
-    float *weights; /* laid out like the model's; NULL: none is kept */
+    float *weights; /* laid out like the gradient; NULL: none is kept */
     double decay;
 };
 

@@ -244,13 +244,14 @@ static int network_update(
     return OK;
 }
 
-/* Of a forward and a backward pass: 6 for each parameter and token, and attention's (Kaplan et al.
- * 2020, table 1; Chowdhery et al. 2022, appendix B). */
+/* Of a forward and a backward pass: 6 for each parameter and token, 4 where it is frozen, and
+ * attention's (Kaplan et al. 2020, table 1; Chowdhery et al. 2022, appendix B). */
 static double network_flops(const struct model *m)
 {
     const ModelConfig *c = &m->config;
 
-    return 6.0 * (double)m->n_params + 12.0 * c->layers * c->width * c->context;
+    return 6.0 * (double)m->n_params - 2.0 * (double)m->frozen +
+           12.0 * c->layers * c->width * c->context;
 }
 
 /* The executor knows the seconds that rates are by. */

@@ -56,7 +56,7 @@ struct trainer {
     bool averages; /* an average is kept */
     bool apart;    /* the critic is a network of its own; else a head of the policy */
     struct network policy, value;
-    float *average; /* of the policy's weights; laid out like them */
+    float *average; /* of the policy's weights; laid out like its gradient */
     float *best;    /* those that a reward model chose so far, likewise; NULL: none chooses */
     struct memory_need need;
     struct id tokenizer;

@@ -5,7 +5,8 @@
 #include "workers/tasks/train.h"
 #include "workers/tasks/warm.h"
 
-/* What a TRAINING_STATE holds, in this order; the same table writes and reads it. */
+/* What a TRAINING_STATE holds, in this order; the same table writes and reads it. Of what is frozen
+ * it holds nothing: the header names the checkpoint that has it. */
 enum part { PART_WEIGHTS, PART_M, PART_V, PART_AVERAGE, PART_BEST };
 static const struct {
     const char *prefix;
@@ -29,7 +30,7 @@ static float *part_floats(struct trainer *t, size_t i)
 
     switch (parts[i].part) {
     case PART_WEIGHTS:
-        return n->model ? n->model->params : NULL;
+        return n->model ? n->model->params + n->model->frozen : NULL;
     case PART_M:
         return n->m;
     case PART_V:
@@ -40,6 +41,16 @@ static float *part_floats(struct trainer *t, size_t i)
         return t->best;
     }
     return NULL;
+}
+
+/* Number of the first tensor that is trained. */
+static size_t first_trained(const struct model *m)
+{
+    size_t i = 0;
+
+    while (m->tensors[i].offset < m->frozen)
+        i++;
+    return i;
 }
 
 static int tokenizer_facts(struct trainer *t, struct err *e)
@@ -60,10 +71,10 @@ static int admit(struct trainer *t, const ModelConfig *c, struct err *e)
     return memory_check(&t->need, t->c->memory, e);
 }
 
-/* One more copy of the policy's weights, as they are. */
+/* One more copy of those of the policy's weights that are trained, as they are. */
 static int copy_init(float **out, struct trainer *t, struct err *e)
 {
-    size_t bytes = t->policy.model->n_params * sizeof(float);
+    size_t bytes = network_floats(t->policy.model) * sizeof(float);
     int rc;
 
     t->need.weights += bytes;
@@ -73,7 +84,7 @@ static int copy_init(float **out, struct trainer *t, struct err *e)
     *out = aligned_alloc(64, bytes);
     if (!*out)
         return err_set(e, E_NOMEM, "no memory for a copy of the weights");
-    memcpy(*out, t->policy.model->params, bytes);
+    memcpy(*out, t->policy.model->params + t->policy.model->frozen, bytes);
     return OK;
 }
 
@@ -121,6 +132,26 @@ static int fresh_model(struct model **out, struct trainer *t, const TaskSpec *sp
     return rc;
 }
 
+/* Replaces the model by one with adapters, if the task has them: origin is the input it is of. */
+static int adapt(
+    struct model **m, struct trainer *t, const TaskSpec *spec, const char *origin, struct err *e)
+{
+    struct model *adapted = NULL;
+    struct id id;
+    int rc;
+
+    if (!t->task->lora)
+        return OK;
+    if (task_inputs(spec, origin, &id, 1) != 1)
+        return err_set(e, E_PROTOCOL, "adapters need the input '%s'", origin);
+    rc = model_with_adapters(&adapted, *m, t->task->lora, t->seed, e);
+    model_free(*m); /* before the base takes as much */
+    *m = adapted;
+    if (rc == OK)
+        model_freeze(adapted, &id);
+    return rc;
+}
+
 static int policy_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
 {
     struct model *body = NULL;
@@ -138,6 +169,8 @@ static int policy_model(struct model **out, struct trainer *t, const TaskSpec *s
         rc = model_with_value_head(out, body, t->seed, e);
     if (*out != body || rc != OK)
         model_free(body);
+    if (rc == OK)
+        rc = adapt(out, t, spec, "init", e);
     if (rc != OK)
         return rc;
     rc = admit(t, &(*out)->config, e);
@@ -149,11 +182,17 @@ static int policy_model(struct model **out, struct trainer *t, const TaskSpec *s
 /* The reward model, or without one the policy's body with a fresh head: as rollouts have it. */
 static int value_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
 {
-    struct id id;
+    bool given = task_inputs(spec, "reward_model", NULL, 0) > 0;
+    const char *origin = given ? "reward_model" : "init";
+    struct model *body = NULL;
+    int rc = load_input(&body, t, spec, origin, e);
 
-    if (task_inputs(spec, "reward_model", &id, 1) == 1)
-        return load_input(out, t, spec, "reward_model", e);
-    return model_with_scalar_head(out, t->policy.model, t->seed, e);
+    *out = body;
+    if (rc == OK && !given) {
+        rc = model_with_scalar_head(out, body, t->seed, e);
+        model_free(body);
+    }
+    return rc == OK ? adapt(out, t, spec, origin, e) : rc;
 }
 
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
@@ -183,9 +222,10 @@ int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e)
     return rc;
 }
 
-static int network_new(
-    struct trainer *t, struct network *n, const ProtobufCBinaryData *packed, struct err *e)
+static int network_new(struct trainer *t, struct network *n, const ProtobufCBinaryData *packed,
+    const ProtobufCBinaryData *base, struct err *e)
 {
+    struct id origin;
     ProtobufCMessage *config = NULL;
     struct model *m = NULL;
     ModelConfig checked;
@@ -201,6 +241,10 @@ static int network_new(
         rc = model_new(&m, &checked, e);
     if (rc == OK)
         rc = network_init(n, m, e);
+    if (rc == OK && m->frozen > 0)
+        rc = id_from_span(&origin, base->data, base->len)
+                 ? model_load_frozen(m, t->c->store, &origin, e)
+                 : err_set(e, E_CORRUPT, "the header does not name the checkpoint it adapts");
     message_free(config);
     return rc;
 }
@@ -212,11 +256,11 @@ static int parts_read(struct trainer *t, struct checkpoint_reader *r, struct err
     for (size_t i = 0; i < PARTS && rc == OK; i++) {
         float *p = part_floats(t, i);
         const struct model *m = parts[i].value ? t->value.model : t->policy.model;
-        for (size_t k = 0; p && k < m->n_tensors && rc == OK; k++) {
+        for (size_t k = p ? first_trained(m) : 0; p && k < m->n_tensors && rc == OK; k++) {
+            const struct tensor *x = &m->tensors[k];
             char name[80];
-            snprintf(name, sizeof name, "%s%s", parts[i].prefix, m->tensors[k].name);
-            rc = checkpoint_get(
-                r, name, p + m->tensors[k].offset, m->tensors[k].rows * m->tensors[k].cols, e);
+            snprintf(name, sizeof name, "%s%s", parts[i].prefix, x->name);
+            rc = checkpoint_get(r, name, p + (x->offset - m->frozen), x->rows * x->cols, e);
         }
     }
     return rc;
@@ -233,15 +277,19 @@ int trainer_load(struct trainer *t, const TaskSpec *spec, const struct id *state
     if (!h->counters || !id_from_span(&t->tokenizer, h->tokenizer.data, h->tokenizer.len))
         rc = err_set(e, E_CORRUPT, "a training state without counters or tokenizer");
     if (rc == OK)
-        rc = network_new(t, &t->policy, &h->model, e);
+        rc = network_new(t, &t->policy, &h->model, &h->origin, e);
     if (rc == OK)
         t->policy.model->tokenizer = t->tokenizer;
     if (rc == OK && t->apart)
-        rc = network_new(t, &t->value, &h->value_model, e);
+        rc = network_new(t, &t->value, &h->value_model, &h->value_origin, e);
     if (rc == OK)
         rc = copies_init(t, spec, e);
     if (rc == OK)
         rc = parts_read(t, r, e);
+    if (rc == OK)
+        model_merge(t->policy.model, t->c->engine->pool);
+    if (rc == OK && t->apart)
+        model_merge(t->value.model, t->c->engine->pool);
     for (size_t i = 0; i < h->n_curve && rc == OK; i++)
         rc = trainer_draw(t, h->curve[i], e);
     if (rc == OK) {
@@ -300,9 +348,11 @@ static size_t state_tensors(struct trainer *t)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < PARTS; i++)
+    for (size_t i = 0; i < PARTS; i++) {
+        const struct model *m = parts[i].value ? t->value.model : t->policy.model;
         if (part_floats(t, i))
-            n += parts[i].value ? t->value.model->n_tensors : t->policy.model->n_tensors;
+            n += m->n_tensors - first_trained(m);
+    }
     return n;
 }
 
@@ -312,7 +362,9 @@ static void header_tensors(struct header *h, struct trainer *t)
 
     for (size_t i = 0; i < PARTS; i++) {
         const struct model *m = parts[i].value ? t->value.model : t->policy.model;
-        for (size_t k = 0; part_floats(t, i) && k < m->n_tensors; k++, n++) {
+        if (!part_floats(t, i))
+            continue;
+        for (size_t k = first_trained(m); k < m->n_tensors; k++, n++) {
             tensor_info__init(&h->infos[n]);
             snprintf(h->names[n], sizeof h->names[n], "%s%s", parts[i].prefix, m->tensors[k].name);
             h->shapes[n][0] = m->tensors[k].rows;
@@ -345,6 +397,11 @@ static int header_make(struct header *h, struct trainer *t, struct err *e)
     h->h.tokenizer = (ProtobufCBinaryData){ sizeof t->tokenizer.b, t->tokenizer.b };
     h->h.has_value_model = t->value.model != NULL;
     h->h.value_model = (ProtobufCBinaryData){ h->value_model.n, (uint8_t *)h->value_model.p };
+    h->h.has_origin = t->policy.model->frozen > 0;
+    h->h.origin = (ProtobufCBinaryData){ sizeof(struct id), t->policy.model->origin.b };
+    h->h.has_value_origin = t->value.model && t->value.model->frozen > 0;
+    if (h->h.has_value_origin)
+        h->h.value_origin = (ProtobufCBinaryData){ sizeof(struct id), t->value.model->origin.b };
     h->h.counters = &t->counters;
     h->h.tensors = h->pointers;
     h->h.n_tensors = n;
@@ -360,7 +417,7 @@ uint64_t trainer_state_bytes(struct trainer *t)
 
     for (size_t i = 0; i < PARTS; i++)
         if (part_floats(t, i))
-            floats += parts[i].value ? t->value.model->n_params : t->policy.model->n_params;
+            floats += network_floats(parts[i].value ? t->value.model : t->policy.model);
     return floats * sizeof(float);
 }
 
@@ -371,9 +428,10 @@ static int parts_write(struct trainer *t, struct checkpoint_writer *w, struct er
     for (size_t i = 0; i < PARTS && rc == OK; i++) {
         const float *p = part_floats(t, i);
         const struct model *m = parts[i].value ? t->value.model : t->policy.model;
-        for (size_t k = 0; p && k < m->n_tensors && rc == OK; k++)
-            rc = checkpoint_put(
-                w, p + m->tensors[k].offset, m->tensors[k].rows * m->tensors[k].cols, e);
+        for (size_t k = p ? first_trained(m) : 0; p && k < m->n_tensors && rc == OK; k++) {
+            const struct tensor *x = &m->tensors[k];
+            rc = checkpoint_put(w, p + (x->offset - m->frozen), x->rows * x->cols, e);
+        }
     }
     return rc;
 }
@@ -398,17 +456,26 @@ int trainer_save_state(struct trainer *t, struct answer *out, struct err *e)
     return rc == OK ? answer_output(out, o, e) : err_wrap(e, "saving the training state");
 }
 
+/* The policy becomes what is to be its result: the average, or the weights that were chosen. */
+static void take_result(struct trainer *t)
+{
+    struct model *m = t->policy.model;
+    const float *from = t->best ? t->best : t->average;
+
+    if (!from)
+        return;
+    memcpy(m->params + m->frozen, from, network_floats(m) * sizeof *from);
+    model_merge(m, t->c->engine->pool);
+}
+
 int trainer_save_checkpoint(struct trainer *t, struct answer *out, struct err *e)
 {
+    take_result(t);
     struct model m = model_without_value_head(t->policy.model);
     CurvePoint **curve = curve_pointers(t);
     Output *o = NULL;
     int rc = curve ? OK : err_set(e, E_NOMEM, "no memory for a curve");
 
-    if (t->average)
-        m.params = t->average;
-    if (t->best)
-        m.params = t->best;
     m.curve = curve;
     m.n_curve = t->n_curve;
     if (rc == OK)
