@@ -9,7 +9,10 @@
 /* The real orchestrator (journal, books, scheduler, fleet) with pretended workers, network and
  * disk, under virtual time. Everything that happens follows from the seed.
  *
- * Checked after every turn: the scheduler's invariants; that what is acknowledged is durable. */
+ * Checked after every turn: the scheduler's invariants; that what is acknowledged, and what a task
+ * that is given away builds on, is durable; that a committed answer is the one its task's spec
+ * hashes to. Checked whenever an attempt begins: nobody else who is in touch has begun that task.
+ */
 #define SECOND ((int64_t)1000)
 #define MINUTE (60 * SECOND)
 
@@ -18,10 +21,13 @@ struct sim_opts {
     int workers;
     const char *set[4]; /* settings, "base.retries=1" */
     /* chances, for each second of virtual time, until `calm` */
-    double worker_dies, worker_leaves, worker_is_cut_off, orchestrator_dies, babble;
+    double worker_dies, worker_leaves, worker_is_cut_off, worker_stalls, orchestrator_dies, babble;
+    double network_splits; /* about half of the workers are cut off at once */
+    double journal_fails;  /* the next commit: the orchestrator ends, and is started again */
     /* chances for each message */
     double lost, doubled, late; /* late: up to 4 s; others take 1 to 40 ms */
     double attempt_fails;       /* chance for each attempt: crash, out of memory, I/O error */
+    double disk_slow;           /* chance for each commit: it takes up to 5 s */
     bool quick;                 /* tasks take a fiftieth of their time: they are given ahead */
     int64_t calm;               /* from then on nothing goes wrong */
     int runs;                   /* submissions of the pipeline; 0: one */
@@ -69,7 +75,7 @@ uint32_t sim_audits(struct sim *s, const char *job);      /* that agreed */
 int sim_log_lines(const struct sim *s);                   /* that are kept, of all jobs */
 int sim_unacknowledged(const struct sim *s);              /* results that workers still keep */
 struct sim_tally {
-    int worker_deaths, cuts, orchestrator_deaths, messages, lost;
+    int worker_deaths, cuts, stalls, orchestrator_deaths, journal_failures, messages, lost;
 };
 struct sim_tally sim_tally(const struct sim *s);
 int sim_holder_of(struct sim *s, const char *job);        /* from 1; 0: nobody has it */

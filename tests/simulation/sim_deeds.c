@@ -76,6 +76,7 @@ struct sim *sim_start(const char *pipeline, struct sim_opts o)
     s->trace = getenv("SIM_TRACE") != NULL;
     disk_wipe();
     artifacts_wipe();
+    check_wipe();
     pretend_forget();
     load(s, pipeline);
     sim_orchestrator_starts(s);
@@ -199,6 +200,7 @@ void sim_answer_twice(struct sim *s, const char *job, const char *output)
     struct fake_worker *w = holder(s, job);
 
     assert(w);
+    s->lied = true;
     worker_answers_early(s, w, output);
     struct ref ref = w->held[0].ref;
     worker_ends(s, w, &ref);
@@ -240,6 +242,7 @@ static void control(struct sim *s, Control__Verb verb, const char *job, const ch
 
 void sim_cancel(struct sim *s, const char *job)
 {
+    s->cancelled = true;
     control(s, CONTROL__VERB__CANCEL, job, NULL);
 }
 

@@ -13,6 +13,12 @@ uint64_t disk_version(enum state_table table); /* rises with every committed row
 int disk_get(enum state_table table, struct state_key key, const ProtobufCMessageDescriptor *type,
     ProtobufCMessage **out, struct err *e); /* committed; NULL: not there */
 
+/* The next commit fails, and nothing of it is kept. */
+void disk_fail(void);
+/* Calls each() for every row that the last commit has changed and kept; then forgets them. */
+void disk_changed(
+    void (*each)(void *ctx, enum state_table t, struct state_key key, struct span row), void *ctx);
+
 /* Artifacts have no bytes here, only ids. */
 void artifacts_wipe(void);
 void artifacts_add(const struct id *id);

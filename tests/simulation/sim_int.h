@@ -47,18 +47,18 @@ struct fake_worker {
     uint64_t life;
     char id[40];
     struct peer peer;
-    int64_t heard, cut_until;
-    struct held held[HELD_MAX]; /* the first runs */
+    int64_t heard, cut_until, stalled_until; /* stalled: does nothing, and does not know it */
+    struct held held[HELD_MAX];              /* the first runs */
     size_t n_held;
     Result *finished[FINISHED_MAX];
     size_t n_finished;
 };
 
-#define WORKERS_MAX 16
+#define WORKERS_MAX 256
 struct sim {
     struct sim_opts opts;
     uint64_t random;
-    int64_t now, tick_at;
+    int64_t now, tick_at, disk_until; /* the orchestrator waits for its disk until then */
     uint64_t seq, peers;
     struct happening *heap;
     size_t n_heap, cap_heap;
@@ -75,7 +75,9 @@ struct sim {
     uint64_t looked_at; /* version of the runs' table when they were not yet all over */
     bool trace;
     struct id_set audits; /* that were ever given */
-    struct buf told; /* the orchestrator's own log */
+    bool cancelled;       /* something was: its results are acknowledged, and dropped */
+    bool lied;            /* the test has committed an answer that is not its task's */
+    struct buf told;      /* the orchestrator's own log */
 };
 
 double sim_chance(struct sim *s); /* uniform in [0, 1) */
@@ -107,8 +109,16 @@ void worker_babbles(struct sim *s, struct fake_worker *w);
 /* Answers the attempt that it runs with `output`, before the true answer. */
 void worker_answers_early(struct sim *s, struct fake_worker *w, const char *output);
 
+/* sim_check.c: what must never be seen. Each aborts, and says the seed. */
+void check_wipe(void);
+void check_made(const struct id *artifact); /* by a worker; nobody may know it yet */
+void check_letter(struct sim *s, const struct fake_worker *w, const Envelope *m); /* that leaves */
+void check_commit(struct sim *s); /* that was made just now */
+void check_begin(struct sim *s, const struct fake_worker *w, const struct held *h);
+
 /* sim_task.c: what a worker would answer; ids follow from the spec alone */
 TaskAnswer *pretend(const TaskSpec *spec);
+void pretended_id(struct id *out, const struct id *task, const char *output);
 int64_t pretended_ms(const TaskSpec *spec);
 void pretend_forget(void);
 

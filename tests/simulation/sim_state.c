@@ -11,15 +11,15 @@
 
 struct row {
     struct state_key key;
-    struct buf kept, next; /* as committed; as this transaction has it */
-    bool has_kept, has_next, changed;
+    struct buf kept, next;                   /* as committed; as this transaction has it */
+    bool has_kept, has_next, changed, fresh; /* fresh: disk_changed has not told of it */
 };
 
 static struct {
     struct row *rows[STATE_TABLES];
     size_t n[STATE_TABLES], cap[STATE_TABLES];
     uint64_t version[STATE_TABLES];
-    bool locked, in_txn;
+    bool locked, in_txn, fails, fresh;
 } disk;
 
 struct state {
@@ -89,7 +89,8 @@ void disk_wipe(void)
         disk.rows[t] = NULL;
         disk.n[t] = disk.cap[t] = 0;
     }
-    disk.locked = disk.in_txn = false; /* also when a test has failed half-way */
+    disk.locked = disk.in_txn = disk.fails = disk.fresh =
+        false; /* also when a test has failed half-way */
 }
 
 bool disk_has(enum state_table table, struct state_key key)
@@ -120,6 +121,24 @@ int disk_get(enum state_table table, struct state_key key, const ProtobufCMessag
 
     *out = NULL;
     return r && r->has_kept ? message_unpack(out, type, r->kept.p, r->kept.n, e) : OK;
+}
+
+void disk_fail(void)
+{
+    disk.fails = true;
+}
+
+void disk_changed(
+    void (*each)(void *ctx, enum state_table t, struct state_key key, struct span row), void *ctx)
+{
+    for (int t = 0; disk.fresh && t < STATE_TABLES; t++)
+        for (size_t i = 0; i < disk.n[t]; i++) {
+            struct row *r = &disk.rows[t][i];
+            if (r->fresh && r->has_kept)
+                each(ctx, (enum state_table)t, r->key, (struct span){ r->kept.p, r->kept.n });
+            r->fresh = false;
+        }
+    disk.fresh = false;
 }
 
 /* ---- store/state.h ---- */
@@ -191,6 +210,7 @@ static void end(struct state_txn *t, bool keep)
                 r->kept = r->next;
                 r->next = old;
                 r->has_kept = r->has_next;
+                r->fresh = disk.fresh = true;
                 disk.version[k]++;
             }
         }
@@ -200,9 +220,11 @@ static void end(struct state_txn *t, bool keep)
 
 int state_commit(struct state_txn *t, struct err *e)
 {
-    (void)e;
-    end(t, true);
-    return OK;
+    bool fails = disk.fails;
+
+    disk.fails = false;
+    end(t, !fails);
+    return fails ? err_set(e, E_IO, "no space left on the simulated disk") : OK;
 }
 
 void state_abort(struct state_txn *t)

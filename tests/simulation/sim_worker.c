@@ -154,7 +154,7 @@ void worker_start(struct sim *s, struct fake_worker *w)
     w->life++;
     w->peer = sim_new_peer(s);
     w->heard = s->now;
-    w->cut_until = 0;
+    w->cut_until = w->stalled_until = s->now;
     snprintf(w->id, sizeof w->id, "worker-%d-life-%llu", w->index, (unsigned long long)w->life);
     worker_beat(s, w);
 }
@@ -184,6 +184,7 @@ static void begin_next(struct sim *s, struct fake_worker *w)
     if (w->n_held == 0 || h->begun)
         return;
     h->begun = true;
+    check_begin(s, w, h);
     ms = pretended_ms(h->spec) * sim_between(s, 50, 150) / (s->opts.quick ? 5000 : 100);
     ms = ms > 0 ? ms : 1;
     if (s->now < s->opts.calm && sim_chance(s) < s->opts.attempt_fails) {

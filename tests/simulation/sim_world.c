@@ -85,8 +85,10 @@ struct happening sim_take_first(struct sim *s)
 
 /* ---- the network ---- */
 
+/* What the orchestrator says leaves when its disk has what it says. */
 static void transmit(struct sim *s, const struct happening *h, const Envelope *m)
 {
+    int64_t from = h->kind == AT_WORKER && s->disk_until > s->now ? s->disk_until : s->now;
     bool rough = s->now < s->opts.calm;
     int copies = 1;
 
@@ -100,7 +102,7 @@ static void transmit(struct sim *s, const struct happening *h, const Envelope *m
         struct happening one = *h;
         struct err e = ERR_INIT;
         bool late = rough && sim_chance(s) < s->opts.late;
-        one.at = s->now + (late ? sim_between(s, 40, 4000) : sim_between(s, 1, 40));
+        one.at = from + (late ? sim_between(s, 40, 4000) : sim_between(s, 1, 40));
         if (wire_encode(&one.frame, (Envelope *)m, &e) != OK) {
             fprintf(stderr, "cannot be sent: %s\n", e.msg);
             abort();
@@ -121,26 +123,6 @@ void sim_post(struct sim *s, struct fake_worker *w, Envelope *m)
     else
         h.peer.n = 1;
     transmit(s, &h, m);
-}
-
-/* What was acknowledged must be on the disk by now; of an audit nothing is kept. */
-static void check_letter(struct sim *s, const struct fake_worker *w, const Envelope *m)
-{
-    struct id id;
-
-    if (m->kind_case == ENVELOPE__KIND_SUBMITTED)
-        assert((int)disk_count(STATE_RUN) > s->submitted);
-    if (m->kind_case != ENVELOPE__KIND_RESULT_ACK)
-        return;
-    for (size_t k = 0; w && k < w->n_finished; k++) {
-        const Result *r = w->finished[k];
-        const AttemptRef *a = m->result_ack->attempts[0];
-        assert(id_from_span(&id, r->attempt->task.data, r->attempt->task.len));
-        if (r->kind_case == RESULT__KIND_ANSWER && r->attempt->attempt == a->attempt &&
-            r->attempt->epoch == a->epoch && !memcmp(a->task.data, id.b, sizeof id.b) &&
-            store_has(NULL, (const struct id *)r->answer->outputs[0]->id.data))
-            assert(disk_has(STATE_ANSWER, key_id(&id)) || id_set_find(&s->audits, &id) >= 0);
-    }
 }
 
 static void send_letter(struct sim *s, const struct letter *l)
@@ -181,8 +163,27 @@ static void crash(struct sim *s)
     orchestrator_close(s->o);
     s->o = NULL;
     s->crashes = false;
+    s->disk_until = 0;
     s->tally.orchestrator_deaths++;
     sim_plan(s, (struct happening){ .at = s->now + s->down_ms, .kind = ORCHESTRATOR_STARTS });
+}
+
+/* False: it failed, and with it the orchestrator. */
+static bool commit(struct sim *s)
+{
+    struct err e = ERR_INIT;
+    int rc = orchestrator_commit(s->o, &e);
+
+    if (rc == E_IO) {
+        s->tally.journal_failures++;
+        s->down_ms = sim_between(s, 50, 5000);
+        crash(s);
+        return false;
+    }
+    sim_must(rc, &e);
+    if (s->now < s->opts.calm && sim_chance(s) < s->opts.disk_slow)
+        s->disk_until = s->now + sim_between(s, 10, 5000);
+    return true;
 }
 
 void sim_end_turn(struct sim *s)
@@ -196,7 +197,9 @@ void sim_end_turn(struct sim *s)
         crash(s);
         return;
     }
-    sim_must(orchestrator_commit(s->o, &e), &e);
+    if (!commit(s))
+        return;
+    check_commit(s);
     for (size_t i = 0; i < out->n_letters; i++)
         send_letter(s, &out->letters[i]);
     for (size_t i = 0; i < out->n_notices; i++) {
@@ -207,13 +210,23 @@ void sim_end_turn(struct sim *s)
     }
     outbox_clear(out);
     s->tick_at = s->now + orchestrator_wait_ms(s->o, s->now);
+    if (s->tick_at < s->disk_until)
+        s->tick_at = s->disk_until;
 }
 
 void sim_orchestrator_starts(struct sim *s)
 {
     struct err e = ERR_INIT;
 
-    sim_must(orchestrator_open(&s->o, "simulated", now_of(s), &e), &e);
+    int rc = orchestrator_open(&s->o, "simulated", now_of(s), &e);
+
+    if (rc == E_IO) { /* its epoch could not be raised */
+        s->o = NULL;
+        s->tally.journal_failures++;
+        sim_plan(s, (struct happening){ .at = s->now + SECOND, .kind = ORCHESTRATOR_STARTS });
+        return;
+    }
+    sim_must(rc, &e);
     for (int i = 0; i < s->opts.workers; i++)
         s->workers[i].peer = sim_new_peer(s); /* a new ROUTER knows nobody */
     sim_end_turn(s);
@@ -268,6 +281,9 @@ static void fault(struct sim *s, struct fake_worker *w)
                         .kind = WORKER_STARTS,
                         .worker = w->index,
                         .life = w->life });
+    } else if (sim_chance(s) < o->worker_stalls) {
+        s->tally.stalls++;
+        w->stalled_until = s->now + sim_between(s, 500, 40000);
     } else if (sim_chance(s) < o->worker_is_cut_off) {
         s->tally.cuts++;
         w->cut_until = s->now + sim_between(s, 500, 30000);
@@ -276,12 +292,27 @@ static void fault(struct sim *s, struct fake_worker *w)
     }
 }
 
+static void split(struct sim *s)
+{
+    int64_t until = s->now + sim_between(s, 500, 40000);
+
+    for (int i = 0; i < s->opts.workers; i++)
+        if (s->workers[i].up && sim_chance(s) < 0.5) {
+            s->tally.cuts++;
+            s->workers[i].cut_until = until;
+        }
+}
+
 static void faults(struct sim *s)
 {
     if (s->now >= s->opts.calm)
         return;
     for (int i = 0; i < s->opts.workers; i++)
         fault(s, &s->workers[i]);
+    if (sim_chance(s) < s->opts.network_splits)
+        split(s);
+    if (s->o && sim_chance(s) < s->opts.journal_fails)
+        disk_fail();
     if (s->o && sim_chance(s) < s->opts.orchestrator_dies) {
         s->crashes = true;
         s->down_ms = sim_between(s, 50, 20000);
@@ -297,6 +328,12 @@ static bool reaches_orchestrator(struct sim *s, struct happening *h)
     struct err e = ERR_INIT;
     Envelope *m = NULL;
 
+    if (s->o && s->now < s->disk_until) {
+        h->at = s->disk_until;
+        sim_plan(s, *h);
+        h->frame = (struct buf){ 0 };
+        return false;
+    }
     if (!s->o) { /* a DEALER keeps what it cannot deliver; some was on the way and is lost */
         if (sim_chance(s) < 0.5) {
             h->at = s->now + 200;
@@ -329,12 +366,27 @@ static void reaches_worker(struct sim *s, const struct happening *h)
     message_free(m);
 }
 
+/* A stopped process does everything late, in its order, and does not know it. */
+static bool is_stalled(struct sim *s, struct happening *h)
+{
+    const struct fake_worker *w = h->worker >= 0 ? &s->workers[h->worker] : NULL;
+    bool its_own = h->kind == AT_WORKER || h->kind == BEAT || h->kind == ATTEMPT_ENDS;
+
+    if (!w || !its_own || !w->up || s->now >= w->stalled_until)
+        return false;
+    h->at = w->stalled_until;
+    sim_plan(s, *h);
+    return true;
+}
+
 /* Whether the orchestrator has something to do now. */
 static bool happens(struct sim *s, struct happening *h)
 {
     struct fake_worker *w = h->worker >= 0 ? &s->workers[h->worker] : NULL;
     bool turn = false;
 
+    if (is_stalled(s, h))
+        return false;
     switch (h->kind) {
     case AT_ORCHESTRATOR:
         turn = reaches_orchestrator(s, h);

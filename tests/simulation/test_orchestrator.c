@@ -13,7 +13,10 @@
 #include "tests/simulation/sim.h"
 
 /* The orchestrator under virtual time. Each test can be read aloud; the last one is many
- * histories at once. SIM_SEED=n replays one of them, SIM_TRACE=1 tells it. */
+ * histories at once. SIM_SEED=n replays one of them, SIM_TRACE=1 tells it; SIM_SEEDS=n runs so
+ * many, from SIM_SEED on. */
+
+#define SEEDS 2000
 
 #define TEST(name) static void name(void **unused)
 #define CHECK_STATE(s, job, state) \
@@ -272,18 +275,21 @@ TEST(two_runs_at_once_share_their_tasks)
 
 TEST(cancelled_run_ends_and_its_attempts_stop)
 {
-    struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = 38 });
-
     (void)unused;
-    assert_true(sim_run_until_leased(s, "base", MINUTE));
-    sim_run(s, 50); /* no assignment is still under way, to be overtaken */
-    sim_cancel(s, NULL);
-    assert_true(sim_run_until_done(s, SECOND));
-    check_text(sim_run_state(s, 1), "cancelled");
-    CHECK_STATE(s, "vocabulary", JOB_DONE);
-    CHECK_STATE(s, "report", JOB_CANCELLED);
-    assert_false(sim_run_until_leased(s, "base", 10 * SECOND));
-    sim_end(s);
+    for (uint64_t seed = 1; seed <= 64; seed++) {
+        struct sim *s = sim_start("tiny.yaml", (struct sim_opts){ .workers = 2, .seed = seed });
+        assert_true(sim_run_until_leased(s, "base", MINUTE));
+        sim_cancel(s, NULL);
+        assert_true(sim_run_until_done(s, SECOND));
+        check_text(sim_run_state(s, 1), "cancelled");
+        CHECK_STATE(s, "vocabulary", JOB_DONE);
+        CHECK_STATE(s, "report", JOB_CANCELLED);
+        /* An assignment that comes after its revocation is revoked at the next heartbeat. */
+        sim_run(s, 2 * SECOND);
+        assert_int_equal(sim_holder_of(s, "base"), 0);
+        assert_false(sim_run_until_leased(s, "base", 10 * SECOND));
+        sim_end(s);
+    }
 }
 
 TEST(cancelled_job_takes_along_only_what_needs_it)
@@ -502,10 +508,14 @@ static struct sim_opts history(uint64_t seed)
 
     return (struct sim_opts){
         .seed = seed,
-        .workers = 1 + (int)(seed % 5),
+        .workers = seed % 100 == 50 ? 200 : 1 + (int)(seed % 5),
         .worker_dies = 0.02 * rough,
         .worker_leaves = 0.005 * rough,
         .worker_is_cut_off = 0.01 * rough,
+        .worker_stalls = seed % 2 ? 0.01 * rough : 0,
+        .network_splits = seed % 4 == 3 ? 0.02 : 0,
+        .journal_fails = seed % 3 == 2 ? 0.02 * rough : 0,
+        .disk_slow = seed % 5 == 2 ? 0.05 : 0,
         .orchestrator_dies = 0.03 * rough,
         .lost = 0.02 * (double)(seed % 3),
         .doubled = 0.02 * (double)(seed % 3),
@@ -532,6 +542,8 @@ static bool goes_well(uint64_t seed, const char *results, struct sim_tally *all)
     struct sim_tally t = sim_tally(s);
     all->worker_deaths += t.worker_deaths;
     all->cuts += t.cuts;
+    all->stalls += t.stalls;
+    all->journal_failures += t.journal_failures;
     all->orchestrator_deaths += t.orchestrator_deaths;
     all->messages += t.messages;
     all->lost += t.lost;
@@ -544,7 +556,9 @@ static bool goes_well(uint64_t seed, const char *results, struct sim_tally *all)
 TEST(results_are_the_same_whatever_happens)
 {
     const char *one = getenv("SIM_SEED");
-    uint64_t first = one ? strtoull(one, NULL, 10) : 1, n = one ? 1 : 500, bad = 0;
+    const char *many = getenv("SIM_SEEDS");
+    uint64_t first = one ? strtoull(one, NULL, 10) : 1, bad = 0;
+    uint64_t n = many ? strtoull(many, NULL, 10) : one ? 1 : SEEDS;
     char *results = undisturbed();
     struct sim_tally all = { 0 };
     clock_t began = clock();
@@ -554,10 +568,10 @@ TEST(results_are_the_same_whatever_happens)
         bad += !goes_well(seed, results, &all);
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
     print_message(
-        "%llu seeds, %.0f a second: %d workers and %d orchestrators died, %d workers were "
-        "cut off, %d of %d messages were lost\n",
+        "%llu seeds, %.0f a second: %d workers and %d orchestrators died (%d by a failed commit), "
+        "%d workers were cut off and %d stopped for a while, %d of %d messages were lost\n",
         (unsigned long long)n, (double)n / seconds, all.worker_deaths, all.orchestrator_deaths,
-        all.cuts, all.lost, all.messages);
+        all.journal_failures, all.cuts, all.stalls, all.lost, all.messages);
     free(results);
     assert_int_equal(bad, 0);
 }
