@@ -98,12 +98,34 @@ static bool outputs_stored(const struct orchestrator *o, const TaskAnswer *a)
     return true;
 }
 
+/* A task whose input was damaged and taken away cannot be tried again in this run: the next one
+ * makes the input anew. False: its inputs are there. */
+static bool input_is_gone(struct buf *out, const struct orchestrator *o, const struct ref *ref)
+{
+    const struct task *t = sched_task(o->sched, &ref->task);
+    struct id id;
+
+    for (size_t i = 0; t && t->spec && i < t->spec->n_inputs; i++) {
+        const TaskInput *in = t->spec->inputs[i];
+        char hex[ID_HEX];
+        if (!id_from_span(&id, in->id.data, in->id.len) || store_has(o->store, &id))
+            continue;
+        id_hex(hex, &id);
+        return buf_printf(out,
+                   "its input '%s' (artifact %.12s) was damaged in the store and is gone: the same "
+                   "pipeline, run again, makes it anew",
+                   in->name ? in->name : "", hex) == OK;
+    }
+    return false;
+}
+
 static int take_result(struct orchestrator *o, struct session *s, const Result *r, struct err *e)
 {
     static char absent[] = "its result is not in the store";
     Failure failure = FAILURE__INIT;
     Result refused = RESULT__INIT;
     struct event ev = { .kind = EV_ANSWER, .worker = s->worker };
+    struct buf gone = { 0 };
     int rc;
 
     if (!ref_of(&ev.ref, r->attempt) || r->kind_case == RESULT__KIND__NOT_SET)
@@ -118,12 +140,21 @@ static int take_result(struct orchestrator *o, struct session *s, const Result *
         refused.failure = &failure;
         o->result = &refused;
     }
+    if (o->result->kind_case == RESULT__KIND_FAILURE && o->result->failure->cause == CAUSE__IO &&
+        input_is_gone(&gone, o, &ev.ref)) {
+        failure.cause = CAUSE__BAD_INPUT;
+        failure.message = gone.p;
+        refused.kind_case = RESULT__KIND_FAILURE;
+        refused.failure = &failure;
+        o->result = &refused;
+    }
     if (o->result->kind_case == RESULT__KIND_FAILURE) {
         Cause c = o->result->failure->cause;
         ev.kind = EV_FAILURE;
         ev.cause = retry_workers_cause(c) ? c : CAUSE__CRASH;
     }
     rc = runs_event(o, &ev, e);
+    buf_free(&gone);
     o->result = NULL;
     o->from = NULL;
     return rc == OK ? acknowledge(o, s, r->attempt, e) : rc;

@@ -60,6 +60,15 @@ int store_manifest_put(struct store *s, const Manifest *m, struct id *out, struc
 int store_verify(
     struct store *s, void (*bad)(void *ctx, const char *what), void *ctx, struct err *e);
 
+/* store_verify, and then takes away what is damaged: a chunk, and every artifact that has it. Calls
+ * gone() for each of those, when that is durable. Their other chunks stay until store_collect: when
+ * such an artifact is fetched, imported or computed again, only what was damaged is written. */
+int store_heal(struct store *s, void (*bad)(void *ctx, const char *what),
+    void (*gone)(void *ctx, const struct id *artifact), void *ctx, struct err *e);
+/* The same for chunks that somebody has found damaged. */
+int store_mend(struct store *s, const struct id *chunks, size_t n,
+    void (*gone)(void *ctx, const struct id *artifact), void *ctx, struct err *e);
+
 /* ---- taking away ----
  *
  * A manifest goes first, its chunks after it: a crash leaves chunks that no artifact has, and

@@ -5,6 +5,7 @@
 
 #include "proto/clock.h"
 #include "proto/id_set.h"
+#include "proto/log.h"
 #include "store/store_int.h"
 
 #define HAVE_MAX 1024   /* ids in one question */
@@ -82,6 +83,30 @@ static int piece_put(
 
 /* ---- answering ---- */
 
+static void tell_gone(void *ctx, const struct id *artifact)
+{
+    char hex[ID_HEX];
+
+    (void)ctx;
+    id_hex(hex, artifact);
+    log_error("artifact %.12s was damaged on the disk and is taken away", hex);
+}
+
+/* Damaged bytes are not given to others, and the store is rid of them. */
+static bool piece_is_sound(
+    struct store *s, ChunkOf of, const struct id *id, const struct buf *bytes)
+{
+    struct err e = ERR_INIT;
+    struct id found;
+
+    sha256(&found, bytes->p, bytes->n);
+    if (id_equal(&found, id))
+        return true;
+    if (store_mend(s, id, of == CHUNK_OF__DATA, tell_gone, NULL, &e) != OK)
+        log_error("%s", e.msg);
+    return false;
+}
+
 static int answer_request(struct store *s, struct socket *socket, const struct peer *from,
     const ChunkRequest *q, struct err *e)
 {
@@ -94,7 +119,7 @@ static int answer_request(struct store *s, struct socket *socket, const struct p
     r.has_id = r.has_of = r.has_found = true;
     r.id = id_out(&id);
     r.of = q->of;
-    r.found = piece_get(&bytes, s, q->of, &id, &why) == OK;
+    r.found = piece_get(&bytes, s, q->of, &id, &why) == OK && piece_is_sound(s, q->of, &id, &bytes);
     m.kind_case = ENVELOPE__KIND_CHUNK_REPLY;
     m.chunk_reply = &r;
     int rc =

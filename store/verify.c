@@ -126,14 +126,32 @@ static int walk(struct verifying *v, int database, check_fn *check, struct err *
     return rc;
 }
 
+static int verify(struct verifying *v, struct err *e)
+{
+    int rc = walk(v, STORE_CHUNK, check_chunk, e);
+
+    return rc == OK ? walk(v, STORE_MANIFEST, check_artifact, e) : rc;
+}
+
 int store_verify(
     struct store *s, void (*bad)(void *ctx, const char *what), void *ctx, struct err *e)
 {
     struct verifying v = { .store = s, .bad = bad, .ctx = ctx };
-    int rc = walk(&v, STORE_CHUNK, check_chunk, e);
+    int rc = verify(&v, e);
+
+    buf_free(&v.bad_chunks);
+    return rc;
+}
+
+int store_heal(struct store *s, void (*bad)(void *ctx, const char *what),
+    void (*gone)(void *ctx, const struct id *artifact), void *ctx, struct err *e)
+{
+    struct verifying v = { .store = s, .bad = bad, .ctx = ctx };
+    int rc = verify(&v, e);
 
     if (rc == OK)
-        rc = walk(&v, STORE_MANIFEST, check_artifact, e);
+        rc = store_mend(
+            s, (const struct id *)v.bad_chunks.p, v.bad_chunks.n / sizeof(struct id), gone, ctx, e);
     buf_free(&v.bad_chunks);
     return rc;
 }

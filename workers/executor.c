@@ -116,6 +116,30 @@ static Cause cause_of(int code)
     return CAUSE__CRASH;
 }
 
+static void tell_bad(void *ctx, const char *what)
+{
+    (void)ctx;
+    log_error("%s", what);
+}
+
+static void tell_gone(void *ctx, const struct id *artifact)
+{
+    char hex[ID_HEX];
+
+    (void)ctx;
+    id_hex(hex, artifact);
+    log_error("artifact %.12s was damaged and is taken away: it is fetched or made again", hex);
+}
+
+/* What was damaged on the disk must not be read again by the next attempt. */
+static void heal(struct executor *x)
+{
+    struct err e = ERR_INIT;
+
+    if (store_heal(x->store, tell_bad, tell_gone, NULL, &e) != OK)
+        log_error("%s", e.msg);
+}
+
 static int run_one(struct executor *x, const Execute *k, struct err *e)
 {
     struct task_context c = { .store = x->store,
@@ -149,6 +173,8 @@ static int run_one(struct executor *x, const Execute *k, struct err *e)
         f.cause = cause_of(rc);
         f.message = why.msg;
         log_error("%s: %s", message_kind(&k->spec->base), why.msg);
+        if (rc == E_CORRUPT)
+            heal(x);
     }
     m.kind_case = ENVELOPE__KIND_OUTCOME;
     m.outcome = &o;

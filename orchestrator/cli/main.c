@@ -46,9 +46,12 @@ const struct command commands[] = {
         "get WHAT FILE      its bytes; - is standard output\n\n"
         "WHAT is [RUN/]STAGE[.OUTPUT], an id, or the first 8 digits of one.",
         artifacts_command },
-    { "store", "[size|verify|gc]", "how large the store is; check it; take away what nobody needs",
+    { "store", "[size|verify|heal|gc]",
+        "how large the store is; check it; take away what nobody needs",
         "size    what is in it\n"
         "verify  hash everything again\n"
+        "heal    the same, and take away what is damaged: it is fetched or computed again when it\n"
+        "        is needed, to the same id; nothing else is lost\n"
         "gc      take away what no run, result or unfinished job reaches. While an orchestrator\n"
         "        works it does so by itself: a long training job's store stays bounded.",
         store_command },

@@ -6,14 +6,14 @@
 #include "orchestrator/roots.h"
 #include "store/store.h"
 
-/* `jielong store size | verify | gc`. */
+/* `jielong store size | verify | heal | gc`. */
 
 struct keeping {
     const struct command_line *l;
     struct store *store;
     bool dry;
     struct buf text;
-    uint64_t bad;
+    uint64_t bad, gone;
 };
 
 /* ---- size ---- */
@@ -95,10 +95,41 @@ static int verify(struct keeping *k, struct err *e)
     if (rc != OK)
         return rc;
     if (k->bad > 0)
-        return err_set(e, E_CORRUPT, "%llu chunks or artifacts are not what their names say",
-            (unsigned long long)k->bad);
+        return err_set(e, E_CORRUPT,
+            "%llu chunks or artifacts are not what their names say: `jielong store heal%s` takes "
+            "them away",
+            (unsigned long long)k->bad, k->l->home_option);
     return buf_printf(&k->text, k->l->json ? "{\"schema\": 1, \"bad\": 0}\n"
                                            : "every chunk and artifact is what its name says\n");
+}
+
+static void tell_gone(void *ctx, const struct id *artifact)
+{
+    struct keeping *k = ctx;
+    char hex[ID_HEX];
+
+    id_hex(hex, artifact);
+    k->gone++;
+    if (buf_printf(&k->text, k->l->json ? "%s\"%s\"" : "%staken away: artifact %s\n",
+            k->l->json && k->gone > 1 ? ", " : "", hex) != OK)
+        k->gone++; /* the sum is told all the same */
+}
+
+static int heal(struct keeping *k, struct err *e)
+{
+    int rc = OK;
+
+    if (k->l->json)
+        rc = buf_printf(&k->text, "{\"schema\": 1, \"taken_away\": [");
+    if (rc == OK)
+        rc = store_heal(k->store, tell_bad, tell_gone, k, e);
+    if (rc != OK)
+        return rc;
+    if (k->l->json)
+        return buf_printf(&k->text, "], \"bad\": %llu}\n", (unsigned long long)k->bad);
+    return buf_printf(&k->text, k->bad == 0 ? "every chunk and artifact is what its name says\n"
+                                            : "what is left is whole; `jielong run` of the same "
+                                              "pipeline makes again what was taken away\n");
 }
 
 /* ---- gc ---- */
@@ -153,7 +184,7 @@ static int collect(struct keeping *k, struct err *e)
 static const struct {
     const char *verb;
     int (*run)(struct keeping *k, struct err *e);
-} verbs[] = { { "size", size }, { "verify", verify }, { "gc", collect } };
+} verbs[] = { { "size", size }, { "verify", verify }, { "heal", heal }, { "gc", collect } };
 
 int store_command(struct command_line *l)
 {
@@ -170,7 +201,7 @@ int store_command(struct command_line *l)
     while (i < sizeof verbs / sizeof *verbs && l->n > 0 && strcmp(verbs[i].verb, l->args[0]) != 0)
         i++;
     if (i == sizeof verbs / sizeof *verbs)
-        return command_usage(l, "size, verify or gc");
+        return command_usage(l, "size, verify, heal or gc");
     rc = store_open(&k.store, l->home, false, &e);
     if (rc == E_MISSING)
         rc = err_set(&e, E_MISSING, "nothing has run in %s yet", l->home);
