@@ -118,7 +118,7 @@ static void check_row(void *ctx, enum state_table table, struct state_key key, s
     assert(id_from_span(&task, key.b, key.n));
     for (size_t i = 0; i < a->n_outputs; i++) {
         pretended_id(&want, &task, a->outputs[i]->name);
-        if (!s->lied && memcmp(a->outputs[i]->id.data, want.b, sizeof want.b))
+        if (!s->lied && !s->opts.liar && memcmp(a->outputs[i]->id.data, want.b, sizeof want.b))
             violated(s, "the answer that was committed is another task's");
         size_t at = place_of(&want);
         artifacts[at].durable = artifacts[at].made;
