@@ -47,6 +47,10 @@ static struct model *body_new(ModelConfig__Family family)
     c.width = 24;
     c.heads = 4;
     c.kv_heads = family == MODEL_CONFIG__FAMILY__GPT2 ? 4 : 2;
+    if (family == MODEL_CONFIG__FAMILY__LLAMA) {
+        c.head_dim = 8;
+        c.qk_norm = true;
+    }
     c.hidden = 40;
     c.context = TOKENS;
     c.vocab_size = VOCAB;
