@@ -98,10 +98,7 @@ static void pack_rows(float *out, size_t room, const float *x, size_t rows, size
     }
 }
 
-typedef float vec4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
-
-/* Element d of v[c] becomes element c of v[d]: blocks of four by four are turned, then exchanged.
- */
+/* Element d of v[c] becomes element c of v[d]: squares of four are turned, then exchanged. */
 INLINE void turn(vec v[LANES])
 {
     UNROLL(4)
