@@ -58,6 +58,7 @@ static receiver *const receivers[] = {
     [ENVELOPE__KIND_SUBMIT] = request_submit,
     [ENVELOPE__KIND_STATUS_REQUEST] = request_status,
     [ENVELOPE__KIND_LOGS_REQUEST] = request_logs,
+    [ENVELOPE__KIND_METRICS_REQUEST] = request_metrics,
     [ENVELOPE__KIND_CONTROL] = request_control,
     [ENVELOPE__KIND_WORKERS_REQUEST] = request_workers,
     [ENVELOPE__KIND_LABELS] = request_labels,

@@ -60,10 +60,11 @@ static int add_point(struct orchestrator *o, struct job_book *b, uint64_t step, 
 int progress_answer(struct orchestrator *o, struct job_book *b, const struct task *t,
     const TaskAnswer *a, struct err *e)
 {
-    int64_t step = 0;
+    int64_t step = b->record->progress ? (int64_t)b->record->progress->total : 0;
 
     if (t->spec->kind_case != TASK_SPEC__KIND_TRAIN)
         return OK;
+    /* the checkpoint in the end has no such fact */
     for (size_t i = 0; i < a->n_outputs; i++)
         step = fact_value(a->outputs[i]->facts, a->outputs[i]->n_facts, "step", step);
     return add_point(o, b, (uint64_t)step, a->metrics, a->n_metrics, e);

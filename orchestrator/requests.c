@@ -5,6 +5,7 @@
 
 #include "orchestrator/field.h"
 #include "orchestrator/log_lines.h"
+#include "orchestrator/metric_points.h"
 #include "orchestrator/run_record.h"
 #include "orchestrator/status.h"
 #include "proto/log.h"
@@ -248,6 +249,22 @@ int request_logs(struct orchestrator *o, const struct peer *from, const Envelope
     if (rc != OK)
         return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
     return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_LOGS_REPLY, reply, e);
+}
+
+/* ---- metrics ---- */
+
+int request_metrics(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    MetricsReply *reply = NULL;
+    struct state_txn *t = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    if (rc == OK)
+        rc = metric_points_read(&reply, t, m->metrics_request, e);
+    if (rc != OK)
+        return is_refusable(rc) ? reply_refused(o, from, m->request, EXIT_USAGE, e->msg, e) : rc;
+    return outbox_put(&o->outbox, from, m->request, ENVELOPE__KIND_METRICS_REPLY, reply, e);
 }
 
 /* ---- control ---- */

@@ -55,6 +55,7 @@ int plan_command(struct command_line *l);
 int submit_command(struct command_line *l);
 int status_command(struct command_line *l);
 int logs_command(struct command_line *l);
+int metrics_command(struct command_line *l);
 int report_command(struct command_line *l);
 int explain_command(struct command_line *l);
 int cancel_command(struct command_line *l);

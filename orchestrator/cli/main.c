@@ -23,6 +23,10 @@ const struct command commands[] = {
     { "watch", "[RUN]", "follow a run to its end", NULL, watch_command },
     { "logs", "[RUN[/JOB]]", "log lines: of the failed job, else of the running one",
         "A job of the last run can be named alone.", logs_command },
+    { "metrics", "[RUN/]JOB", "what a job has measured on its way: losses, rewards, KL, by step",
+        "A row for each step, a column for each metric. Of a wide table as many columns are shown\n"
+        "as the terminal has room for; --metric chooses, --tsv and --output json give all.",
+        metrics_command },
     { "report", "[RUN[/JOB]]", "show or save a run's report", NULL, report_command },
     { "explain", "[RUN[/JOB]]", "why a job waits, runs or has failed", NULL, explain_command },
     { "cancel", "RUN[/JOB]", "end a run, or one of its jobs", NULL, cancel_command },

@@ -7,6 +7,7 @@
 #include "orchestrator/client.h"
 #include "orchestrator/daemon.h"
 #include "orchestrator/log_lines.h"
+#include "orchestrator/metric_points.h"
 #include "orchestrator/status.h"
 #include "proto/clock.h"
 #include "proto/diag.h"
@@ -210,6 +211,40 @@ int view_logs(LogsReply **out, struct view *v, const LogsRequest *q, struct err 
     rc = state_begin(&t, v->state, false, e);
     if (rc == OK)
         rc = log_lines_read(out, t, q, e);
+    state_abort(t);
+    return rc;
+}
+
+static int ask_metrics(MetricsReply **out, struct view *v, const MetricsRequest *q, struct err *e)
+{
+    Envelope m = ENVELOPE__INIT, *reply = NULL;
+    MetricsRequest copy = *q;
+    int rc;
+
+    m.kind_case = ENVELOPE__KIND_METRICS_REQUEST;
+    m.metrics_request = &copy;
+    rc = client_ask(v->client, &m, &reply, ANSWER_MS, e);
+    if (rc == OK && reply->kind_case != ENVELOPE__KIND_METRICS_REPLY)
+        rc = err_set(
+            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
+    if (rc == OK) {
+        *out = reply->metrics_reply;
+        reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
+    }
+    message_free(reply);
+    return rc;
+}
+
+int view_metrics(MetricsReply **out, struct view *v, const MetricsRequest *q, struct err *e)
+{
+    struct state_txn *t = NULL;
+    int rc;
+
+    if (!v->state)
+        return ask_metrics(out, v, q, e);
+    rc = state_begin(&t, v->state, false, e);
+    if (rc == OK)
+        rc = metric_points_read(out, t, q, e);
     state_abort(t);
     return rc;
 }

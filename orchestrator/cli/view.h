@@ -28,6 +28,9 @@ bool view_deserted(struct view *v, int64_t now_ms);
 /* Log lines; see orchestrator/log_lines.h. */
 int view_logs(LogsReply **out, struct view *v, const LogsRequest *q, struct err *e);
 
+/* A part of a job's metrics; see orchestrator/metric_points.h. */
+int view_metrics(MetricsReply **out, struct view *v, const MetricsRequest *q, struct err *e);
+
 /* "RUN", "RUN/JOB", or "JOB" of the last run; "" is the last run. */
 struct target {
     RunStatus *run;       /* owned: message_free */

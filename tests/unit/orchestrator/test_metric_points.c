@@ -1,0 +1,142 @@
+#include "orchestrator/metric_points.h"
+
+#include "tests/unit/orchestrator/home.h"
+
+#define POINTS 5000
+
+/* A state with points of two jobs, put there by hand. */
+struct scene {
+    char *home;
+    struct state *state;
+    struct state_txn *txn;
+};
+
+static void put_run(struct scene *c)
+{
+    RunRecord r = RUN_RECORD__INIT;
+    struct err e = ERR_INIT;
+
+    r.has_number = true;
+    r.number = 1;
+    r.name = "small-1";
+    r.submit = small_submit(c->home);
+    assert_int_equal(state_put(c->txn, STATE_RUN, key_numbers(1, 1, 0, 0), &r.base, &e), OK);
+    message_free(r.submit);
+}
+
+static void put_point(struct scene *c, uint32_t job, uint64_t seq, double loss)
+{
+    MetricPoint p = METRIC_POINT__INIT;
+    Metric m = METRIC__INIT, *metrics[] = { &m };
+    struct err e = ERR_INIT;
+
+    p.has_step = p.has_time_ms = m.has_value = true;
+    p.step = 10 * seq;
+    p.time_ms = 1000;
+    m.name = "loss";
+    m.value = loss;
+    p.metrics = metrics;
+    p.n_metrics = 1;
+    assert_int_equal(state_put(c->txn, STATE_METRIC, key_numbers(3, 1, job, seq), &p.base, &e), OK);
+}
+
+static int set_up(void **at)
+{
+    struct scene *c = calloc(1, sizeof *c);
+    struct err e = ERR_INIT;
+
+    c->home = home_new();
+    assert_int_equal(state_open(&c->state, c->home, true, &e), OK);
+    assert_int_equal(state_begin(&c->txn, c->state, true, &e), OK);
+    put_run(c);
+    *at = c;
+    return 0;
+}
+
+static int tear_down(void **at)
+{
+    struct scene *c = *at;
+
+    state_abort(c->txn);
+    state_close(c->state);
+    home_remove(c->home);
+    free(c);
+    return 0;
+}
+
+static int points_of(
+    MetricsReply **out, struct scene *c, const char *job, uint64_t after, struct err *e)
+{
+    MetricsRequest q = METRICS_REQUEST__INIT;
+
+    q.run = "small-1";
+    q.job = (char *)(uintptr_t)job;
+    q.has_after = true;
+    q.after = after;
+    return metric_points_read(out, c->txn, &q, e);
+}
+
+static void every_point_comes_once_in_bounded_parts(void **at)
+{
+    struct scene *c = *at;
+    struct err e = ERR_INIT;
+    uint64_t seen = 0, parts = 0;
+    bool more = true;
+
+    for (uint64_t i = 0; i < POINTS; i++)
+        put_point(c, 1, i, (double)i);
+    put_point(c, 2, 0, 7);
+    while (more) {
+        MetricsReply *r = NULL;
+        assert_int_equal(points_of(&r, c, "base", seen, &e), OK);
+        assert_true(r->n_points <= 2000);
+        for (size_t i = 0; i < r->n_points; i++) {
+            assert_int_equal(r->points[i]->step, 10 * (seen + i));
+            assert_true(r->points[i]->metrics[0]->value == (double)(seen + i));
+        }
+        more = r->n_points > 0;
+        seen += r->n_points;
+        assert_int_equal(r->next, seen);
+        parts += more;
+        message_free(r);
+    }
+    assert_int_equal(seen, POINTS);
+    assert_int_equal(parts, 3);
+}
+
+static void points_have_their_time_and_the_reply_its_names(void **at)
+{
+    struct scene *c = *at;
+    struct err e = ERR_INIT;
+    MetricsReply *r = NULL;
+
+    put_point(c, 2, 0, .5);
+    assert_int_equal(points_of(&r, c, "answers", 0, &e), OK);
+    assert_string_equal(r->run, "small-1");
+    assert_string_equal(r->job, "answers");
+    assert_int_equal(r->n_points, 1);
+    assert_string_equal(r->points[0]->time, "1970-01-01T00:00:01.000Z");
+    message_free(r);
+}
+
+static void a_job_that_there_is_not_is_missing(void **at)
+{
+    struct err e = ERR_INIT;
+    MetricsReply *r = NULL;
+
+    assert_int_equal(points_of(&r, *at, "bass", 0, &e), E_MISSING);
+    assert_string_equal(e.msg, "run 'small-1' has no job 'bass'");
+}
+
+#define METRICS_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        METRICS_TEST(every_point_comes_once_in_bounded_parts),
+        METRICS_TEST(points_have_their_time_and_the_reply_its_names),
+        METRICS_TEST(a_job_that_there_is_not_is_missing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
