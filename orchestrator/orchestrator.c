@@ -62,6 +62,7 @@ static receiver *const receivers[] = {
     [ENVELOPE__KIND_CONTROL] = request_control,
     [ENVELOPE__KIND_WORKERS_REQUEST] = request_workers,
     [ENVELOPE__KIND_LABELS] = request_labels,
+    [ENVELOPE__KIND_PARCEL] = request_parcel,
     [ENVELOPE__KIND_SHUTDOWN] = request_shutdown,
     [ENVELOPE__KIND_STATS_REQUEST] = request_stats,
     [ENVELOPE__KIND_HELLO] = report_hello,

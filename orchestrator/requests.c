@@ -6,6 +6,7 @@
 #include "orchestrator/field.h"
 #include "orchestrator/log_lines.h"
 #include "orchestrator/metric_points.h"
+#include "orchestrator/parcels.h"
 #include "orchestrator/run_record.h"
 #include "orchestrator/status.h"
 #include "proto/log.h"
@@ -362,6 +363,15 @@ int request_labels(
         return reply_refused(
             o, from, m->request, EXIT_USAGE, "there is no such job that waits for people", e);
     rc = people_take(o, b, l, e);
+    return rc == OK ? reply_done(o, from, m->request, e) : rc;
+}
+
+/* The artifacts are in the store: whoever asks has put them there. */
+int request_parcel(
+    struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
+{
+    int rc = parcel_remember(o->journal, o->store, m->parcel, e);
+
     return rc == OK ? reply_done(o, from, m->request, e) : rc;
 }
 

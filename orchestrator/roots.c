@@ -105,3 +105,13 @@ int roots_collect(struct id_set *out, struct state_txn *t, struct err *e)
     id_set_sort(out);
     return rc;
 }
+
+bool outputs_stored(struct store *s, Output *const *outputs, size_t n)
+{
+    struct id id;
+
+    for (size_t i = 0; i < n; i++)
+        if (!id_from_span(&id, outputs[i]->id.data, outputs[i]->id.len) || !store_has(s, &id))
+            return false;
+    return true;
+}

@@ -3,6 +3,7 @@
 
 #include "proto/id_set.h"
 #include "store/state.h"
+#include "store/store.h"
 
 /* What of the store is wanted: every run's inputs and outputs, what unfinished jobs have come to,
  * and every remembered answer, but for links of a chain: a training state, and the experience it
@@ -14,5 +15,8 @@ bool is_link(ArtifactKind k);
 
 /* Of all that is committed in the state; sorted. */
 int roots_collect(struct id_set *out, struct state_txn *t, struct err *e);
+
+/* What was answered can be used again. */
+bool outputs_stored(struct store *s, Output *const *outputs, size_t n);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "orchestrator/audits.h"
 #include "orchestrator/field.h"
+#include "orchestrator/roots.h"
 #include "proto/task.h"
 
 /* A job's rounds: what its tasks have answered becomes slots, slots unfold into the next tasks.
@@ -208,16 +209,6 @@ static int fold(struct orchestrator *o, struct job_book *b, struct err *e)
 
 /* ---- what is known already ---- */
 
-static bool all_stored(struct store *s, Output *const *outputs, size_t n)
-{
-    struct id id;
-
-    for (size_t i = 0; i < n; i++)
-        if (!id_from_span(&id, outputs[i]->id.data, outputs[i]->id.len) || !store_has(s, &id))
-            return false;
-    return true;
-}
-
 static int key_of(struct id *out, const struct job_book *b, struct err *e)
 {
     Output **items = calloc(b->record->n_slots ? b->record->n_slots : 1, sizeof *items);
@@ -250,7 +241,7 @@ static int look_up(struct orchestrator *o, struct job_book *b, bool *known, stru
 
     if (rc == OK)
         rc = journal_job_answer(o->journal, &key, &a, e);
-    *known = rc == OK && a && all_stored(o->store, a->outputs, a->n_outputs);
+    *known = rc == OK && a && outputs_stored(o->store, a->outputs, a->n_outputs);
     for (size_t i = 0; *known && i < a->n_outputs && rc == OK; i++)
         rc = add_output(&r->outputs, &r->n_outputs, a->outputs[i]->name, a->outputs[i], e);
     if (*known && rc == OK)
@@ -311,7 +302,7 @@ static int place_task(
         rc = journal_answer(o->journal, &spec.id, &known, e);
     if (rc != OK)
         return rc;
-    if (known && all_stored(o->store, known->outputs, known->n_outputs)) {
+    if (known && outputs_stored(o->store, known->outputs, known->n_outputs)) {
         r->answers[place] = known;
         /* What was answered before a restart was counted then. */
         b->record->tasks_cached += !b->resumed;

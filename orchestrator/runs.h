@@ -179,6 +179,6 @@ receiver report_hello, report_heartbeat, report_progress, report_log_lines, repo
 int request_list_workers(
     WorkerStatus ***items, size_t *n, const struct orchestrator *o, struct err *e);
 receiver request_submit, request_status, request_logs, request_metrics, request_control,
-    request_workers, request_labels, request_shutdown, request_stats;
+    request_workers, request_labels, request_shutdown, request_stats, request_parcel;
 
 #endif

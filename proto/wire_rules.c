@@ -43,6 +43,13 @@ const struct rule wire_rules[] = {
     UP_TO(control, worker, 0, LONG_NAME),
     NEED_TO(refused, code, 0, 255),
     NEED(refused, message),
+    NEED_TO(parcel, items, 1, ITEMS),
+    NEED(parcel_item, id),
+    NEED(parcel_item, kind),
+    NEED_TO(parcel_item, name, 1, LONG_NAME),
+    NEED(known_job, key),
+    NEED(known_job, answer),
+    NEED_TO(job_answer, outputs, 1, ITEMS),
     NEED_TO(labels, run, 1, LONG_NAME),
     NEED_TO(labels, job, 1, LONG_NAME),
 

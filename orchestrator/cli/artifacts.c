@@ -6,10 +6,11 @@
 
 #include "orchestrator/cli/command.h"
 #include "orchestrator/cli/named.h"
+#include "orchestrator/cli/parcel.h"
 #include "orchestrator/cli/show.h"
 #include "orchestrator/cli/view.h"
 
-/* `jielong artifacts list | show | get`: what runs have made, by name or by id. */
+/* `jielong artifacts …`: what runs have made, by name or by id. */
 
 #define PIECE (1u << 20)
 
@@ -154,26 +155,73 @@ static int get(struct asking *a, const char *what, const char *path, struct err 
     return rc;
 }
 
+static int list_verb(struct asking *a, struct err *e)
+{
+    return list(a, a->l->n > 1 ? a->l->args[1] : "", e);
+}
+
+static int show_verb(struct asking *a, struct err *e)
+{
+    return show(a, a->l->args[1], e);
+}
+
+static int get_verb(struct asking *a, struct err *e)
+{
+    return get(a, a->l->args[1], a->l->args[2], e);
+}
+
+static int export_verb(struct asking *a, struct err *e)
+{
+    return parcel_export(&a->text, a->l, a->store, a->l->args[1], a->l->args[2], e);
+}
+
+static int import_verb(struct asking *a, struct err *e)
+{
+    return parcel_import(&a->text, a->l, a->l->args[1], e);
+}
+
+static const struct verb {
+    const char *name;
+    int least, most; /* words, with the verb */
+    bool opens;      /* the store by itself */
+    int (*run)(struct asking *a, struct err *e);
+} verbs[] = {
+    { "list", 1, 2, false, list_verb },
+    { "show", 2, 2, false, show_verb },
+    { "get", 3, 3, false, get_verb },
+    { "export", 3, 3, false, export_verb },
+    { "import", 2, 2, true, import_verb },
+};
+
+static const struct verb *verb_of(const struct command_line *l)
+{
+    const char *word = l->n > 0 ? l->args[0] : "list";
+    int n = l->n > 0 ? l->n : 1;
+
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].name, word) == 0)
+            return n >= verbs[i].least && n <= verbs[i].most ? &verbs[i] : NULL;
+    return NULL;
+}
+
 int artifacts_command(struct command_line *l)
 {
     struct asking a = { .l = l };
     struct err e = ERR_INIT;
-    const char *verb;
+    const struct verb *verb;
     int rc;
 
     if (!command_begin(l, NULL, 0, 0, 3))
         return l->exit_code;
-    verb = l->n > 0 ? l->args[0] : "list";
-    bool lists = strcmp(verb, "list") == 0 && l->n <= 2, gets = strcmp(verb, "get") == 0;
-    if (!lists && !(gets && l->n == 3) && !(strcmp(verb, "show") == 0 && l->n == 2))
-        return command_usage(l, "list [RUN[/JOB]], show WHAT, or get WHAT FILE");
-    rc = store_open(&a.store, l->home, false, &e);
+    verb = verb_of(l);
+    if (!verb)
+        return command_usage(l, "list [RUN[/JOB]], show WHAT, get WHAT FILE, export WHAT FILE, or "
+                                "import FILE");
+    rc = verb->opens ? OK : store_open(&a.store, l->home, false, &e);
     if (rc == E_MISSING)
         rc = err_set(&e, E_MISSING, "nothing has run in %s yet", l->home);
     if (rc == OK)
-        rc = lists  ? list(&a, l->n > 1 ? l->args[1] : "", &e)
-             : gets ? get(&a, l->args[1], l->args[2], &e)
-                    : show(&a, l->args[1], &e);
+        rc = verb->run(&a, &e);
     store_close(a.store);
     if (rc == E_NOMEM && e.code == OK)
         err_set(&e, E_NOMEM, "out of memory");

@@ -146,15 +146,23 @@ int worker_command(struct command_line *l)
 
 static int find_checkpoint(const char *home, const char *what, char hex[ID_HEX], struct err *e)
 {
-    Output *o = NULL;
+    struct store *s = NULL;
+    Manifest *m = NULL;
     struct id id;
-    int rc = named_output(&o, home, what, e);
+    int rc = store_open(&s, home, false, e);
 
-    if (rc == OK && o->kind != ARTIFACT_KIND__CHECKPOINT)
+    if (rc == E_MISSING)
+        rc = err_set(e, E_MISSING, "nothing has run in %s yet", home);
+    if (rc == OK)
+        rc = named_artifact(&id, s, home, what, e);
+    if (rc == OK)
+        rc = store_manifest(&m, s, &id, e);
+    if (rc == OK && m->kind != ARTIFACT_KIND__CHECKPOINT)
         rc = err_set(e, E_MISSING, "%s is no model", what);
-    if (rc == OK && id_from_span(&id, o->id.data, o->id.len))
+    if (rc == OK)
         id_hex(hex, &id);
-    message_free(o);
+    message_free(m);
+    store_close(s);
     return rc;
 }
 

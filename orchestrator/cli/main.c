@@ -44,11 +44,16 @@ const struct command commands[] = {
         import_command },
     { "selftest", "", "check on this machine that the learning gives its known answers", NULL,
         selftest_command },
-    { "artifacts", "[list|show|get] …", "what runs have made: list it, look at it, copy it out",
+    { "artifacts", "[list|show|get|export|import] …",
+        "what runs have made: list it, copy it out, take it to another home",
         "list [RUN[/JOB]]   every output of a run, with its kind, size and id\n"
         "show WHAT          one of them\n"
-        "get WHAT FILE      its bytes; - is standard output\n\n"
-        "WHAT is [RUN/]STAGE[.OUTPUT], an id, or the first 8 digits of one.",
+        "get WHAT FILE      its bytes; - is standard output\n"
+        "export WHAT FILE   for another home, with what is known of the jobs that made it\n"
+        "import FILE        takes in what was exported: whole, or not at all; - is standard "
+        "input\n\n"
+        "WHAT is [RUN/]STAGE[.OUTPUT], an id, or the first 8 digits of one; export takes all of a\n"
+        "RUN as well: the same pipeline then computes nothing again in the other home.",
         artifacts_command },
     { "store", "[size|verify|heal|gc]",
         "how large the store is; check it; take away what nobody needs",

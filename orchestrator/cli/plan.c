@@ -6,6 +6,7 @@
 
 #include "orchestrator/cli/command.h"
 #include "orchestrator/cli/submission.h"
+#include "orchestrator/roots.h"
 #include "proto/json.h"
 #include "store/state.h"
 #include "store/store.h"
@@ -86,16 +87,6 @@ static const char *fill_inputs(
     return NULL;
 }
 
-static bool outputs_there(struct store *s, const JobAnswer *a)
-{
-    for (size_t i = 0; i < a->n_outputs; i++) {
-        struct id id;
-        if (!id_from_span(&id, a->outputs[i]->id.data, a->outputs[i]->id.len) || !store_has(s, &id))
-            return false;
-    }
-    return true;
-}
-
 static int look_up(
     struct planning *x, size_t i, const struct inputs *in, struct reason *why, struct err *e)
 {
@@ -107,7 +98,8 @@ static int look_up(
 
     if (rc == OK)
         rc = state_get(x->t, STATE_JOB_ANSWER, key_id(&key), &job_answer__descriptor, &m, e);
-    if (rc == OK && m && outputs_there(x->store, (JobAnswer *)m)) {
+    if (rc == OK && m &&
+        outputs_stored(x->store, ((JobAnswer *)m)->outputs, ((JobAnswer *)m)->n_outputs)) {
         x->answers[i] = (JobAnswer *)m;
         m = NULL;
         why->cached = true;
