@@ -28,7 +28,6 @@ static const struct {
     { "ppo", { { "objective/scores", "reward %.2f" }, { "objective/kl", "kl %.1f" } } },
     { "rloo", { { "objective/scores", "reward %.2f" }, { "objective/kl", "kl %.1f" } } },
     { "grpo", { { "objective/scores", "reward %.2f" }, { "objective/kl", "kl %.1f" } } },
-    { "dpo", { { "rewards/accuracies", "accuracy %.2f" }, { "rewards/margins", "margin %.2f" } } },
 };
 
 static const double *metric(Metric *const *m, size_t n, const char *name)
@@ -47,6 +46,19 @@ static void last_gold(char *text, size_t size, Metric *const *m, size_t n)
             snprintf(text, size, "%s gold %.2f", m[i]->name + 5, m[i]->value);
 }
 
+/* What was held out judges. Where nothing was, the training's own pairs are all there is to say. */
+static void preferences(char *text, size_t size, Metric *const *m, size_t n)
+{
+    const double *pairs = metric(m, n, "eval_pairs");
+    const double *held_out = metric(m, n, "eval_rewards/accuracies");
+    const double *margin = metric(m, n, held_out ? "eval_rewards/margins" : "rewards/margins");
+    const double *accuracy = held_out ? held_out : metric(m, n, "rewards/accuracies");
+
+    if (accuracy && margin)
+        snprintf(text, size, "%s accuracy %.2f margin %.2f%s", held_out ? "held-out" : "training",
+            *accuracy, *margin, pairs && *pairs == 0 ? ", nothing held out" : "");
+}
+
 static int key_metric(JobStatus *j, const struct plan_job *p, struct err *e)
 {
     char text[128] = "";
@@ -56,6 +68,8 @@ static int key_metric(JobStatus *j, const struct plan_job *p, struct err *e)
         snprintf(text, sizeof text, "K=%u", p->stage->sample->answers_per_prompt);
     if (p->stage->kind_case == STAGE__KIND_EVALUATE)
         last_gold(text, sizeof text, j->metrics, j->n_metrics);
+    if (p->stage->kind_case == STAGE__KIND_DPO)
+        preferences(text, sizeof text, j->metrics, j->n_metrics);
     for (size_t i = 0; i < sizeof key_metrics / sizeof *key_metrics; i++)
         for (size_t k = 0; k < 2 && !strcmp(key_metrics[i].kind, p->kind); k++) {
             const struct shown *s = &key_metrics[i].shown[k];

@@ -156,15 +156,29 @@ void json_free(struct json *root)
     free(root);
 }
 
-/* jansson quotes what it stumbled over: escaped, since it may be anything. */
+/* jansson quotes what it stumbled over, which may be anything. Two of its sentences are about
+ * itself. */
+static const char *sentence(const json_error_t *theirs)
+{
+    switch ((int)json_error_code(theirs)) {
+    case json_error_end_of_input_expected:
+        return "something stands behind the value";
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return "a string holds a NUL character, \\u0000";
+    }
+    return theirs->text;
+}
+
 static int syntax_error(const json_error_t *theirs, struct err *e)
 {
+    const char *theirs_text = sentence(theirs);
     struct buf text = { 0 };
     int line = theirs->line > 0 ? theirs->line : 1;
     int rc;
 
     if (json_error_code(theirs) == json_error_out_of_memory ||
-        utf8_escape(&text, theirs->text, strlen(theirs->text)) != OK)
+        utf8_escape(&text, theirs_text, strlen(theirs_text)) != OK)
         rc = err_set(e, E_NOMEM, "out of memory");
     else
         rc =

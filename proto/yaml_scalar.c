@@ -202,6 +202,14 @@ static int parse_bool(protobuf_c_boolean *out, const ProtobufCFieldDescriptor *f
     return refuse_value(why, f, text);
 }
 
+/* A hyphen is as good as an underscore: Python's libraries write all-linear. */
+static bool is_word(const char *word, const char *text)
+{
+    for (; *word && (*word == *text || (*word == '_' && *text == '-')); word++)
+        text++;
+    return *word == *text;
+}
+
 static int parse_enum(
     int32_t *out, const ProtobufCFieldDescriptor *f, const char *text, struct refusal *why)
 {
@@ -213,7 +221,7 @@ static int parse_enum(
         return refuse_value(why, f, text);
     for (unsigned i = 0; i < type->n_values && n < WORDS_MAX; i++) {
         words[n] = enum_word(type, type->values[i].value);
-        if (strcmp(words[n++], text) == 0) {
+        if (is_word(words[n++], text)) {
             *out = type->values[i].value;
             return OK;
         }

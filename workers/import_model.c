@@ -133,7 +133,7 @@ static int table(struct buf *out, const char *path, const char *what, const stru
     } roles[] = {
         { "begins with", t->has_start ? t->start : t->end_of_text },
         { "a text ends", t->end_of_text },
-        { "an answer ends", t->end_of_answer },
+        { "answer ends", t->end_of_answer },
         { "padding", t->pad },
     };
     int rc = buf_printf(out,

@@ -162,6 +162,40 @@ static void check_family(ModelConfig__Family family)
     tear_down(&f);
 }
 
+/* PEFT's names, which target_modules holds, mean the matrices that it means by them. */
+static void names_of_others_mean_the_same_matrices(void **state)
+{
+    static const struct {
+        ModelConfig__Family family;
+        LoraConfig__Target name;
+        unsigned first, last; /* LoraConfig.Target */
+    } known[] = {
+        { MODEL_CONFIG__FAMILY__GPT2, LORA_CONFIG__TARGET__C_ATTN, LORA_CONFIG__TARGET__Q,
+            LORA_CONFIG__TARGET__V },
+        { MODEL_CONFIG__FAMILY__GPT2, LORA_CONFIG__TARGET__C_FC, LORA_CONFIG__TARGET__UP,
+            LORA_CONFIG__TARGET__UP },
+        { MODEL_CONFIG__FAMILY__LLAMA, LORA_CONFIG__TARGET__DOWN_PROJ, LORA_CONFIG__TARGET__DOWN,
+            LORA_CONFIG__TARGET__DOWN },
+        { MODEL_CONFIG__FAMILY__LLAMA, LORA_CONFIG__TARGET__ALL_LINEAR, LORA_CONFIG__TARGET__Q,
+            LORA_CONFIG__TARGET__DOWN },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        LoraConfig lora = LORA_CONFIG__INIT;
+        LoraConfig__Target name = known[i].name;
+        struct model *body = body_new(known[i].family), *m = NULL;
+        struct err e = ERR_INIT;
+        lora.targets = &name;
+        lora.n_targets = 1;
+        assert_int_equal(model_with_adapters(&m, body, &lora, SEED, &e), OK);
+        unsigned all = (2U << known[i].last) - 1, below = (1U << known[i].first) - 1;
+        assert_int_equal(m->config.lora_targets, all & ~below);
+        model_free(m);
+        model_free(body);
+    }
+}
+
 static void every_gradient_is_a_slope(void **state)
 {
     (void)state;
@@ -203,6 +237,7 @@ static void what_is_merged_is_the_product(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_of_others_mean_the_same_matrices),
         cmocka_unit_test(every_gradient_is_a_slope),
         cmocka_unit_test(what_is_merged_is_the_product),
     };

@@ -6,8 +6,28 @@
 
 #include "workers/math/rng.h"
 
-/* PEFT's name of a target is so many after ours. */
-#define PEFT_NAMES ((unsigned)(LORA_CONFIG__TARGET__Q_PROJ - LORA_CONFIG__TARGET__Q))
+/* What each name of a target changes, bit t: LoraConfig.Target t. */
+#define BIT(target) (1U << LORA_CONFIG__TARGET__##target)
+static const unsigned lora_changes[] = {
+    [LORA_CONFIG__TARGET__Q] = BIT(Q),
+    [LORA_CONFIG__TARGET__K] = BIT(K),
+    [LORA_CONFIG__TARGET__V] = BIT(V),
+    [LORA_CONFIG__TARGET__O] = BIT(O),
+    [LORA_CONFIG__TARGET__GATE] = BIT(GATE),
+    [LORA_CONFIG__TARGET__UP] = BIT(UP),
+    [LORA_CONFIG__TARGET__DOWN] = BIT(DOWN),
+    [LORA_CONFIG__TARGET__Q_PROJ] = BIT(Q),
+    [LORA_CONFIG__TARGET__K_PROJ] = BIT(K),
+    [LORA_CONFIG__TARGET__V_PROJ] = BIT(V),
+    [LORA_CONFIG__TARGET__O_PROJ] = BIT(O),
+    [LORA_CONFIG__TARGET__GATE_PROJ] = BIT(GATE),
+    [LORA_CONFIG__TARGET__UP_PROJ] = BIT(UP),
+    [LORA_CONFIG__TARGET__DOWN_PROJ] = BIT(DOWN),
+    [LORA_CONFIG__TARGET__C_ATTN] = BIT(Q) | BIT(K) | BIT(V),
+    [LORA_CONFIG__TARGET__C_PROJ] = BIT(O) | BIT(DOWN),
+    [LORA_CONFIG__TARGET__C_FC] = BIT(UP),
+    [LORA_CONFIG__TARGET__ALL_LINEAR] = BIT(Q) | BIT(K) | BIT(V) | BIT(O) | BIT(UP) | BIT(DOWN),
+};
 
 size_t model_floats(const ModelConfig *c)
 {
@@ -158,6 +178,20 @@ int model_with_value_head(
     return with_head(out, body, &c, seed, e);
 }
 
+static unsigned targets_of(const LoraConfig *lora, const ModelConfig *c)
+{
+    unsigned targets = lora->n_targets ? 0 : BIT(Q) | BIT(V);
+
+    for (size_t i = 0; i < lora->n_targets; i++) {
+        assert((size_t)lora->targets[i] < sizeof lora_changes / sizeof *lora_changes);
+        targets |= lora_changes[lora->targets[i]];
+        if (lora->targets[i] == LORA_CONFIG__TARGET__ALL_LINEAR && family_of(c)->up_factor > 1)
+            targets |= BIT(GATE);
+    }
+    return targets;
+}
+#undef BIT
+
 int model_with_adapters(struct model **out, const struct model *body, const LoraConfig *lora,
     uint64_t seed, struct err *e)
 {
@@ -165,10 +199,7 @@ int model_with_adapters(struct model **out, const struct model *body, const Lora
 
     c.lora_rank = lora->rank;
     c.lora_alpha = lora->alpha;
-    c.lora_targets =
-        lora->n_targets ? 0 : 1U << LORA_CONFIG__TARGET__Q | 1U << LORA_CONFIG__TARGET__V;
-    for (size_t i = 0; i < lora->n_targets; i++)
-        c.lora_targets |= 1U << (unsigned)lora->targets[i] % PEFT_NAMES;
+    c.lora_targets = targets_of(lora, &c);
     return with_head(out, body, &c, seed, e);
 }
 

@@ -155,6 +155,8 @@ static int dpo_finish(struct trainer *t, struct answer *out, struct err *e)
     if (rc != OK || t->counters.step < t->counters.total)
         return rc;
     rc = measure_held_out(&held_out, t, e);
+    if (rc == OK)
+        rc = answer_metric(out, "eval_pairs", held_out.pairs, e);
     return rc == OK ? report_pairs(out, &held_out, t->task->beta, true, e) : rc;
 }
 

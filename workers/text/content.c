@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "workers/text/decoder.h"
+
 #define DOCUMENT_LIMIT ((size_t)8 << 20) /* bytes */
 
 /* ---- what is taken from records ---- */
@@ -131,13 +133,36 @@ static int undecodable(const struct source *s, struct err *e)
     return err_set(e, E_INPUT, "it holds bytes that are no %s", encoding_name(source_encoding(s)));
 }
 
+/* The line in which `found` stands, when the first of the text is `line`. */
+static size_t line_of(const char *found, struct span text, size_t line)
+{
+    for (const char *p = text.p; p < found; p++)
+        line += *p == '\n';
+    return line;
+}
+
 static int settle_document(
     struct content *c, struct source *s, struct span text, size_t line, struct err *e)
 {
+    const char *bad = text.n > 0 ? memchr(text.p, UNDECODABLE, text.n) : NULL;
+    const char *nul = text.n > 0 ? memchr(text.p, '\0', text.n) : NULL;
     enum fate fate = FATE_UNDECODABLE;
-    int rc = text_undecodable(text) ? undecodable(s, e) : take_document(c, text, &fate, e);
+    int rc;
 
-    return intake_settle(c->im, s, line, 0, rc, fate, e);
+    if (bad) {
+        rc = undecodable(s, e);
+    } else if (nul) {
+        fate = FATE_BROKEN;
+        rc = err_set(e, E_INPUT, "it holds a NUL byte: is it text?");
+    } else {
+        rc = take_document(c, text, &fate, e);
+    }
+    return intake_settle(c->im, s,
+        line_of(bad   ? bad
+                : nul ? nul
+                      : text.p,
+            text, line),
+        0, rc, fate, e);
 }
 
 static int settle_prompt(

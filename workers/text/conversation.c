@@ -55,6 +55,7 @@ static const struct speaker {
     Role role;
 } speakers[] = {
     { "system", ROLE__SYSTEM },
+    { "developer", ROLE__SYSTEM },
     { "user", ROLE__USER },
     { "human", ROLE__USER },
     { "prompter", ROLE__USER },
@@ -124,6 +125,25 @@ static int join_parts(struct buf *out, const struct json *parts, const char *key
     return rc == OK ? OK : err_set(e, E_NOMEM, "out of memory");
 }
 
+/* What would be lost in silence: calls of tools beside the content, and answers not to be learnt.
+ */
+static int check_message(const struct json *message, struct err *e)
+{
+    static const char *const calls[] = { "tool_calls", "function_call" };
+    const struct json *weight = json_get(message, "weight");
+
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        const struct json *v = json_get(message, calls[i]);
+        if (v && json_kind(v) != JSON_NULL_ && json_size(v) > 0)
+            return err_set(e, E_INPUT,
+                "'%s' is not read: write the call as the 'content' of an assistant's message",
+                calls[i]);
+    }
+    if (weight && json_number(weight, 1) == 0)
+        return err_set(e, E_INPUT, "'weight' 0: every answer of the assistant is learnt here");
+    return OK;
+}
+
 int conversation_add_message(struct conversation *c, const struct json *message, struct err *e)
 {
     static const char *const keys[] = { "content", "value", "text", "message", NULL };
@@ -134,6 +154,8 @@ int conversation_add_message(struct conversation *c, const struct json *message,
     Role role = ROLE__USER;
     int rc = speaker_of(&role, c, message, e);
 
+    if (rc == OK)
+        rc = check_message(message, e);
     if (rc == OK && !v)
         rc = err_set(e, E_INPUT, "no field 'content' or 'value'");
     if (rc == OK && json_kind(v) == JSON_ARRAY_)

@@ -20,20 +20,38 @@ struct table {
 
 /* ---- a row: one or more lines ---- */
 
-static bool quotes_are_even(struct span text, bool *odd)
-{
-    const char *p = text.p;
+/* Follows a row's quotes: one opens a cell only where the cell begins, as take_cell reads it. */
+struct quotes {
+    bool within; /* a cell in quotes */
+    bool begun;  /* a cell: a quote is a character of it */
+};
 
-    for (size_t i = 0; i < text.n; i++)
-        *odd ^= p[i] == '"';
-    return !*odd;
+static bool is_separator(const struct table *t, char c)
+{
+    return t->separator ? c == t->separator : c == ',' || c == ';' || c == '\t';
+}
+
+/* True when the row ends with this line. */
+static bool ends_row(const struct table *t, struct quotes *q, struct span line)
+{
+    const char *p = line.p;
+
+    for (size_t i = 0; i < line.n; i++) {
+        if (p[i] == '"' && (q->within || !q->begun))
+            q->within = !q->within; /* a doubled one: out and in again */
+        else if (q->within)
+            continue;
+        else
+            q->begun = !is_separator(t, p[i]);
+    }
+    return !q->within;
 }
 
 /* *out gets the row's lines with LF between them; *line: the first's number. n = 0: the end. */
 static int read_row(struct table *t, struct buf *out, size_t *line, struct err *e)
 {
     struct span text = { 0 };
-    bool odd = false;
+    struct quotes quotes = { 0 };
     int rc = OK;
 
     out->n = 0;
@@ -49,7 +67,7 @@ static int read_row(struct table *t, struct buf *out, size_t *line, struct err *
             return err_set(e, E_NOMEM, "out of memory");
         if (out->n > ROW_LIMIT)
             return err_set(e, E_INPUT, "a row of more than %zu MiB", ROW_LIMIT >> 20);
-    } while (out->n == 0 || !quotes_are_even(text, &odd));
+    } while (out->n == 0 || !ends_row(t, &quotes, text));
     return rc;
 }
 
@@ -146,6 +164,8 @@ static int read_header(struct table *t, struct err *e)
         return rc;
     if (text_undecodable((struct span){ t->header.p, t->header.n }))
         return err_set(e, E_INPUT, "the header is not text");
+    if (memchr(t->header.p ? t->header.p : "", '\r', t->header.n))
+        return err_set(e, E_INPUT, "its lines end with CR alone: save it with LF or CR LF");
     t->separator = source_has_ending(t->s, ".tsv") ? '\t'
                    : strchr(t->header.p, ',')      ? ','
                    : strchr(t->header.p, ';')      ? ';'

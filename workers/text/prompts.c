@@ -48,33 +48,32 @@ static int write_id(char **out, const struct json *id, uint64_t number, struct e
 
 /* ---- accepted answers ---- */
 
-static int accept(Prompt *p, const struct json *v, struct err *e)
+static int accept(Prompt *p, const char *key, const struct json *v, struct err *e)
 {
     size_t n;
     const char *text = v ? json_text(v, &n) : NULL;
 
     if (!text)
-        return err_set(e, E_INPUT, "'answers' must be a text or a list of texts");
+        return err_set(e, E_INPUT, "'%s' must be a text or a list of texts", key);
     p->accepted[p->n_accepted] = strdup(text);
     return p->accepted[p->n_accepted++] ? OK : err_set(e, E_NOMEM, "out of memory");
 }
 
 static int add_accepted(Prompt *p, const struct record *r, struct err *e)
 {
-    const struct json *v = record_get(r, "answers");
+    const char *key = record_get(r, "answers") ? "answers" : "answer";
+    const struct json *v = record_get(r, key);
     int rc = OK;
 
-    if (!v)
-        v = record_get(r, "answer");
     if (!v)
         return OK;
     p->accepted = calloc(json_size(v) + 1, sizeof *p->accepted);
     if (!p->accepted)
         return err_set(e, E_NOMEM, "out of memory");
     if (json_kind(v) != JSON_ARRAY_)
-        return accept(p, v, e);
+        return accept(p, key, v, e);
     for (size_t i = 0; rc == OK && i < json_size(v); i++)
-        rc = accept(p, json_at(v, i), e);
+        rc = accept(p, key, json_at(v, i), e);
     return rc;
 }
 

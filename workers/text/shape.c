@@ -60,6 +60,7 @@ static const struct shape {
     { "poems or chapters", GIVES_TEXT, "content[", shape_nested_text, false },
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
+#define FIELD_NAME 64 /* bytes of a field's name, its end included */
 
 const char *shape_name(const struct shape *s)
 {
@@ -81,36 +82,51 @@ const char *gives_name(unsigned gives)
 
 /* ---- recognising ---- */
 
-static bool kind_fits(const struct json *v, char kind)
-{
-    static const struct kind {
-        char letter;
-        enum json_type type;
-    } kinds[] = { { '$', JSON_STRING_ }, { '[', JSON_ARRAY_ }, { '{', JSON_OBJECT_ },
-        { '?', JSON_BOOL_ } };
+static const struct kind {
+    char letter;
+    enum json_type type;
+    const char *what;
+} kinds[] = {
+    { '$', JSON_STRING_, "a text" },
+    { '[', JSON_ARRAY_, "a list" },
+    { '{', JSON_OBJECT_, "an object" },
+    { '?', JSON_BOOL_, "true or false" },
+};
 
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i].letter == kind)
-            return json_kind(v) == kinds[i].type;
-    return true;
+/* One of `names` (n bytes, '|' between them); kind NULL: any. */
+struct field {
+    const char *names;
+    size_t n;
+    const struct kind *kind;
+};
+
+/* *p moves behind it, and its comma. */
+static struct field next_field(const char **p)
+{
+    struct field f = { *p, strcspn(*p, ","), NULL };
+
+    *p += f.n;
+    *p += **p == ',';
+    for (size_t i = 0; f.n > 0 && !f.kind && i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].letter == f.names[f.n - 1])
+            f.kind = &kinds[i];
+    f.n -= f.kind != NULL;
+    return f;
 }
 
-/* One of `names` (n bytes, '|' between them, the kind behind the last). */
-static bool one_fits(const struct record *r, const char *names, size_t n)
+/* name: of what was found. */
+static bool has_field(
+    const struct record *r, struct field f, const struct kind *kind, char name[FIELD_NAME])
 {
-    char kind = n > 0 && strchr("$[{?", names[n - 1]) ? names[n - 1] : '\0';
-    char name[64];
-
-    n -= kind != '\0';
-    for (size_t at = 0, length; at < n; at += length + 1) {
-        const char *bar = memchr(names + at, '|', n - at);
-        length = bar ? (size_t)(bar - names) - at : n - at;
-        if (length >= sizeof name)
+    for (size_t at = 0, length; at < f.n; at += length + 1) {
+        const char *bar = memchr(f.names + at, '|', f.n - at);
+        length = bar ? (size_t)(bar - f.names) - at : f.n - at;
+        if (length >= FIELD_NAME)
             continue;
-        memcpy(name, names + at, length);
+        memcpy(name, f.names + at, length);
         name[length] = '\0';
         const struct json *v = record_get(r, name);
-        if (v && kind_fits(v, kind))
+        if (v && (!kind || json_kind(v) == kind->type))
             return true;
     }
     return false;
@@ -118,15 +134,37 @@ static bool one_fits(const struct record *r, const char *names, size_t n)
 
 static bool fits(const struct shape *s, const struct record *r)
 {
+    char name[FIELD_NAME];
+
     if (s->mapped && !r->format)
         return false;
-    for (const char *p = s->fields; *p; p += *p == ',') {
-        size_t n = strcspn(p, ",");
-        if (!one_fits(r, p, n))
+    for (const char *p = s->fields; *p;) {
+        struct field f = next_field(&p);
+        if (!has_field(r, f, f.kind, name))
             return false;
-        p += n;
     }
     return true;
+}
+
+/* A shape all of whose fields the record has, were they of the right kind. *kind: what that of
+ * `name` is. */
+static bool nearly_fits(
+    const struct shape *s, const struct record *r, const struct kind **kind, char name[FIELD_NAME])
+{
+    char any[FIELD_NAME];
+
+    *kind = NULL;
+    if (s->mapped && !r->format)
+        return false;
+    for (const char *p = s->fields; *p;) {
+        struct field f = next_field(&p);
+        if (has_field(r, f, f.kind, any))
+            continue;
+        if (*kind || !has_field(r, f, NULL, name))
+            return false;
+        *kind = f.kind;
+    }
+    return *kind != NULL;
 }
 
 const struct shape *shape_find(const struct record *r, unsigned want)
@@ -145,15 +183,46 @@ const struct shape *shape_find(const struct record *r, unsigned want)
 
 /* ---- reading ---- */
 
+/* OK: nothing better is known to say. */
+static int wrong_kind(unsigned want, const struct record *r, struct err *e)
+{
+    const struct kind *kind;
+    char name[FIELD_NAME];
+
+    for (size_t i = 0; i < SHAPES; i++)
+        if (shapes[i].gives & want && nearly_fits(&shapes[i], r, &kind, name))
+            return err_set(e, E_INPUT, "'%s' must be %s", name, kind->what);
+    return OK;
+}
+
+/* {"data": [{…}, …]} */
+static const char *list_of_objects(const struct json *v)
+{
+    for (size_t i = 0; i < json_size(v); i++) {
+        const struct json *list = json_value(v, i);
+        if (json_kind(list) == JSON_ARRAY_ && json_size(list) > 0 &&
+            json_kind(json_at(list, 0)) == JSON_OBJECT_)
+            return json_key(v, i);
+    }
+    return NULL;
+}
+
 static int unknown_shape(const struct record *r, struct err *e)
 {
+    const char *list = list_of_objects(r->json);
     struct buf fields = { 0 };
 
     record_fields(&fields, r);
-    err_set(e, E_INPUT,
-        "no known shape has the fields %s: name them, e.g. `format: {prompt: …, "
-        "answer: …}`",
-        fields.p ? fields.p : "of this record");
+    if (list)
+        err_set(e, E_INPUT,
+            "no known shape has the fields %s: if the records are those in '%.60s', give that list "
+            "as a file",
+            fields.p, list);
+    else
+        err_set(e, E_INPUT,
+            "no known shape has the fields %s: name them, e.g. `format: {prompt: …, "
+            "answer: …}`",
+            fields.p ? fields.p : "of this record");
     buf_free(&fields);
     return e->code;
 }
@@ -172,10 +241,13 @@ static int without_answer(const struct record *r, struct err *e)
 int shape_read(struct shaping *x, const struct record *r, enum fate *fate, struct err *e)
 {
     const struct shape *s = shape_find(r, x->want);
+    bool unanswered = s && s->gives == GIVES_PROMPT && !(x->want & (GIVES_PROMPT | GIVES_TEXT));
 
+    if ((!s || unanswered) && wrong_kind(x->want, r, e) != OK)
+        return e->code;
     if (!s)
         return unknown_shape(r, e);
-    if (s->gives == GIVES_PROMPT && !(x->want & (GIVES_PROMPT | GIVES_TEXT)))
+    if (unanswered)
         return without_answer(r, e);
     if (!(s->gives & x->want))
         return err_set(e, E_INPUT, "this is '%s', which gives %s and not %s", s->name,

@@ -86,7 +86,15 @@ int shape_pair_of_dialogues(struct shaping *x, const struct record *r, struct er
 static int walk(
     struct shaping *x, struct conversation *path, const struct json *node, struct err *e);
 
-/* The answers to what the path ends with, by their ranks; unranked ones are left out. */
+static bool is_deleted(const struct json *node)
+{
+    const struct json *deleted = json_get(node, "deleted");
+
+    return deleted && json_bool(deleted, false);
+}
+
+/* The answers to what the path ends with, by their ranks; unranked and deleted ones are left out.
+ */
 static int give_replies(
     struct shaping *x, struct conversation *path, const struct json *replies, struct err *e)
 {
@@ -98,7 +106,7 @@ static int give_replies(
     for (size_t i = 0; rc == OK && i < n; i++) {
         const struct json *reply = json_at(replies, i), *text = json_get(reply, "text");
         const struct json *rank = json_get(reply, "rank");
-        keys[i] = rank ? json_number(rank, NAN) : NAN;
+        keys[i] = rank && !is_deleted(reply) ? json_number(rank, NAN) : NAN;
         ranked += !isnan(keys[i]);
         if (!text || !json_text(text, &length))
             rc = err_set(e, E_INPUT, "a reply has no 'text'");
@@ -114,13 +122,17 @@ static int give_replies(
     return rc;
 }
 
+/* What follows on something deleted is left out with it. */
 static int walk(
     struct shaping *x, struct conversation *path, const struct json *node, struct err *e)
 {
     const struct json *replies = json_get(node, "replies");
-    int rc = conversation_add_message(path, node, e);
     bool list = replies && json_kind(replies) == JSON_ARRAY_;
+    int rc;
 
+    if (is_deleted(node))
+        return OK;
+    rc = conversation_add_message(path, node, e);
     if (rc != OK)
         return rc;
     if (path->turns[path->n - 1]->role == ROLE__USER && (list || x->want == GIVES_PROMPT))

@@ -76,6 +76,22 @@ static void bytes_may_have_a_unit(void **state)
     expect_refused(threads, "2K", "'threads' must be a whole number, not '2K'", "");
 }
 
+static void a_word_may_have_hyphens(void **state)
+{
+    const ProtobufCFieldDescriptor *targets = field(&lora_config__descriptor, "targets");
+    const char *const same[] = { "all_linear", "all-linear" };
+    struct refusal why;
+    int32_t value;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(scalar_parse(&value, targets, same[i], strlen(same[i]), &why), OK);
+        assert_int_equal(value, LORA_CONFIG__TARGET__ALL_LINEAR);
+    }
+    expect_refused(
+        targets, "all linear", "'targets' cannot be 'all linear'", "did you mean 'all_linear'?");
+}
+
 static void each_width_and_sign_has_its_range(void **state)
 {
     const ProtobufCFieldDescriptor *priority = field(&stage__descriptor, "priority");
@@ -160,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_read_strictly),
         cmocka_unit_test(bytes_may_have_a_unit),
+        cmocka_unit_test(a_word_may_have_hyphens),
         cmocka_unit_test(each_width_and_sign_has_its_range),
         cmocka_unit_test(numbers_may_have_a_point_and_an_exponent),
         cmocka_unit_test(words_are_what_the_field_says),

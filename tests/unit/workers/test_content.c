@@ -54,8 +54,8 @@ static void json_lines_give_the_field_text(void **state)
         "a\nb|c");
     expect_error(FILE_TEXT, "a.jsonl", "{\"text\": \"a\"}\n{\"texts\": \"b\"}\n",
         "a.jsonl:2: no known shape has the fields 'texts': name them, e.g. `format: {");
-    expect_error(FILE_TEXT, "a.json", "[{\"text\": 7}]",
-        "a.json:1: record 1: no known shape has the fields 'text'");
+    expect_error(
+        FILE_TEXT, "a.json", "[{\"text\": 7}]", "a.json:1: record 1: 'text' must be a text");
 }
 
 static void what_is_not_utf8_is_named(void **state)
@@ -66,14 +66,18 @@ static void what_is_not_utf8_is_named(void **state)
 
     (void)state;
     expect_error(FILE_TEXT, "a.txt", "ab\ncaf\xe9 cr\xe8me",
-        "a.txt:1: not UTF-8 at byte 6 (0xe9), and its encoding cannot be told safely: declare it");
+        "a.txt:1: not UTF-8 at byte 6 (0xe9, line 2), and its encoding cannot be told safely: "
+        "declare it");
     expect_error(FILE_TEXT, "a.zip", "PK\x03\x04 \xff", "a.zip:1: it is a zip archive: unpack it");
     expect_error(FILE_TEXT, "a.bin", "\x01\x02\xff\xfe\xff\xff", "a.bin:1: not UTF-8 at byte 2");
     expect_error(FILE_TEXT, "a.txt", "a\n\xe4\xb8\x96\xe7\x95\x8c\xe7\x95",
-        "a.txt:1: it holds bytes that are no UTF-8");
+        "a.txt:2: it holds bytes that are no UTF-8");
     assert_int_equal(read_bytes(FILE_TEXT, "a.txt", (struct span){ utf16, 8 }, &s, &e), OK);
     assert_string_equal(s.text.p, "abc\n");
     buf_free(&s.text);
+    assert_int_equal(
+        read_bytes(FILE_TEXT, "a.txt", (struct span){ "ab\nc\0d", 6 }, &s, &e), E_INPUT);
+    assert_string_equal(e.msg, "a.txt:2: it holds a NUL byte: is it text?");
 }
 
 /* ---- real files ---- */

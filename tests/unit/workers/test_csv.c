@@ -20,6 +20,15 @@ static void a_cell_in_quotes_may_hold_lines(void **state)
         "1(en) u:q y>x|2(en) u:q x=y");
 }
 
+static void a_quote_within_a_cell_is_a_character(void **state)
+{
+    (void)state;
+    expect(DEMONSTRATIONS, "a.tsv", "prompt\toutput\nsay \"hi\"\tand 5\" bye\nq\ta\n",
+        "u:say \"hi\" a:and 5\" bye|u:q a:a");
+    expect(DEMONSTRATIONS, "a.csv", "prompt,output\n\"q \"\"1\"\"\n2\",5\" wide\nq,\"\"\"\"\n",
+        "u:q \"1\"\n2 a:5\" wide|u:q a:\"");
+}
+
 static void mistakes_in_rows_are_told_with_their_line(void **state)
 {
     (void)state;
@@ -34,6 +43,8 @@ static void mistakes_in_rows_are_told_with_their_line(void **state)
     expect_error(DEMONSTRATIONS, "a.csv", "prompt,output\nq,\n", "a.csv:2: 'output' is empty");
     expect_error(DEMONSTRATIONS, "a.csv", "frage,antwort\nq,a\n",
         "a.csv:2: no known shape has the fields 'frage', 'antwort': name them");
+    expect_error(DEMONSTRATIONS, "a.csv", "prompt,output\rq,a\rp,b\r",
+        "a.csv:1: its lines end with CR alone: save it with LF or CR LF");
 }
 
 int main(void)
@@ -41,6 +52,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_a_record_under_its_header),
         cmocka_unit_test(a_cell_in_quotes_may_hold_lines),
+        cmocka_unit_test(a_quote_within_a_cell_is_a_character),
         cmocka_unit_test(mistakes_in_rows_are_told_with_their_line),
     };
 

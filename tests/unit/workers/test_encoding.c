@@ -34,6 +34,11 @@ static const struct sample {
         "Le café est très bon — déjà prêt à être servi à la française, “père Noël”.\n" },
     { "UTF-16LE", READING__ENCODING__UTF16LE, "plain words, some of them 中文\n" },
     { "UTF-16BE", READING__ENCODING__UTF16BE, "plain words, some of them 中文\n" },
+    { "UTF-16LE", READING__ENCODING__UTF16LE,
+        "春天来了，万物复苏，小鸟在树上唱歌。\n我们走出家门，到公园里散步。\n" },
+    { "UTF-16BE", READING__ENCODING__UTF16BE,
+        "這是一個很長的句子，我們想看看它能不能被認出來，一個字母都沒有。\n" },
+    { "UTF-16BE", READING__ENCODING__UTF16BE, "これは日本語の文章です。正しく読めるかどうか。\n" },
     { "UTF-8", READING__ENCODING__UTF8, "这是一个很长的句子 mit Umlauten äöü\n" },
 };
 
@@ -92,6 +97,32 @@ static void what_is_not_safe_to_tell_is_refused(void **state)
     }
 }
 
+static void what_is_no_text_is_refused(void **state)
+{
+    static const struct {
+        struct span bytes;
+        const char *told;
+    } refused[] = {
+        { { "\xff\xfe\0\0a\0\0\0", 8 }, "it is UTF-32: convert it to UTF-8" },
+        { { "\0\0\xfe\xff\0\0\0a", 8 }, "it is UTF-32: convert it to UTF-8" },
+        { { "\x7f"
+            "ELF\0\0\x01\xff\xfe\xff\xf0\x9f",
+              12 },
+            "it is a binary file: give a text file" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        Reading__Encoding found = READING__ENCODING__DETECT;
+        struct err e = ERR_INIT;
+        size_t mark;
+        assert_int_equal(encoding_of_mark(refused[i].bytes, &mark), READING__ENCODING__DETECT);
+        assert_int_equal(mark, 0);
+        assert_int_equal(encoding_detect(&found, refused[i].bytes, &e), E_INPUT);
+        assert_memory_equal(e.msg, refused[i].told, strlen(refused[i].told));
+    }
+}
+
 static void a_declared_encoding_is_obeyed(void **state)
 {
     static const struct sample declared[] = {
@@ -122,6 +153,26 @@ static void a_declared_encoding_is_obeyed(void **state)
     }
 }
 
+/* A document of several lines says in which of them. */
+static void a_byte_that_does_not_decode_is_told_with_its_line(void **state)
+{
+    static const char bytes[] = "世界 one\ntwo \xe4\xb8 世\n世 three\n";
+    Reading how = READING__INIT;
+    struct intake *im = NULL;
+    struct seen s = { 0 };
+    struct err e = ERR_INIT;
+
+    (void)state;
+    how.encoding = READING__ENCODING__UTF8;
+    assert_int_equal(intake_new(&im, &e), OK);
+    assert_int_equal(
+        read_as(FILE_TEXT, "a.txt", (struct span){ bytes, sizeof bytes - 1 }, &how, 3, im, &s, &e),
+        E_INPUT);
+    assert_string_equal(e.msg, "a.txt:2: it holds bytes that are no UTF-8");
+    intake_free(im);
+    buf_free(&s.text);
+}
+
 static void lines_that_do_not_decode_are_counted_and_not_given(void **state)
 {
     static const char bytes[] = "世界 one\ntwo \xe4\xb8 世\n世 three\n\xff\xfe\n";
@@ -150,7 +201,9 @@ int main(void)
         cmocka_unit_test(an_encoding_is_told_by_what_people_write),
         cmocka_unit_test(text_comes_out_as_it_was_whatever_its_encoding),
         cmocka_unit_test(what_is_not_safe_to_tell_is_refused),
+        cmocka_unit_test(what_is_no_text_is_refused),
         cmocka_unit_test(a_declared_encoding_is_obeyed),
+        cmocka_unit_test(a_byte_that_does_not_decode_is_told_with_its_line),
         cmocka_unit_test(lines_that_do_not_decode_are_counted_and_not_given),
     };
 

@@ -63,6 +63,53 @@ static void mistakes_in_demonstrations_are_told_with_their_place(void **state)
         DEMONSTRATIONS, "o.jsonl", "{\"messages\": [7]}", "o.jsonl:1: message 1: no field 'role'");
 }
 
+/* What would be learnt in silence, or left out: it is told. */
+static void what_is_not_read_is_told(void **state)
+{
+    (void)state;
+    expect(DEMONSTRATIONS, "o.jsonl",
+        "{\"messages\": [{\"role\": \"developer\", \"content\": \"S\"},"
+        "{\"role\": \"user\", \"content\": \"q\"},"
+        "{\"role\": \"assistant\", \"content\": \"a\", \"tool_calls\": [], \"weight\": 1}]}",
+        "s:S u:q a:a");
+    expect_error(DEMONSTRATIONS, "o.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"},"
+        "{\"role\": \"assistant\", \"content\": \"a\", \"tool_calls\": [{\"id\": \"1\"}]}]}",
+        "o.jsonl:1: message 2: 'tool_calls' is not read");
+    expect_error(DEMONSTRATIONS, "o.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"},"
+        "{\"role\": \"assistant\", \"content\": \"a\", \"weight\": 0}]}",
+        "o.jsonl:1: message 2: 'weight' 0: every answer of the assistant is learnt here");
+    expect_error(DEMONSTRATIONS, "o.jsonl", "{\"question\": 7, \"answer\": \"a\"}",
+        "o.jsonl:1: 'question' must be a text");
+    expect_error(DEMONSTRATIONS, "o.jsonl", "{\"question\": \"q\", \"answer\": 4}",
+        "o.jsonl:1: 'answer' must be a text");
+    expect_error(RANKINGS, "o.jsonl", "{\"chosen\": \"a\", \"rejected\": [], \"prompt\": \"q\"}",
+        "o.jsonl:1: 'rejected' must be a text");
+    expect_error(DEMONSTRATIONS, "o.json",
+        "{\"version\": 1, \"data\": [{\"question\": \"q\", \"answer\": \"a\"}]}",
+        "o.json:1: no known shape has the fields 'version', 'data': if the records are those in "
+        "'data', give that list as a file");
+    expect_error(DEMONSTRATIONS, "o.jsonl", "{\"question\": \"a\\u0000\", \"answer\": \"a\"}",
+        "o.jsonl:1:22: a string holds a NUL character, \\u0000");
+    expect_error(DEMONSTRATIONS, "o.jsonl", "{\"question\": \"q\", \"answer\": \"a\"} {}",
+        "o.jsonl:1:34: something stands behind the value");
+}
+
+static void deleted_messages_of_a_tree_are_left_out(void **state)
+{
+    (void)state;
+    expect(RANKINGS, "t.jsonl",
+        "{\"message_tree_id\": \"t\", \"prompt\": {\"text\": \"q\", \"role\": \"prompter\", "
+        "\"replies\": [{\"text\": \"a\", \"role\": \"assistant\", \"rank\": 1}, "
+        "{\"text\": \"gone\", \"role\": \"assistant\", \"rank\": 0, \"deleted\": true}, "
+        "{\"text\": \"b\", \"role\": \"assistant\", \"rank\": 2, \"deleted\": false, \"replies\": ["
+        "{\"text\": \"gone\", \"role\": \"prompter\", \"deleted\": true, \"replies\": ["
+        "{\"text\": \"x\", \"role\": \"assistant\", \"rank\": 0},"
+        "{\"text\": \"y\", \"role\": \"assistant\", \"rank\": 1}]}]}]}}",
+        "1(en) u:q a>b");
+}
+
 static void broken_json_is_told_with_line_and_column(void **state)
 {
     (void)state;
@@ -242,6 +289,8 @@ int main(void)
         cmocka_unit_test(demonstrations_come_in_many_shapes),
         cmocka_unit_test(the_shape_of_the_file_does_not_depend_on_its_name),
         cmocka_unit_test(mistakes_in_demonstrations_are_told_with_their_place),
+        cmocka_unit_test(what_is_not_read_is_told),
+        cmocka_unit_test(deleted_messages_of_a_tree_are_left_out),
         cmocka_unit_test(broken_json_is_told_with_line_and_column),
         cmocka_unit_test(prompts_have_ids_languages_and_accepted_answers),
         cmocka_unit_test(rankings_come_in_three_shapes),
