@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,17 +13,17 @@
 #include "proto/clock.h"
 #include "proto/keys.h"
 #include "proto/log.h"
+#include "proto/refusals.h"
 
 #define ENDPOINT "inproc://zeromq.zap.01"
 #define FRAMES 7 /* version, request, domain, address, identity, mechanism, key */
 #define FRAME_BYTES 256
-#define TELL_MS 1000
 
 struct guard {
     char *home;
     void *socket;
     pthread_t thread;
-    int64_t told;
+    struct refusals refusals;
 };
 
 struct frame {
@@ -31,6 +32,28 @@ struct frame {
 };
 
 enum { VERSION, REQUEST, DOMAIN_NAME, ADDRESS, IDENTITY, MECHANISM, KEY };
+
+static void tell(struct guard *g, int64_t now)
+{
+    char line[REFUSAL_LINE];
+
+    while (refusals_line(&g->refusals, now, line))
+        log_warn("%s", line);
+}
+
+/* Tells what is due meanwhile. False when the context ends. */
+static bool wait_request(struct guard *g)
+{
+    zmq_pollitem_t item = { .socket = g->socket, .events = ZMQ_POLLIN };
+
+    while (!item.revents) {
+        int64_t now = clock_ms();
+        tell(g, now);
+        if (zmq_poll(&item, 1, (long)refusals_wait_ms(&g->refusals, now)) < 0 && errno != EINTR)
+            return false;
+    }
+    return true;
+}
 
 /* False when the context ends. Frames beyond FRAMES are dropped, long ones are cut. */
 static bool receive(struct guard *g, struct frame f[FRAMES], int *n)
@@ -109,19 +132,19 @@ static void *work(void *arg)
     char public[KEY_TEXT];
     int n;
 
-    while (receive(g, f, &n)) {
+    while (wait_request(g) && receive(g, f, &n)) {
         for (int i = n; i < FRAMES; i++)
             f[i] = (struct frame){ .n = 0 };
         identify(g, f, n, &a, public);
-        int64_t now = clock_ms();
-        if (!*a.name && now - g->told >= TELL_MS) {
-            g->told = now;
-            log_warn("refused %s: its key %s is not on the list (`jielong keys allow`)",
-                f[ADDRESS].bytes, public);
+        if (!*a.name) {
+            char who[REFUSAL_WHO];
+            snprintf(who, sizeof who, "%.40s with the key %s", f[ADDRESS].bytes, public);
+            refusals_add(&g->refusals, REFUSED_KEY, who, clock_ms());
         }
         if (!reply(g, f, &a))
             break;
     }
+    tell(g, INT64_MAX);
     zmq_close(g->socket);
     return NULL;
 }
@@ -136,7 +159,6 @@ int guard_start(struct guard **out, void *zmq_context, const char *home, struct 
         free(g);
         return err_set(e, E_NOMEM, "out of memory");
     }
-    g->told = -TELL_MS;
     g->socket = zmq_socket(zmq_context, ZMQ_REP);
     if (!g->socket || zmq_bind(g->socket, ENDPOINT) != 0) {
         err_set(e, E_IO, "cannot guard the sockets: %s", zmq_strerror(errno));

@@ -5,7 +5,7 @@
 
 /* ZeroMQ's own authentication (RFC 27, ZAP): CURVE encrypts but admits any key, so a handler says
  * who may come in, by the list in HOME/keys. Where no handler answers, nobody comes in: the
- * sockets enforce their domain. A refusal is one log line, at most a few in a second. */
+ * sockets enforce their domain. Refusals are logged (proto/refusals.h). */
 #define GUARD_DOMAIN "jielong"
 
 struct guard;

@@ -8,13 +8,15 @@
 #include <zmq.h>
 
 #include "proto/guard.h"
+#include "proto/watch.h"
 
 /* Debian's zmq.h declares it as a draft only; the library has it since 4.3.1. */
 #ifndef ZMQ_ZAP_ENFORCE_DOMAIN
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
 #endif
 
-#define LINGER_MS 1000      /* of what is unsent when a socket is closed */
+#define LINGER_MS 1000 /* of what is unsent when a socket is closed */
+#define BACKLOG 4096   /* connections that wait to be accepted: a flood shall not shut out others */
 #define HANDSHAKE_MS 10000  /* a peer that says nothing is dropped */
 #define QUEUE_MESSAGES 1000 /* for each peer, each way */
 #define RECONNECT_MS 100
@@ -29,6 +31,7 @@ struct net {
 
 struct socket {
     void *zmq;
+    struct watch *watch; /* NULL: nobody from elsewhere comes in here */
     bool router;
     char url[512];
     uint64_t sent, received; /* bytes of second frames */
@@ -90,6 +93,7 @@ static int set_options(struct socket *s, struct err *e)
         int option, value;
     } options[] = {
         { ZMQ_LINGER, LINGER_MS },
+        { ZMQ_BACKLOG, BACKLOG },
         { ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS },
         { ZMQ_SNDHWM, QUEUE_MESSAGES },
         { ZMQ_RCVHWM, QUEUE_MESSAGES },
@@ -170,7 +174,10 @@ int socket_listen(
     rc = socket_open(&s, n, true, keys, e);
     if (rc != OK)
         return rc;
-    if (zmq_bind(s->zmq, url) != 0 || zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, s->url, &size) != 0)
+    if (begins(url, "tcp://"))
+        rc = watch_start(&s->watch, n->context, s->zmq, e);
+    if (rc == OK && (zmq_bind(s->zmq, url) != 0 ||
+                        zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, s->url, &size) != 0))
         rc = zmq_failed(e, "cannot listen");
     if (rc != OK) {
         socket_free(s);
@@ -203,7 +210,10 @@ int socket_connect(
 
 void socket_free(struct socket *s)
 {
-    if (s && s->zmq)
+    if (!s)
+        return;
+    watch_end(s->watch);
+    if (s->zmq)
         zmq_close(s->zmq);
     free(s);
 }
@@ -349,6 +359,8 @@ static int receive_peer(struct socket *s, struct peer *peer, bool *more, struct 
     } else if (rc == OK && there) {
         memcpy(peer->b, zmq_msg_data(&frame), n);
         peer->n = (uint8_t)n;
+        if (s->watch)
+            watch_heard(s->watch, zmq_msg_get(&frame, ZMQ_SRCFD), peer->b, n);
         *more = zmq_msg_more(&frame);
         if (!*more)
             rc = err_set(e, E_PROTOCOL, "an empty message");

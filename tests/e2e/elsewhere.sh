@@ -42,11 +42,16 @@ say "with keys: equal"
 
 "$jielong" worker --home "$work/x" --name bob --connect "tcp://127.0.0.1:$port" --key "$work/bob.key" 2>"$work/bob.log" &
 bob=$!
-wait_for 30 said 'refused .*its key .* is not on the list' "$work/guarded.log"
+wait_for 30 said 'refused .* with the key .*: not on the list' "$work/guarded.log"
 "$jielong" worker --home "$work/y" --name eve --connect "tcp://127.0.0.1:$port" 2>"$work/eve.log" &
 eve=$!
-wait_for 30 said 'no answer from' "$work/eve.log"
-wait_for 30 said 'no answer from' "$work/bob.log"
-"$jielong" workers --home "$work/guarded" | grep -qE 'bob|eve' && die "a stranger was let in"
-kill $bob $eve
-say "a revoked key and no key: refused, and said so"
+mkdir "$work/another"
+"$jielong" keys new mal "$work/mal.key" --home "$work/another" >/dev/null || die "keys new"
+"$jielong" worker --home "$work/z" --name mal --connect "tcp://127.0.0.1:$port" --key "$work/mal.key" 2>"$work/mal.log" &
+mal=$!
+wait_for 30 said 'refused .*: of it and this port, one has a key and the other has none' "$work/guarded.log"
+wait_for 30 said "refused .*: it has another orchestrator's key" "$work/guarded.log"
+for w in bob eve mal; do wait_for 30 said 'no answer from' "$work/$w.log"; done
+"$jielong" workers --home "$work/guarded" | grep -qE 'bob|eve|mal' && die "a stranger was let in"
+kill $bob $eve $mal
+say "a revoked key, no key, a key for another orchestrator: refused, and both sides say so"

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -52,6 +53,16 @@ static int lines_with(const struct scene *c, const char *part)
     return n;
 }
 
+/* Lines of a flood are counted behind its end. */
+static void wait_line(const struct scene *c, const char *part)
+{
+    for (int ms = 0; lines_with(c, part) == 0; ms += 10) {
+        assert_in_range(ms, 0, PATIENCE_MS);
+        poll(NULL, 0, 10);
+    }
+}
+
+/* The most that it ever had. */
 static size_t resident(const struct scene *c)
 {
     char path[64], line[256];
@@ -62,7 +73,7 @@ static size_t resident(const struct scene *c)
     f = fopen(path, "r");
     assert_non_null(f);
     while (fgets(line, sizeof line, f))
-        if (sscanf(line, "VmRSS: %zu", &kib) == 1)
+        if (sscanf(line, "VmHWM: %zu", &kib) == 1)
             break;
     fclose(f);
     return kib << 10;
@@ -300,9 +311,47 @@ static void frame_that_says_a_tebibyte_ends_its_connection(void **at)
     put(fd, huge, sizeof huge);
     while ((n = read(fd, rest, sizeof rest)) > 0) /* its greeting, and then its end */
         ;
+    wait_line(c, "above the limit");
     close(fd);
     assert_int_equal(workers(c), 0);
+    assert_int_equal(lines_with(c, "refused "), 1);
     assert_true(resident(c) < c->resident + GROWTH);
+}
+
+/* It waits for an end that must come. */
+static void says(const struct scene *c, const char *bytes, size_t n)
+{
+    int fd = connection(c);
+    char rest[4096];
+
+    put(fd, bytes, n);
+    while (read(fd, rest, sizeof rest) > 0)
+        ;
+    close(fd);
+}
+
+static void who_speaks_another_protocol_is_refused(void **at)
+{
+    struct scene *c = *at;
+    /* a greeting of ZMTP 3 whose mechanism nobody has */
+    static const char greeting[64] = "\xff\0\0\0\0\0\0\0\1\x7f\3\0WHAT";
+
+    says(c, greeting, sizeof greeting);
+    wait_line(c, "one has a key and the other has none");
+    assert_int_equal(lines_with(c, "refused "), 1);
+    assert_int_equal(workers(c), 0);
+}
+
+/* How many were refused, by the lines that say it. */
+static int refused(const struct scene *c)
+{
+    char *text = log_text(c);
+    int n, sum = 0;
+
+    for (const char *at = text; (at = strstr(at, "refused ")); at++)
+        sum += sscanf(at, "refused %d in", &n) == 1 ? n : 1;
+    free(text);
+    return sum;
 }
 
 static void flood_of_half_open_connections_leaves_room_for_others(void **at)
@@ -322,6 +371,12 @@ static void flood_of_half_open_connections_leaves_room_for_others(void **at)
         close(fds[i]);
     beat(c);
     assert_int_equal(told(c), ENVELOPE__KIND_HEARTBEAT_ACK);
+    while (refused(c) < FLOOD) {
+        assert_int_equal(workers(c), 1);
+        poll(NULL, 0, 10);
+    }
+    assert_int_equal(refused(c), FLOOD);
+    assert_in_range(lines_with(c, "refused "), 1, 4); /* one if it was handled within a second */
 }
 
 #define HOSTILE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -334,6 +389,7 @@ int main(void)
         HOSTILE(answer_to_what_nobody_asked_is_dropped_and_acknowledged),
         HOSTILE(bytes_that_are_no_message_are_ignored),
         HOSTILE(frame_that_says_a_tebibyte_ends_its_connection),
+        HOSTILE(who_speaks_another_protocol_is_refused),
         HOSTILE(flood_of_half_open_connections_leaves_room_for_others),
     };
 
