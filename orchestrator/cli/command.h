@@ -64,6 +64,7 @@ int pause_command(struct command_line *l);
 int resume_command(struct command_line *l);
 int workers_command(struct command_line *l);
 int drain_command(struct command_line *l);
+int scale_command(struct command_line *l);
 int generate_command(struct command_line *l);
 int export_command(struct command_line *l);
 int import_command(struct command_line *l);

@@ -8,9 +8,13 @@
 #include <unistd.h>
 
 #include "orchestrator/cli/command.h"
+#include "orchestrator/cli/crew.h"
+#include "orchestrator/cli/embedded.h"
 #include "orchestrator/cli/named.h"
+#include "orchestrator/cli/signals.h"
 #include "orchestrator/daemon.h"
 #include "orchestrator/status.h"
+#include "proto/clock.h"
 #include "proto/log.h"
 
 /* Commands that become another program: the orchestrator here, the rest jielong-worker. */
@@ -22,14 +26,41 @@
             NULL                                                                                  \
     }
 
+#define LOOK_MS 200
+#define NO_WORKERS UINT32_MAX /* nobody said how many: there is no supervisor */
+
+static int make_home(const char *home, struct err *e)
+{
+    return mkdir(home, 0700) == 0 || errno == EEXIST ? OK : err_errno(e, "%s", home);
+}
+
+/* The orchestrator and workers as children of this process, until it is asked to stop. */
+static int supervise(const struct embedded_options *o, struct err *e)
+{
+    struct embedded *b = NULL;
+    int signals = -1, rc = make_home(o->home, e);
+
+    if (rc == OK)
+        rc = signals_open(&signals, e);
+    if (rc == OK)
+        rc = embedded_start(&b, o, e);
+    while (rc == OK && !signals_wait(signals, LOOK_MS))
+        rc = embedded_look_after(b, clock_ms(), e);
+    embedded_end(b);
+    return rc;
+}
+
 int orchestrator_command(struct command_line *l)
 {
     struct daemon_options o = { .stop_fd = -1, .ready_fd = -1 };
     const char *format = "text";
-    uint32_t ready_fd = 0, parent = 0;
+    uint32_t ready_fd = 0, parent = 0, workers = NO_WORKERS;
     const struct option_row rows[] = {
         { "listen", 0, OPTION_TEXT, &o.listen, "URL",
             "listen there as well, e.g. tcp://127.0.0.1:5000", 0, 0, NULL },
+        { "workers", 'w', OPTION_COUNT, &workers, "N",
+            "and look after N workers on this host (`jielong scale` changes N)", 0, CREW_MAX,
+            NULL },
         LOG_ROW(&format),
         { "ready-fd", 0, OPTION_COUNT, &ready_fd, "FD", NULL, 3, 1e6, NULL },
         { "end-with", 0, OPTION_COUNT, &parent, "PID", NULL, 1, INT_MAX, NULL },
@@ -45,9 +76,17 @@ int orchestrator_command(struct command_line *l)
         if (getppid() != (pid_t)parent) /* it has ended already */
             return EXIT_INTERRUPTED;
     }
+    log_setup("orchestrator", LOG_INFO);
+    if (workers != NO_WORKERS) {
+        const struct embedded_options children = { .home = l->home,
+            .program = l->program,
+            .workers = (int)workers,
+            .listen = o.listen,
+            .format = format };
+        return supervise(&children, &e) == OK ? EXIT_DONE : complain(&e);
+    }
     o.home = l->home;
     o.ready_fd = ready_fd ? (int)ready_fd : -1;
-    log_setup("orchestrator", LOG_INFO);
     return daemon_run(&o, &e) == OK ? EXIT_DONE : complain(&e);
 }
 
@@ -118,10 +157,8 @@ int worker_command(struct command_line *l)
 
     if (!command_begin(l, rows, sizeof rows / sizeof *rows, 0, 0))
         return l->exit_code;
-    if (mkdir(l->home, 0700) != 0 && errno != EEXIST) { /* a worker may be there first */
-        err_errno(&e, "%s", l->home);
+    if (make_home(l->home, &e) != OK) /* a worker may be there first */
         return complain(&e);
-    }
     if (!connect && home_url(url, l->home, &e) != OK)
         return complain(&e);
     snprintf(own, sizeof own, "w%d", (int)getpid());

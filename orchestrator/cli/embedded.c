@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "orchestrator/cli/command.h"
+#include "orchestrator/cli/crew.h"
+#include "orchestrator/client.h"
 #include "orchestrator/daemon.h"
 #include "proto/clock.h"
 #include "store/state.h"
@@ -24,13 +26,16 @@ extern char **environ;
 #define QUICK_MAX 5   /* so often in a row is too often */
 #define READY_MS 60000
 #define END_MS 5000
+#define DISMISS_MS 2000 /* so often a worker is told to leave, until it does */
+#define ANSWER_MS 1000
 #define LOG_END 300 /* bytes of a child's log in an error */
 
 struct member {
     char name[16];
     pid_t pid; /* 0: does not live */
     int64_t started;
-    int quick; /* quick deaths in a row */
+    int quick;         /* quick deaths in a row */
+    int64_t dismissed; /* when it was last told to leave; 0: never */
 };
 
 struct embedded {
@@ -38,7 +43,9 @@ struct embedded {
     char url[HOME_URL], parent[16];
     struct member *members; /* the orchestrator first */
     bool shared;            /* nobody said how many threads: a task may ask for more */
-    int n;
+    int n;                  /* of members: those that are wanted come first */
+    int wanted;             /* workers */
+    int crew;               /* see crew.h; -1: not yet */
 };
 
 /* ---- logs ---- */
@@ -69,6 +76,8 @@ static int with_log(
     int fd;
     ssize_t n = 0;
 
+    if (b->o.format)
+        return err_set(e, E_IO, "%s %s", m->name, what);
     log_path(path, b, m->name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -93,7 +102,7 @@ static int spawn(
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;
-    int log = open_log(b, m->name, e);
+    int log = b->o.format ? STDERR_FILENO : open_log(b, m->name, e);
 
     if (log < 0)
         return log;
@@ -112,7 +121,8 @@ static int spawn(
     int failed = posix_spawn(&m->pid, argv[0], &files, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
-    close(log);
+    if (!b->o.format)
+        close(log);
     m->started = clock_ms();
     if (!failed)
         return OK;
@@ -149,9 +159,11 @@ static int await_ready(struct embedded *b, int fd, struct err *e)
 
 static int start_orchestrator(struct embedded *b, struct err *e)
 {
+    const char *format = b->o.format ? b->o.format : "text";
     char program[PATH_MAX + 16];
     char *argv[] = { program, "orchestrator", "--home", (char *)(uintptr_t)b->o.home, "--end-with",
-        b->parent, "--ready-fd", "3", NULL };
+        b->parent, "--ready-fd", "3", "--log-format", (char *)(uintptr_t)format,
+        b->o.listen ? "--listen" : NULL, (char *)(uintptr_t)b->o.listen, NULL };
     int ready[2] = { -1, -1 };
 
     snprintf(program, sizeof program, "%s/jielong", b->o.program);
@@ -172,10 +184,11 @@ static int start_orchestrator(struct embedded *b, struct err *e)
 
 static int start_worker(struct embedded *b, struct member *m, struct err *e)
 {
+    const char *format = b->o.format ? b->o.format : "text";
     char program[PATH_MAX + 32], threads[16];
     char *argv[] = { program, "worker", "--connect", b->url, "--home", (char *)(uintptr_t)b->o.home,
         "--name", m->name, b->shared ? "--share" : "--threads", threads, "--end-with", b->parent,
-        NULL };
+        "--log-format", (char *)(uintptr_t)format, NULL };
 
     snprintf(program, sizeof program, "%s/jielong-worker", b->o.program);
     snprintf(threads, sizeof threads, "%d", b->o.threads);
@@ -195,32 +208,65 @@ static int share_of_cores(int workers)
 
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         cores = CPU_COUNT(&set);
+    if (workers < 1)
+        workers = 1;
     return cores > workers ? (int)(cores + workers - 1) / workers : 1;
+}
+
+/* Room for so many workers: who is there stays. */
+static int make_room(struct embedded *b, int workers, struct err *e)
+{
+    struct member *p;
+
+    if (workers + 1 <= b->n)
+        return OK;
+    p = realloc(b->members, ((size_t)workers + 1) * sizeof *p);
+    if (!p)
+        return err_set(e, E_NOMEM, "out of memory");
+    b->members = p;
+    for (; b->n <= workers; b->n++) {
+        p[b->n] = (struct member){ .pid = 0 };
+        if (b->n == 0)
+            snprintf(p->name, sizeof p->name, "orchestrator");
+        else
+            snprintf(p[b->n].name, sizeof p[b->n].name, "w%d", b->n);
+    }
+    return OK;
+}
+
+static int want(struct embedded *b, int workers, struct err *e)
+{
+    int rc = make_room(b, workers, e);
+
+    if (rc != OK)
+        return rc;
+    b->wanted = workers;
+    if (b->shared)
+        b->o.threads = share_of_cores(workers);
+    return OK;
 }
 
 int embedded_start(struct embedded **out, const struct embedded_options *o, struct err *e)
 {
     struct embedded *b = calloc(1, sizeof *b);
-    int rc = b ? home_url(b->url, o->home, e) : err_set(e, E_NOMEM, "out of memory");
+    int rc;
 
+    if (!b)
+        return err_set(e, E_NOMEM, "out of memory");
+    b->crew = -1;
+    rc = home_url(b->url, o->home, e);
     if (rc == OK) {
         b->o = *o;
-        b->members = calloc((size_t)o->workers + 1, sizeof *b->members);
-        if (!b->members)
-            rc = err_set(e, E_NOMEM, "out of memory");
-    }
-    if (rc == OK) {
-        b->n = 1 + o->workers;
         b->shared = o->threads == 0;
-        b->o.threads = o->threads > 0 ? o->threads : share_of_cores(o->workers);
         snprintf(b->parent, sizeof b->parent, "%d", (int)getpid());
-        snprintf(b->members[0].name, sizeof b->members[0].name, "orchestrator");
+        rc = want(b, o->workers, e);
     }
-    for (int i = 0; rc == OK && i < b->n; i++) {
-        if (i > 0)
-            snprintf(b->members[i].name, sizeof b->members[i].name, "w%d", i);
+    if (rc == OK)
+        rc = start_member(b, 0, e);
+    if (rc == OK)
+        rc = crew_take(&b->crew, o->home, (unsigned)o->workers, e);
+    for (int i = 1; rc == OK && i < b->n; i++)
         rc = start_member(b, i, e);
-    }
     if (rc != OK) {
         embedded_end(b);
         return rc;
@@ -229,17 +275,48 @@ int embedded_start(struct embedded **out, const struct embedded_options *o, stru
     return OK;
 }
 
+/* It finishes what it has, and ends. Nobody answers, or knows it yet: it is asked again. */
+static void dismiss(struct embedded *b, struct member *m, int64_t now_ms)
+{
+    Envelope q = ENVELOPE__INIT, *reply = NULL;
+    Control drain = CONTROL__INIT;
+    struct client *c = NULL;
+    struct err e = ERR_INIT;
+
+    if (m->dismissed > 0 && now_ms - m->dismissed < DISMISS_MS)
+        return;
+    m->dismissed = now_ms;
+    drain.has_verb = true;
+    drain.verb = CONTROL__VERB__DRAIN;
+    drain.worker = m->name;
+    q.kind_case = ENVELOPE__KIND_CONTROL;
+    q.control = &drain;
+    if (client_open(&c, b->url, &e) == OK)
+        (void)client_ask(c, &q, &reply, ANSWER_MS, &e);
+    message_free(reply);
+    client_close(c);
+}
+
+static void look_at(struct member *m, int64_t now_ms)
+{
+    if (m->pid == 0 || waitpid(m->pid, NULL, WNOHANG) != m->pid)
+        return;
+    m->quick = now_ms - m->started < QUICK_MS && m->dismissed == 0 ? m->quick + 1 : 0;
+    m->pid = 0;
+    m->dismissed = 0;
+}
+
 int embedded_look_after(struct embedded *b, int64_t now_ms, struct err *e)
 {
-    int rc = OK;
+    int wanted = (int)crew_wanted(b->crew, (unsigned)b->wanted);
+    int rc = wanted == b->wanted ? OK : want(b, wanted, e);
 
     for (int i = 0; i < b->n && rc == OK; i++) {
         struct member *m = &b->members[i];
-        if (m->pid > 0 && waitpid(m->pid, NULL, WNOHANG) == m->pid) {
-            m->quick = now_ms - m->started < QUICK_MS ? m->quick + 1 : 0;
-            m->pid = 0;
-        }
-        if (m->pid != 0)
+        look_at(m, now_ms);
+        if (i > b->wanted && m->pid != 0)
+            dismiss(b, m, now_ms);
+        if (i > b->wanted || m->pid != 0)
             continue;
         if (m->quick >= QUICK_MAX)
             return with_log(b, m, "keeps ending", e);
@@ -263,6 +340,8 @@ void embedded_end(struct embedded *b)
             poll(NULL, 0, 5);
         }
     }
+    if (b->crew >= 0)
+        close(b->crew);
     free(b->members);
     free(b);
 }

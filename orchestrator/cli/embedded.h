@@ -6,14 +6,18 @@
 #include "proto/err.h"
 
 /* An orchestrator and workers as children of this process: started, supervised (one that dies is
- * started again), ended with it. Their logs go to HOME/logs. */
+ * started again), ended with it. Their logs go to HOME/logs, or all to stderr. How many workers
+ * there are can be changed meanwhile (crew.h): new ones start, or the last ones finish what they
+ * have. */
 struct embedded;
 
 struct embedded_options {
     const char *home;    /* borrowed as long as it lasts; the folder exists */
     const char *program; /* folder of jielong and jielong-worker; borrowed as well */
-    int workers;         /* at least 1 */
+    int workers;         /* at most CREW_MAX */
     int threads;         /* of each worker; 0: the cores are shared out */
+    const char *listen;  /* where the orchestrator listens as well; NULL: nowhere */
+    const char *format;  /* of their logs, which go to stderr; NULL: as text to HOME/logs */
 };
 
 /* Starts the orchestrator, waits until it answers, starts the workers. E_BUSY: another

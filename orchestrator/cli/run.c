@@ -1,17 +1,16 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "orchestrator/cli/crew.h"
 #include "orchestrator/cli/embedded.h"
 #include "orchestrator/cli/follow.h"
+#include "orchestrator/cli/signals.h"
 #include "orchestrator/cli/submission.h"
 #include "orchestrator/client.h"
 #include "orchestrator/daemon.h"
@@ -65,7 +64,10 @@ static bool answers(const struct running *r)
  * little longer, but answers no more. */
 static int get_orchestrator(struct running *r, struct err *e)
 {
-    struct embedded_options o = { r->l->home, r->l->program, (int)r->workers, (int)r->threads };
+    struct embedded_options o = { .home = r->l->home,
+        .program = r->l->program,
+        .workers = (int)r->workers,
+        .threads = (int)r->threads };
     int rc = E_BUSY;
 
     for (int i = 0; i < KNOCKS && rc == E_BUSY; i++) {
@@ -198,42 +200,12 @@ static int submit_or_continue(struct running *r, Submit *submit, struct err *e)
 
 /* ---- in the foreground ---- */
 
-/* Ctrl-C is read between two looks, so that children and terminal are left in order. */
-static int block_signals(struct running *r, struct err *e)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return err_errno(e, "signals");
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves does not end the run */
-    r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return r->signals >= 0 ? OK : err_errno(e, "signals");
-}
-
-/* Waits a little; true: asked to stop. */
-static bool interrupted_meanwhile(const struct running *r)
-{
-    struct pollfd p = { r->signals, POLLIN, 0 };
-    struct signalfd_siginfo info;
-    bool stop = false;
-
-    if (poll(&p, 1, POLL_MS) > 0)
-        while (read(r->signals, &info, sizeof info) == sizeof info)
-            stop = stop || info.ssi_signo != SIGCHLD;
-    return stop;
-}
-
 static int follow_to_end(struct running *r, enum follow_end *end, bool *interrupted, struct err *e)
 {
     int rc = follow_look(r->follow, clock_ms(), end, e);
 
     while (rc == OK && *end == FOLLOW_GOES_ON && !*interrupted) {
-        *interrupted = interrupted_meanwhile(r);
+        *interrupted = signals_wait(r->signals, POLL_MS);
         if (*interrupted)
             break;
         int64_t now = clock_ms();
@@ -252,7 +224,7 @@ static int run_in_foreground(struct running *r, Submit *submit)
     int rc = submission_take_inputs(submit, r->l->home, &e);
 
     if (rc == OK)
-        rc = block_signals(r, &e);
+        rc = signals_open(&r->signals, &e);
     if (rc == OK)
         rc = home_url(r->url, r->l->home, &e);
     if (rc == OK)
@@ -375,8 +347,8 @@ int run_command(struct command_line *l)
 {
     static struct running r = { .workers = 1, .signals = -1, .name_fd = -1 };
     const struct option_row rows[] = {
-        { "workers", 'w', OPTION_COUNT, &r.workers, "N", "how many workers (default 1)", 1, 256,
-            NULL },
+        { "workers", 'w', OPTION_COUNT, &r.workers, "N", "how many workers (default 1)", 1,
+            CREW_MAX, NULL },
         { "threads", 't', OPTION_COUNT, &r.threads, "N",
             "of each worker (default: the cores are shared out)", 0, 1024, NULL },
         SUBMISSION_SET(&r.settings),
