@@ -43,7 +43,16 @@ stages:
   left_out:
     {kind: rloo, init_from: sft, reward_model: teacher, prompts: prompts, iterations: 2, batch_size: 8, minibatch_size: 8,
      max_new_tokens: 8, rollout_shards: 2, lora: {rank: 4}}
-  report: {kind: evaluate, models: [given, sft, direct, chat, left_out], prompts: prompts, reward_model: teacher, max_new_tokens: 8}
+  dropped:
+    {kind: sft, init_from: given, demonstrations: demonstrations, epochs: 2, batch_size: 4, pretrain_mix: 0, checkpoint_every: 3,
+     precision: bf16, dropout: 0.1, lora: {rank: 4, targets: all-linear}}
+  averaged:
+    {kind: ppo, init_from: dropped, reward_model: teacher, prompts: prompts, iterations: 2, batch_size: 8, minibatch_size: 4,
+     max_new_tokens: 8, rollout_shards: 2, ptx_coef: 0, ema_decay: 0.9, activation_checkpointing: true, lora: {rank: 4}}
+  grouped:
+    {kind: grpo, init_from: sft, reward_model: teacher, prompts: prompts, iterations: 2, batch_size: 8, minibatch_size: 8,
+     group_size: 4, max_new_tokens: 8, rollout_shards: 2, precision: bf16, lora: {rank: 4, targets: [k, up]}}
+  report: {kind: evaluate, models: [given, sft, direct, chat, averaged, left_out, grouped], prompts: prompts, reward_model: teacher, max_new_tokens: 8}
 END
 tune() {
     name=$1 && shift
@@ -52,9 +61,9 @@ tune() {
     outputs "$work/$name" >"$work/$name.ids"
 }
 tune one --workers 1 --threads 1
-tune three --workers 3 --threads 3 --set sft.checkpoint_every=1 --set teacher.checkpoint_every=100 --set direct.checkpoint_every=1
+tune three --workers 3 --threads 3 --set sft.checkpoint_every=1 --set dropped.checkpoint_every=1 --set teacher.checkpoint_every=100 --set direct.checkpoint_every=1
 cmp "$work/one.ids" "$work/three.ids" || die "other bits with other workers, threads and segments"
-[ "$(sort -u "$work/one.ids" | wc -l)" -gt 8 ] || die "there are too few results: $(cat "$work/one.ids")"
+[ "$(sort -u "$work/one.ids" | wc -l)" -gt 11 ] || die "there are too few results: $(cat "$work/one.ids")"
 
 "$jielong" export chat --home "$work/one" --format gguf "$work/in/chat.gguf" || die "chat does not go out"
 "$jielong" import --inspect "$work/in/chat.gguf" >"$work/out" || die "chat.gguf is not understood"

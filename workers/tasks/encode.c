@@ -162,21 +162,21 @@ static int encode_demonstrations(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct example_encoding x = { 0 };
-    const struct model *m;
+    ModelConfig m;
     size_t n = task_inputs(spec, "demonstrations", NULL, 0);
-    struct id model, *files = calloc(n + 1, sizeof *files);
+    struct id model, tokenizer, *files = calloc(n + 1, sizeof *files);
     int rc = files ? task_input(&model, spec, "model", e) : err_set(e, E_NOMEM, "no memory");
 
     if (rc == OK)
         rc = intake_new(&x.im, e);
     if (rc == OK)
-        rc = warm_model(&m, c, &model, "", e);
+        rc = model_describe(&m, &tokenizer, c->store, &model, e);
     if (rc == OK)
-        rc = warm_tokenizer(&x.t, c, &m->tokenizer, e);
+        rc = warm_tokenizer(&x.t, c, &tokenizer, e);
     if (rc == OK)
         rc = records_create(&x.w, c->store, ARTIFACT_KIND__EXAMPLES, e);
     if (rc == OK) {
-        x.context = m->config.context;
+        x.context = m.context;
         task_inputs(spec, "demonstrations", files, n);
     }
     for (size_t i = 0; i < n && rc == OK; i++)
@@ -327,20 +327,20 @@ static int encode_rankings(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct example_encoding x = { 0 };
-    const struct model *m;
-    struct id model, rankings;
+    ModelConfig m;
+    struct id model, tokenizer, rankings;
     int rc = task_input(&model, spec, "model", e);
 
     if (rc == OK)
         rc = task_input(&rankings, spec, "rankings", e);
     if (rc == OK)
-        rc = warm_model(&m, c, &model, "", e);
+        rc = model_describe(&m, &tokenizer, c->store, &model, e);
     if (rc == OK)
-        rc = warm_tokenizer(&x.t, c, &m->tokenizer, e);
+        rc = warm_tokenizer(&x.t, c, &tokenizer, e);
     if (rc == OK)
         rc = records_create(&x.w, c->store, ARTIFACT_KIND__RANKING_EXAMPLES, e);
     if (rc == OK) {
-        x.context = m->config.context;
+        x.context = m.context;
         x.most = spec->encode->max_answers;
         rc = encode_each_ranking(&x, c->store, &rankings, spec->encode->held_out, e);
     }

@@ -17,10 +17,25 @@ void memory_add_network(struct memory_need *n, const ModelConfig *c)
     n->moments += 2 * trained;
 }
 
+void memory_add_loading(struct memory_need *n, uint64_t bytes)
+{
+    uint64_t then = n->weights + n->gradients + n->moments + bytes;
+
+    n->loading = n->loading > then ? n->loading : then;
+}
+
+/* What loading takes beyond what is there later. */
+static uint64_t loading_alone(const struct memory_need *n)
+{
+    uint64_t later = n->weights + n->gradients + n->moments + n->activations + n->batch + n->other;
+
+    return n->loading > later ? n->loading - later : 0;
+}
+
 uint64_t memory_total(const struct memory_need *n)
 {
     return n->files + n->weights + n->gradients + n->moments + n->activations + n->batch +
-           n->other + n->process;
+           n->other + loading_alone(n) + n->process;
 }
 
 static double mib(uint64_t bytes)
@@ -42,14 +57,17 @@ int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
         { "batch", n->batch },
         { "other", n->other },
         { "the process itself", n->process },
+        { "while loading", loading_alone(n) },
     };
+    enum { PARTS = sizeof parts / sizeof *parts };
     char list[256] = "";
     size_t at = 0;
 
     if (limit == 0 || memory_total(n) <= limit)
         return OK;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && at < sizeof list; i++)
-        if (parts[i].bytes > 0 || (!n->what && i > 0)) /* of a training, all but the files */
+    for (size_t i = 0; i < PARTS && at < sizeof list; i++)
+        if (parts[i].bytes > 0 ||
+            (!n->what && i > 0 && i < PARTS - 1)) /* of a training, nearly all */
             at += (size_t)snprintf(list + at, sizeof list - at, "%s%s %.1f", at > 0 ? ", " : "",
                 parts[i].name, mib(parts[i].bytes));
     return err_set(e, E_TOO_LARGE, "%s needs %.1f MiB of memory (%s) but %.1f MiB is all there is",

@@ -12,11 +12,16 @@ struct memory_need {
     uint64_t batch;   /* a step's rows, and what is known of each token */
     uint64_t other;   /* what saving takes; a reward model that chooses */
     uint64_t process; /* what there was before any task: programs, libraries, the store's tables */
+    uint64_t loading; /* at its peak, when one model is made of another: weights, gradients and
+                       * moments until then, and both */
 };
 
 /* Adds a network that is trained: weights, gradients and two moments. The configuration is
  * checked. */
 void memory_add_network(struct memory_need *n, const ModelConfig *c);
+
+/* A model is loaded next, of so many bytes while it is made of another. */
+void memory_add_loading(struct memory_need *n, uint64_t bytes);
 
 uint64_t memory_total(const struct memory_need *n);
 

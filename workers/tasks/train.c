@@ -162,6 +162,14 @@ static int memory_need_check(struct trainer *t, struct err *e)
     return memory_check(n, t->c->memory, e);
 }
 
+void trainer_make_room(struct trainer *t)
+{
+    uint64_t models = warm_models_bytes(t->c->warm);
+
+    if (!t->task->rl || (t->c->memory > 0 && memory_total(&t->need) + models > t->c->memory))
+        warm_drop_models(t->c->warm);
+}
+
 /* All memory that the segment's steps take. What a warm trainer has from the segment before is
  * used again if it fits. */
 static int room_init(struct trainer *t, struct err *e)
@@ -177,10 +185,7 @@ static int room_init(struct trainer *t, struct err *e)
         t->mode = mode;
     }
     rc = memory_need_check(t, e);
-    /* a rollout's models may stay for the next one, if there is room beside the training */
-    uint64_t models = warm_models_bytes(t->c->warm);
-    if (!t->task->rl || (t->c->memory > 0 && memory_total(&t->need) + models > t->c->memory))
-        warm_drop_models(t->c->warm);
+    trainer_make_room(t);
     if (rc == OK && !t->policy.workspace)
         rc = workspaces_init(t, e);
     return rc == OK ? scratch_init(t, e) : rc;

@@ -101,6 +101,10 @@ int trainer_check_mask(
 /* Adds the step's share of pretraining windows to mix. */
 int trainer_mix(struct trainer *t, struct err *e);
 
+/* A rollout's models may stay for the next one, if there is room beside the training as far as its
+ * need is known; other trainings need none. */
+void trainer_make_room(struct trainer *t);
+
 /* training_state.c; E_TOO_LARGE, with the numbers, before networks that do not fit are made */
 int trainer_init(struct trainer *t, const TaskSpec *spec, struct err *e); /* first segment */
 int trainer_load(struct trainer *t, const TaskSpec *spec, const struct id *state, struct err *e);

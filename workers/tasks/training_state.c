@@ -63,12 +63,19 @@ static int tokenizer_facts(struct trainer *t, struct err *e)
     return rc;
 }
 
-/* One more network is to be trained: is there room? */
-static int admit(struct trainer *t, const ModelConfig *c, struct err *e)
+/* Is there room for what is known to be needed? */
+static int room(struct trainer *t, struct err *e)
 {
     t->need.process = t->c->resident;
-    memory_add_network(&t->need, c);
+    trainer_make_room(t);
     return memory_check(&t->need, t->c->memory, e);
+}
+
+/* One more network is to be trained. */
+static int admit(struct trainer *t, const ModelConfig *c, struct err *e)
+{
+    memory_add_network(&t->need, c);
+    return room(t, e);
 }
 
 /* One more copy of those of the policy's weights that are trained, as they are. */
@@ -97,15 +104,24 @@ static int copies_init(struct trainer *t, const TaskSpec *spec, struct err *e)
     return rc;
 }
 
-static int load_input(
-    struct model **out, struct trainer *t, const TaskSpec *spec, const char *name, struct err *e)
+/* remade: another model, with a head or adapters, will be made of it and lies beside it then. */
+static int load_input(struct model **out, struct trainer *t, const TaskSpec *spec, const char *name,
+    bool remade, struct err *e)
 {
+    ModelConfig c;
     struct id id;
+    int rc;
 
     if (task_inputs(spec, name, &id, 1) != 1)
         return err_set(e, E_PROTOCOL, "a first segment needs the input '%s'", name);
-    int rc = model_load(out, t->c->store, &id, "", e);
-    return rc == OK ? OK : err_wrap(e, "%s", name);
+    rc = model_describe(&c, NULL, t->c->store, &id, e);
+    if (rc == OK) {
+        memory_add_loading(&t->need, (remade ? 2 : 1) * model_floats(&c) * sizeof(float));
+        rc = room(t, e);
+    }
+    if (rc == OK)
+        rc = model_load(out, t->c->store, &id, "", e);
+    return rc == OK || rc == E_TOO_LARGE ? rc : err_wrap(e, "%s", name);
 }
 
 static int fresh_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
@@ -154,18 +170,20 @@ static int adapt(
 
 static int policy_model(struct model **out, struct trainer *t, const TaskSpec *spec, struct err *e)
 {
+    bool ranks = t->task->objective == TRAIN_TASK__OBJECTIVE__RANKING;
+    bool values = t->objective->has_value && !t->apart;
     struct model *body = NULL;
     int rc;
 
     if (t->task->objective == TRAIN_TASK__OBJECTIVE__LM)
         return fresh_model(out, t, spec, e);
-    rc = load_input(&body, t, spec, "init", e);
+    rc = load_input(&body, t, spec, "init", ranks || values || t->task->lora, e);
     if (rc != OK)
         return rc;
     *out = body;
-    if (t->task->objective == TRAIN_TASK__OBJECTIVE__RANKING)
+    if (ranks)
         rc = model_with_scalar_head(out, body, t->seed, e);
-    else if (t->objective->has_value && !t->apart)
+    else if (values)
         rc = model_with_value_head(out, body, t->seed, e);
     if (*out != body || rc != OK)
         model_free(body);
@@ -185,7 +203,7 @@ static int value_model(struct model **out, struct trainer *t, const TaskSpec *sp
     bool given = task_inputs(spec, "reward_model", NULL, 0) > 0;
     const char *origin = given ? "reward_model" : "init";
     struct model *body = NULL;
-    int rc = load_input(&body, t, spec, origin, e);
+    int rc = load_input(&body, t, spec, origin, !given || t->task->lora, e);
 
     *out = body;
     if (rc == OK && !given) {

@@ -32,7 +32,7 @@ static void what_does_not_fit_is_told_in_numbers(void **state)
 {
     const uint64_t mib = 1 << 20;
     struct memory_need n = { NULL, 0, 10 * mib, 20 * mib, 30 * mib, 40 * mib, 2 * mib, 1 * mib,
-        2 * mib };
+        2 * mib, 0 };
     struct err e = ERR_INIT;
 
     (void)state;
@@ -48,6 +48,31 @@ static void what_does_not_fit_is_told_in_numbers(void **state)
     assert_int_equal(memory_check(&import, 8 * mib, &e), E_TOO_LARGE);
     assert_string_equal(e.msg,
         "importing needs 9.0 MiB of memory (files 3.0, weights 6.0) but 8.0 MiB is all there is");
+}
+
+/* Two models lie there while one is made of the other: that counts where it is more than all that
+ * comes later. */
+static void a_model_that_is_remade_counts_twice_while_it_is(void **state)
+{
+    const uint64_t mib = 1 << 20;
+    struct memory_need n = { .process = 1 * mib };
+    struct err e = ERR_INIT;
+
+    (void)state;
+    memory_add_loading(&n, 20 * mib);
+    assert_int_equal(memory_total(&n), 21 * mib);
+    n.weights = 17 * mib;
+    n.gradients = n.moments = 1 * mib;
+    assert_int_equal(memory_total(&n), 21 * mib);
+    assert_int_equal(memory_check(&n, 20 * mib, &e), E_TOO_LARGE);
+    assert_string_equal(e.msg,
+        "training needs 21.0 MiB of memory (weights 17.0, gradients 1.0, moments 1.0, activations "
+        "0.0, batch 0.0, other 0.0, the process itself 1.0, while loading 1.0) but 20.0 MiB is all "
+        "there is");
+    memory_add_loading(&n, 20 * mib); /* another, beside the first */
+    assert_int_equal(memory_total(&n), 40 * mib);
+    n.activations = 30 * mib;
+    assert_int_equal(memory_total(&n), 50 * mib);
 }
 
 /* ---- the limit, of a root that is made up ---- */
@@ -127,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_network_needs_weights_gradients_and_two_moments),
         cmocka_unit_test(what_does_not_fit_is_told_in_numbers),
+        cmocka_unit_test(a_model_that_is_remade_counts_twice_while_it_is),
         cmocka_unit_test(the_limit_is_the_machines_memory),
         cmocka_unit_test(the_tightest_control_group_counts),
         cmocka_unit_test(control_groups_of_the_first_version_count_too),
