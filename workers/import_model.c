@@ -31,7 +31,8 @@ bool import_is_model(const char *path)
     bool found = d == NULL && name_ends(path, ".gguf");
 
     for (struct dirent *one; d && !found && (one = readdir(d)) != NULL;)
-        found = name_ends(one->d_name, ".gguf") || strcmp(one->d_name, "config.json") == 0 ||
+        found = name_ends(one->d_name, ".gguf") || name_ends(one->d_name, ".safetensors") ||
+                strcmp(one->d_name, "config.json") == 0 ||
                 (strncmp(one->d_name, "tok", 3) == 0 && name_ends(one->d_name, ".bin"));
     if (d)
         closedir(d);

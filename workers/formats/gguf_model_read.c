@@ -269,10 +269,17 @@ static int read_chat(struct imported *out, const struct gguf *g, struct err *e)
     return out->own_template ? chat_adopt(out->tokenizer, jinja, e) : OK;
 }
 
+static struct span name_at(const void *file, size_t i)
+{
+    const struct gguf *g = file;
+
+    return i < gguf_tensors(g) ? gguf_tensor_at(g, i)->name : (struct span){ NULL, 0 };
+}
+
 static int read_file(struct imported *out, const struct named_file *file, const struct gguf *g,
     const struct import_options *o, struct err *e)
 {
-    const struct tensor_source source = { g, find_tensor };
+    const struct tensor_source source = { g, find_tensor, name_at };
     struct reading r = { g, 0, e };
     ModelConfig c = MODEL_CONFIG__INIT;
     int rc = find_architecture(&r);

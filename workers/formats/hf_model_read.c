@@ -28,6 +28,21 @@ static bool find_tensor(const void *file, const char *name, struct tensor_view *
     return false;
 }
 
+static struct span name_at(const void *file, size_t i)
+{
+    const struct shards *s = file;
+
+    for (size_t k = 0; k < s->n; k++) {
+        size_t n = safetensors_count(s->at[k]);
+        if (i < n) {
+            const char *name = safetensors_name(s->at[k], i);
+            return (struct span){ name, strlen(name) };
+        }
+        i -= n;
+    }
+    return (struct span){ NULL, 0 };
+}
+
 static void shards_close(struct shards *s)
 {
     for (size_t i = 0; i < s->n; i++)
@@ -101,7 +116,8 @@ static int check_index(const struct named_file *files, size_t n, struct err *e)
     for (size_t i = 0; rc == OK && i < json_size(map); i++) {
         const char *name = json_text(json_value(map, i), NULL);
         if (!name || !file_named(files, n, name))
-            rc = err_set(e, E_INPUT, "the file of '%.64s' is not there", json_key(map, i));
+            rc = err_set(e, E_INPUT, "the file of '%.64s', '%.64s', is not there", json_key(map, i),
+                name ? name : "");
     }
     if (root)
         json_free(root);
@@ -127,7 +143,7 @@ static int read_model(struct model **out, const struct named_file *files, size_t
 {
     const struct named_file *config = file_named(files, n, "config.json");
     struct shards s = { 0 };
-    const struct tensor_source source = { &s, find_tensor };
+    const struct tensor_source source = { &s, find_tensor, name_at };
     enum scheme scheme = HF_LLAMA;
     ModelConfig c;
     int rc = hf_config_read(&c, &scheme, config->bytes, o->context, e);

@@ -64,7 +64,7 @@ static bool is_hf(const struct named_file *files, size_t n)
 
 static bool is_llama2c(const struct named_file *files, size_t n)
 {
-    return any_ends(files, n, ".bin");
+    return any_ends(files, n, ".bin") && !file_named(files, n, "config.json");
 }
 
 static const struct {
@@ -97,8 +97,9 @@ int model_import(struct imported *out, const char **what, const struct named_fil
         i++;
     if (i == sizeof kinds / sizeof *kinds)
         return err_set(e, E_INPUT,
-            "no model: neither a .gguf file, nor config.json with .safetensors, nor llama2.c's "
-            ".bin files");
+            "no model: neither a .gguf file, nor config.json with .safetensors (a "
+            "pytorch_model.bin is "
+            "not read: save it as safetensors), nor llama2.c's .bin files");
     rc = kinds[i].read(&m, files, n, o, e);
     if (rc == OK)
         rc = check_vocabulary(&m, e);

@@ -16,6 +16,8 @@ struct tensor_source {
     const void *file;
     /* False: there is no tensor of this name that can be read. */
     bool (*find)(const void *file, const char *name, struct tensor_view *out);
+    /* Of the i-th tensor, whether it can be read or not; p = NULL: there are no more. */
+    struct span (*name)(const void *file, size_t i);
 };
 
 /* An empty model of a file that has so many bytes of tensors. E_INPUT: a configuration for which
@@ -23,8 +25,9 @@ struct tensor_source {
 int model_new_of(struct model **out, const ModelConfig *c, uint64_t bytes,
     const struct import_options *o, struct err *e);
 
-/* All tensors that the model has, as the scheme names them. E_INPUT: one is missing, or has another
- * shape than the configuration says. */
+/* All tensors that the model has, as the scheme names them. E_INPUT: one is missing, has another
+ * shape than the configuration says or numbers that are not finite; or the file has one that such a
+ * model has no place for. */
 int model_fill(struct model *m, enum scheme s, const struct tensor_source *source, struct err *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,6 +376,7 @@ static void what_would_compute_otherwise_is_refused(void **state)
         { "\"llama\",", "\"mistral\", \"sliding_window\": 8,", "slides" },
         { "\"intermediate_size\": 96", "\"intermediate_size\": 97", "not 97 x 32" },
         { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "missing" },
+        { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "has no place in such a model" },
         { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1e30", "whole number" },
         { "\"vocab_size\": ", "\"vocab_size\": 1", "config" },
     };
@@ -394,6 +396,40 @@ static void what_would_compute_otherwise_is_refused(void **state)
         free_folder(&f);
         model_free(m);
     }
+}
+
+static void numbers_that_are_none_are_refused(void **state)
+{
+    struct err e = ERR_INIT;
+    struct imported back;
+    const char *what;
+
+    (void)state;
+    for (int gguf = 0; gguf < 2; gguf++) {
+        struct model *m = make(&shapes[0]);
+        struct folder f;
+        m->params[m->tensors[0].offset + 7] = NAN;
+        export_to(&f, m, gguf, ELEMENT_F32);
+        assert_int_equal(model_import(&back, &what, f.files, f.n, &none, &e), E_INPUT);
+        assert_non_null(strstr(e.msg, ": number 8 of "));
+        assert_non_null(strstr(e.msg, " is not finite"));
+        free_folder(&f);
+        model_free(m);
+    }
+}
+
+/* PyTorch's own files are programs: they are not read, and not taken for something else. */
+static void a_pickle_is_no_model(void **state)
+{
+    const struct named_file files[] = { { "config.json", { "{}", 2 } },
+        { "pytorch_model.bin", { "PK", 2 } } };
+    struct err e = ERR_INIT;
+    struct imported back;
+    const char *what;
+
+    (void)state;
+    assert_int_equal(model_import(&back, &what, files, 2, &none, &e), E_INPUT);
+    assert_non_null(strstr(e.msg, "save it as safetensors"));
 }
 
 static int admit_nothing(void *ctx, const ModelConfig *c, struct err *e)
@@ -450,6 +486,8 @@ int main(void)
         cmocka_unit_test(a_context_is_cut_and_learned_positions_with_it),
         cmocka_unit_test(shards_are_one_model_and_none_may_be_missing),
         cmocka_unit_test(what_would_compute_otherwise_is_refused),
+        cmocka_unit_test(numbers_that_are_none_are_refused),
+        cmocka_unit_test(a_pickle_is_no_model),
         cmocka_unit_test(a_model_that_has_no_room_is_not_begun),
     };
 
