@@ -51,6 +51,20 @@ int32_t tokenizer_start(const struct tokenizer *t)
 
 /* ---- text to ids ---- */
 
+static int cannot_encode(const struct tokenizer *t, struct span piece, int rc, struct err *e)
+{
+    const uint8_t *p = piece.p;
+    size_t i = 0;
+
+    if (rc == E_NOMEM)
+        return err_set(e, rc, "out of memory");
+    while (i < piece.n && t->byte_id[p[i]] != NO_TOKEN)
+        i++;
+    if (i == piece.n)
+        return err_set(e, rc, "the vocabulary lacks a byte of the text");
+    return err_set(e, rc, "the vocabulary lacks the byte 0x%02x, which the text has", p[i]);
+}
+
 /* Text in which no token stands as such. */
 static int encode_plain(const struct tokenizer *t, struct merger *g, struct ids *out,
     const char *text, size_t n, struct err *e)
@@ -64,8 +78,7 @@ static int encode_plain(const struct tokenizer *t, struct merger *g, struct ids 
     while ((rc = pieces_next(&pieces, &piece, e)) == OK && piece.n > 0) {
         rc = vocabulary_encode(t, g, out, piece);
         if (rc != OK) {
-            err_set(
-                e, rc, rc == E_NOMEM ? "out of memory" : "the vocabulary lacks a byte of the text");
+            rc = cannot_encode(t, piece, rc, e);
             break;
         }
     }
