@@ -1,5 +1,6 @@
 #include "orchestrator/status.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ static void preferences(char *text, size_t size, Metric *const *m, size_t n)
 
     if (accuracy && margin)
         snprintf(text, size, "%s accuracy %.2f margin %.2f%s", held_out ? "held-out" : "training",
-            *accuracy, *margin, pairs && *pairs == 0 ? ", nothing held out" : "");
+            *accuracy, fabs(*margin) < 0.005 ? 0 : *margin,
+            pairs && *pairs == 0 ? ", nothing held out" : "");
 }
 
 static int key_metric(JobStatus *j, const struct plan_job *p, struct err *e)

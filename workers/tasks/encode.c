@@ -275,9 +275,9 @@ static int encode_ranking(struct example_encoding *x, const Ranking *r, double s
     int rc = b ? OK : err_set(e, E_NOMEM, "no memory for a ranking");
 
     if (rc == OK && x->most > 0 && r->n_answers > x->most)
-        rc = err_set(e, E_INPUT, "prompt '%s' has %zu answers, more than max_answers %u",
-            r->prompt->id ? r->prompt->id : "", r->n_answers, x->most);
-
+        rc = err_set(e, E_INPUT,
+            "prompt '%s' has %zu answers, more than max_answers %u: `max_answers: %zu` takes them",
+            r->prompt->id ? r->prompt->id : "", r->n_answers, x->most, r->n_answers);
     if (rc == OK) {
         ranking_example__init(&b->x);
         rc = add_tiers(b, r, x, e);
