@@ -49,6 +49,12 @@ int artifact_write(struct artifact_writer *w, const void *p, size_t n, struct er
     return sink_write(w->sink, p, n, e);
 }
 
+int artifact_lend(struct artifact_writer *w, const void *p, size_t n, struct err *e)
+{
+    w->size += n;
+    return sink_lend(w->sink, p, n, e);
+}
+
 /* Sorted by name; a name that was given before gets the new value. */
 int artifact_fact(struct artifact_writer *w, const char *name, int64_t value, struct err *e)
 {

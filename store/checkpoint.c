@@ -187,7 +187,7 @@ int checkpoint_put(struct checkpoint_writer *w, const float *p, size_t n, struct
             (unsigned long long)(t->size / sizeof *p), n);
     rc = artifact_write(w->artifact, zeros, (size_t)(t->offset - w->at), e);
     if (rc == OK)
-        rc = artifact_write(w->artifact, p, n * sizeof *p, e);
+        rc = artifact_lend(w->artifact, p, n * sizeof *p, e);
     w->at = t->offset + t->size;
     w->put++;
     return rc;

@@ -12,7 +12,7 @@ struct checkpoint_writer;
  * (offset and size are filled in here). kind: CHECKPOINT or TRAINING_STATE. */
 int checkpoint_create(struct checkpoint_writer **out, struct store *s, ArtifactKind kind,
     const CheckpointHeader *header, struct err *e);
-/* The next tensor's floats; borrows. */
+/* The next tensor's floats; borrowed until commit or abort. */
 int checkpoint_put(struct checkpoint_writer *w, const float *p, size_t n, struct err *e);
 /* Takes w, freed even on failure. */
 int checkpoint_commit(struct checkpoint_writer *w, const char *name, Output **out, struct err *e);

@@ -62,9 +62,10 @@ static int commit(struct deposit *in, struct err *e)
 
     if (rc != OK)
         return rc;
-    for (size_t i = 0; i < in->n && rc == OK; i++)
-        rc = store_add_chunk(
-            in->store, t, &in->items[i].id, in->bytes + i * CHUNK_SIZE, in->items[i].n, e);
+    for (size_t i = 0; i < in->n && rc == OK; i++) {
+        struct span chunk = { in->bytes + i * CHUNK_SIZE, in->items[i].n };
+        rc = store_add_chunk(in->store, t, &in->items[i].id, chunk, sum64(chunk.p, chunk.n), e);
+    }
     if (rc == OK)
         return env_commit(env, t, e);
     env_abort(env, t);

@@ -11,9 +11,11 @@
 
 struct batch {
     struct store *store;
-    uint8_t *bytes; /* SINK_CHUNKS of CHUNK_SIZE */
+    uint8_t *bytes;                     /* SINK_CHUNKS of CHUNK_SIZE */
+    const uint8_t *chunks[SINK_CHUNKS]; /* each in its place in bytes, or lent */
     size_t lengths[SINK_CHUNKS];
     struct id ids[SINK_CHUNKS];
+    uint64_t sums[SINK_CHUNKS];
     bool given[SINK_CHUNKS]; /* the id is what the bytes must have */
     size_t n;                /* chunks, of which the last may grow */
     pthread_t thread;
@@ -55,12 +57,17 @@ static int fail(struct sink *k, int rc, const struct err *e)
 
 static int batch_hash(struct batch *b, struct err *e)
 {
+    struct span chunks[SINK_CHUNKS];
+    struct id found[SINK_CHUNKS];
+
+    for (size_t i = 0; i < b->n; i++)
+        chunks[i] = (struct span){ b->chunks[i], b->lengths[i] };
+    sha256_each(found, chunks, b->n);
     for (size_t i = 0; i < b->n; i++) {
-        struct id found;
-        sha256(&found, b->bytes + i * CHUNK_SIZE, b->lengths[i]);
-        if (b->given[i] && !id_equal(&found, &b->ids[i]))
+        if (b->given[i] && !id_equal(&found[i], &b->ids[i]))
             return err_set(e, E_CORRUPT, "bytes came that have another hash than was asked for");
-        b->ids[i] = found;
+        b->ids[i] = found[i];
+        b->sums[i] = sum64(chunks[i].p, chunks[i].n);
     }
     return OK;
 }
@@ -70,7 +77,8 @@ static int batch_put(const struct batch *b, MDB_txn *t, struct err *e)
     int rc = OK;
 
     for (size_t i = 0; rc == OK && i < b->n; i++)
-        rc = store_add_chunk(b->store, t, &b->ids[i], b->bytes + i * CHUNK_SIZE, b->lengths[i], e);
+        rc = store_add_chunk(
+            b->store, t, &b->ids[i], (struct span){ b->chunks[i], b->lengths[i] }, b->sums[i], e);
     return rc;
 }
 
@@ -131,63 +139,101 @@ static void turn(struct sink *k)
     batch_join(k, &k->batches[k->filling]);
 }
 
-/* The chunk that is filled: a new one when the last is whole. NULL: the sink has failed. */
-static uint8_t *room(struct sink *k, bool fresh, size_t **length)
+/* A batch with room for another chunk; NULL: the sink has failed. */
+static struct batch *room(struct sink *k)
 {
     struct batch *b = &k->batches[k->filling];
     struct err e = ERR_INIT;
 
-    fresh = fresh || b->n == 0 || b->lengths[b->n - 1] == CHUNK_SIZE;
-    if (fresh && b->n == SINK_CHUNKS) {
+    if (b->n == SINK_CHUNKS) {
         turn(k);
         b = &k->batches[k->filling];
     }
     if (!b->bytes && !(b->bytes = malloc(SINK_CHUNKS * (size_t)CHUNK_SIZE)))
         fail(k, err_set(&e, E_NOMEM, "no memory for %d chunks", SINK_CHUNKS), &e);
-    if (k->rc != OK)
-        return NULL;
-    if (fresh) {
-        b->given[b->n] = false;
-        b->lengths[b->n++] = 0;
-    }
-    *length = &b->lengths[b->n - 1];
-    return b->bytes + (b->n - 1) * CHUNK_SIZE;
+    return k->rc == OK ? b : NULL;
 }
 
-int sink_write(struct sink *k, const void *p, size_t n, struct err *e)
+/* A new chunk: the n bytes at p as they lie there, or NULL: an empty one of the batch's own. */
+static size_t chunk_begin(struct batch *b, const uint8_t *p, size_t n)
 {
-    const uint8_t *from = p;
-    size_t *length;
-    uint8_t *to;
+    b->chunks[b->n] = p ? p : b->bytes + b->n * CHUNK_SIZE;
+    b->lengths[b->n] = n;
+    b->given[b->n] = false;
+    return b->n++;
+}
 
-    while (n > 0 && (to = room(k, false, &length))) {
-        size_t left = CHUNK_SIZE - *length, take = n < left ? n : left;
-        memcpy(to + *length, from, take);
-        *length += take;
-        from += take;
-        n -= take;
+static void chunk_add(struct batch *b, size_t i, const uint8_t *p, size_t n)
+{
+    memcpy(b->bytes + i * CHUNK_SIZE + b->lengths[i], p, n);
+    b->lengths[i] += n;
+}
+
+/* Continues the last chunk, or begins one; returns how many bytes it took. */
+static size_t take(struct batch *b, const uint8_t *p, size_t n, bool lent)
+{
+    bool fresh = b->n == 0 || b->lengths[b->n - 1] == CHUNK_SIZE;
+    size_t i, left;
+
+    if (fresh && lent && n >= CHUNK_SIZE) {
+        chunk_begin(b, p, CHUNK_SIZE);
+        return CHUNK_SIZE;
+    }
+    i = fresh ? chunk_begin(b, NULL, 0) : b->n - 1;
+    left = CHUNK_SIZE - b->lengths[i];
+    if (n > left)
+        n = left;
+    chunk_add(b, i, p, n);
+    return n;
+}
+
+/* The batch that the stream goes on in. */
+static struct batch *stream_room(struct sink *k)
+{
+    struct batch *b = &k->batches[k->filling];
+
+    return k->rc == OK && b->n > 0 && b->lengths[b->n - 1] < CHUNK_SIZE ? b : room(k);
+}
+
+static int stream(struct sink *k, const uint8_t *p, size_t n, bool lent, struct err *e)
+{
+    struct batch *b;
+
+    while (n > 0 && (b = stream_room(k))) {
+        size_t took = take(b, p, n, lent);
+        p += took;
+        n -= took;
     }
     if (k->rc != OK)
         *e = k->err;
     return k->rc;
 }
 
+int sink_write(struct sink *k, const void *p, size_t n, struct err *e)
+{
+    return stream(k, p, n, false, e);
+}
+
+int sink_lend(struct sink *k, const void *p, size_t n, struct err *e)
+{
+    return stream(k, p, n, true, e);
+}
+
 int sink_chunk(struct sink *k, const void *p, size_t n, const struct id *id, struct err *e)
 {
-    size_t *length;
-    uint8_t *to = n > 0 && n <= CHUNK_SIZE ? room(k, true, &length) : NULL;
-    struct batch *b = &k->batches[k->filling];
+    struct batch *b = n > 0 && n <= CHUNK_SIZE ? room(k) : NULL;
+    size_t i;
 
-    if (!to) {
+    if (!b) {
         if (k->rc == OK)
             return err_set(e, E_INPUT, "a chunk of %zu bytes", n);
         *e = k->err;
         return k->rc;
     }
-    memcpy(to, p, n);
-    *length = n;
-    b->ids[b->n - 1] = *id;
-    b->given[b->n - 1] = true;
+    i = chunk_begin(b, NULL, 0);
+    chunk_add(b, i, p, n);
+    b->ids[i] = *id;
+    b->given[i] = true;
     return OK;
 }
 

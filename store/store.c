@@ -99,11 +99,10 @@ static int add(struct store *s, MDB_txn *t, int database, const struct id *id, c
     return OK;
 }
 
-int store_add_chunk(
-    struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n, struct err *e)
+int store_add_chunk(struct store *s, MDB_txn *t, const struct id *id, struct span chunk,
+    uint64_t sum, struct err *e)
 {
-    uint64_t sum = sum64(p, n);
-    int rc = add(s, t, STORE_CHUNK, id, p, n, e);
+    int rc = add(s, t, STORE_CHUNK, id, chunk.p, chunk.n, e);
 
     return rc == OK ? add(s, t, STORE_SUM, id, &sum, sizeof sum, e) : rc;
 }
@@ -219,7 +218,7 @@ int store_chunk_put(struct store *s, const void *p, size_t n, struct id *out, st
     sha256(&id, p, n);
     rc = env_begin(&t, &s->env, true, e);
     if (rc == OK)
-        rc = store_add_chunk(s, t, &id, p, n, e);
+        rc = store_add_chunk(s, t, &id, (struct span){ p, n }, sum64(p, n), e);
     if (rc == OK)
         rc = env_commit(&s->env, t, e);
     else

@@ -35,6 +35,8 @@ size_t artifact_writer_bytes(uint64_t size);
 int artifact_create(
     struct artifact_writer **out, struct store *s, ArtifactKind kind, struct err *e);
 int artifact_write(struct artifact_writer *w, const void *p, size_t n, struct err *e); /* copies */
+/* The same, but p is borrowed until commit or abort. */
+int artifact_lend(struct artifact_writer *w, const void *p, size_t n, struct err *e);
 int artifact_fact(struct artifact_writer *w, const char *name, int64_t value, struct err *e);
 /* Takes w, freed even on failure. `out` gets name, id, kind and facts (malloc'ed; freed by
  * message_free). */

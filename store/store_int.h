@@ -81,9 +81,9 @@ int store_check_hash(struct span value, int database, const struct id *id, struc
  * that differs or is not there, by its hash. */
 int store_check_sum(struct span value, uint64_t sum, struct store *s, MDB_txn *t,
     const struct id *id, struct err *e);
-/* Writes the chunk, and its sum, unless they are there. id is its hash. */
-int store_add_chunk(
-    struct store *s, MDB_txn *t, const struct id *id, const void *p, size_t n, struct err *e);
+/* Writes the chunk, and its sum64, unless they are there. id is its hash. */
+int store_add_chunk(struct store *s, MDB_txn *t, const struct id *id, struct span chunk,
+    uint64_t sum, struct err *e);
 /* Checks m, checks that its chunks are there, and writes it unless it is there. */
 int store_add_manifest(
     struct store *s, MDB_txn *t, const Manifest *m, struct id *out, struct err *e);
@@ -104,6 +104,9 @@ struct sink;
 int sink_new(struct sink **out, struct store *s, struct err *e); /* borrows s */
 /* A stream, cut into whole chunks. Copies. */
 int sink_write(struct sink *k, const void *p, size_t n, struct err *e);
+/* The same stream, but what makes whole chunks is borrowed until the sink is flushed or freed, or
+ * its last chunks are put. */
+int sink_lend(struct sink *k, const void *p, size_t n, struct err *e);
 /* One chunk, which must have that hash (E_CORRUPT, perhaps only at a later call). Copies. */
 int sink_chunk(struct sink *k, const void *p, size_t n, const struct id *id, struct err *e);
 /* All that was given is durable. */

@@ -37,31 +37,29 @@ static CheckpointHeader *header_of(size_t bytes)
     return &h;
 }
 
-static float *tensor_new(size_t bytes, uint32_t seed)
+static float *floats_new(size_t bytes, uint32_t seed)
 {
-    float *p = malloc(bytes / TENSORS);
+    float *p = malloc(bytes);
 
-    for (size_t i = 0; p && i < bytes / TENSORS / sizeof *p; i++)
+    for (size_t i = 0; p && i < bytes / sizeof *p; i++)
         p[i] = (float)(seed = seed * 1664525u + 1013904223u);
     return p;
 }
 
-/* A checkpoint that differs from those of other seeds in each of its chunks. */
+/* A checkpoint that differs from those of other seeds in each of its chunks, and these from each
+ * other. */
 static int put(
     Output **out, double *took, struct store *s, size_t bytes, uint32_t seed, struct err *e)
 {
     struct checkpoint_writer *w = NULL;
     size_t floats = bytes / TENSORS / sizeof(float);
-    float *p = tensor_new(bytes, seed);
+    float *p = floats_new(bytes, seed);
     double began = seconds();
     int rc = p ? checkpoint_create(&w, s, ARTIFACT_KIND__CHECKPOINT, header_of(bytes), e)
                : err_set(e, E_NOMEM, "out of memory");
 
-    for (int i = 0; i < TENSORS && rc == OK; i++) {
-        for (size_t k = 0; k < floats; k += 1024)
-            p[k] = (float)i;
-        rc = checkpoint_put(w, p, floats, e);
-    }
+    for (int i = 0; i < TENSORS && rc == OK; i++)
+        rc = checkpoint_put(w, p + (size_t)i * floats, floats, e);
     if (rc == OK)
         rc = checkpoint_commit(w, "checkpoint", out, e);
     else

@@ -49,11 +49,33 @@ static void a_stream_gives_the_hash_of_its_whole(void **state)
     }
 }
 
+/* Every length around the ends of blocks, then strings of mixed lengths, and an odd number. */
+static void several_at_once_have_the_hashes_of_one_by_one(void **state)
+{
+    static uint8_t bytes[3][300];
+    struct span in[5];
+    struct id got[5], want;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i / 300][i % 300] = (uint8_t)(i * i >> 3);
+    for (size_t n = 0; n < 300; n++) {
+        for (size_t i = 0; i < 5; i++)
+            in[i] = (struct span){ bytes[i % 3], i == 2 ? n / 2 : n };
+        sha256_each(got, in, 5);
+        for (size_t i = 0; i < 5; i++) {
+            sha256(&want, in[i].p, in[i].n);
+            assert_memory_equal(&got[i], &want, sizeof want);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_known_answers_of_sha_256_come_out),
         cmocka_unit_test(a_stream_gives_the_hash_of_its_whole),
+        cmocka_unit_test(several_at_once_have_the_hashes_of_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

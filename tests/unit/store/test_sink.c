@@ -37,6 +37,35 @@ static void chunks_of_a_stream_are_named_in_order_and_stored(void **state)
     store_close(s);
 }
 
+/* In pieces that end within chunks, so that some of what is lent is copied and some is not. */
+static void lent_stream_has_the_chunks_of_a_copied_one(void **state)
+{
+    struct store *s = store_in(*state);
+    struct sink *lent = NULL, *copied = NULL;
+    struct err e = ERR_INIT;
+    const size_t sizes[] = { 100, 3 * CHUNK_SIZE, CHUNK_SIZE - 100, 6 * CHUNK_SIZE + 1, 7 };
+    const size_t most = 6 * CHUNK_SIZE + 1;
+    uint8_t *bytes = malloc(most);
+
+    for (size_t i = 0; i < most; i++)
+        bytes[i] = (uint8_t)(i * i >> 7);
+    assert_int_equal(sink_new(&lent, s, &e), OK);
+    assert_int_equal(sink_new(&copied, s, &e), OK);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(sink_lend(lent, bytes, sizes[i], &e), OK);
+        assert_int_equal(sink_write(copied, bytes, sizes[i], &e), OK);
+    }
+    assert_int_equal(sink_flush(lent, &e), OK);
+    assert_int_equal(sink_flush(copied, &e), OK);
+    assert_int_equal(sink_ids(lent).n, 11 * sizeof(struct id));
+    assert_int_equal(sink_ids(copied).n, sink_ids(lent).n);
+    assert_memory_equal(sink_ids(lent).p, sink_ids(copied).p, sink_ids(lent).n);
+    sink_free(lent);
+    sink_free(copied);
+    free(bytes);
+    store_close(s);
+}
+
 static void chunk_of_another_hash_is_refused_and_nothing_follows(void **state)
 {
     struct store *s = store_in(*state);
@@ -82,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         home_test(chunks_of_a_stream_are_named_in_order_and_stored),
+        home_test(lent_stream_has_the_chunks_of_a_copied_one),
         home_test(chunk_of_another_hash_is_refused_and_nothing_follows),
         home_test(damaged_sum_is_outvoted_by_the_hash),
     };
