@@ -28,6 +28,9 @@ int socket_listen(
 int socket_connect(
     struct socket **out, struct net *n, const char *url, const struct keys *keys, struct err *e);
 bool socket_is_local(const char *url); /* of this host alone */
+/* Nobody listens there: the host itself answers so, asked by a connection of its own. False where
+ * somebody listens, and where no answer comes within half a second: the way may be cut. */
+bool socket_refused(const char *url);
 void socket_free(struct socket *s);
 
 /* The url it really listens on (a tcp port of 0 or * is replaced). */

@@ -23,7 +23,8 @@
  *     them in its socket, so that it never waits for the next one.
  * (2) A result is kept in `finished` and told in every Hello until it is acknowledged.
  * (3) Cut off for longer than the deadline (shorter than the orchestrator's patience), the worker
- *     has stopped its executor before the orchestrator gives the task away. */
+ *     has stopped its executor before the orchestrator gives the task away. An orchestrator that
+ *     is not there gives nothing away, and adopts what runs when it is back: that is no cut. */
 
 #define HELLO_MS 1000
 #define PATIENCE_MS 5000 /* without an answer: people are told */
@@ -162,6 +163,7 @@ static void on_welcome(struct worker *w, Envelope *m)
     if (!w->welcome)
         log_info("connected to %s", w->o->connect);
     w->welcome = true;
+    w->held_alone = false;
     w->knocking = 0;
     w->beat_ms = m->welcome->heartbeat_ms;
     w->deadline_ms = m->welcome->deadline_ms;
@@ -370,6 +372,26 @@ static void knock(struct worker *w, int64_t now)
     w->knocking = -1;
 }
 
+/* held_alone: what runs goes on, and no orchestrator is there that could give it away. */
+static void out_of_touch(struct worker *w, int64_t now)
+{
+    bool absent = socket_refused(w->o->connect);
+
+    if (absent && !w->held_alone)
+        log_warn("there is no orchestrator at %s: what runs goes on", w->o->connect);
+    if (!absent) {
+        log_warn("no word from the orchestrator for %.1f s: stopping what runs",
+            (double)(now - w->heard) / 1000);
+        drop_all(w);
+    }
+    if (w->welcome) {
+        w->welcome = false;
+        w->next_beat = now;
+    }
+    w->held_alone = absent;
+    w->heard = now;
+}
+
 static void keep_time(struct worker *w, int64_t now)
 {
     if (now >= w->next_beat) {
@@ -380,12 +402,8 @@ static void keep_time(struct worker *w, int64_t now)
         w->next_beat = now + (w->welcome ? w->beat_ms : HELLO_MS);
         worker_send_lines(w);
     }
-    if (w->welcome && now - w->heard > w->deadline_ms) {
-        log_warn("no word from the orchestrator for %.1f s: stopping what runs",
-            (double)(now - w->heard) / 1000);
-        drop_all(w);
-        w->welcome = false;
-    }
+    if ((w->welcome || w->held_alone) && now - w->heard > w->deadline_ms)
+        out_of_touch(w, now);
     if (w->running && w->times_out && now >= w->times_out) {
         char text[80];
         snprintf(text, sizeof text, "still not done after %.0f s", w->running->timeout);

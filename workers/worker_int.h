@@ -48,6 +48,7 @@ struct worker {
     char *lines[LINES_MAX];
     size_t n_lines;
     bool welcome, draining, stop;
+    bool held_alone;  /* the orchestrator is not there, and what runs goes on */
     int64_t knocking; /* since when there is no answer; 0: it is not known yet, -1: told */
     int64_t heard, next_beat, beat_ms, deadline_ms;
 };
