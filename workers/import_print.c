@@ -78,6 +78,21 @@ static int add_duplicates(struct buf *out, const InspectedInput *m)
     return rc;
 }
 
+/* Names of people's fields: escaped. */
+static int add_unread(struct buf *out, const InspectedInput *m)
+{
+    int rc = m->n_unread > 0 ? label(out, "not read") : OK;
+
+    for (size_t i = 0; rc == OK && i < m->n_unread; i++) {
+        rc = buf_printf(out, "%s'", i ? ", " : "");
+        if (rc == OK)
+            rc = utf8_escape(out, m->unread[i]->name, strlen(m->unread[i]->name));
+        if (rc == OK)
+            rc = buf_printf(out, "' %" PRId64, m->unread[i]->value);
+    }
+    return rc == OK && m->n_unread > 0 ? buf_add(out, "\n", 1) : rc;
+}
+
 /* Each line of text behind `before`, escaped. */
 static int add_lines(struct buf *out, const char *before, const char *text)
 {
@@ -137,6 +152,8 @@ int import_table(struct buf *out, const InspectedInput *m)
         rc = add_counts(out, m);
     if (rc == OK)
         rc = add_number(out, "files refused", m->refused > 0, m->refused);
+    if (rc == OK)
+        rc = add_unread(out, m);
     if (rc == OK)
         rc = add_facts(out, "languages", m->languages, m->n_languages);
     if (rc == OK)

@@ -23,6 +23,9 @@ has "$work/out" '⟦a<\|eot_id\|>⟧'
 printf 'plain\n\nplain\n' >"$work/a.txt"
 inspect --split line "$work/a.txt" >"$work/out" || die "a text file"
 has "$work/out" '2 read = 1 used \+ 1 duplicate'
+echo '{"question": "q", "answer": "a", "hint": "h", "n": 3}' >"$work/b.jsonl"
+inspect "$work/b.jsonl" >"$work/out" || die "a field of its own"
+has "$work/out" "^  not read +'hint' 1\$" # a number is no text
 inspect "$work/nothing" 2>/dev/null && die "a file that is not there"
 
 # The same in a pipeline: the demonstrations have other names, one is broken, a prompt file is packed.

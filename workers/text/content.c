@@ -120,10 +120,13 @@ static int read_record(void *ctx, const struct record *r, enum fate *fate, struc
 {
     struct content *c = ctx;
     struct shaping x = { .want = c->gives, .take = take, .ctx = c };
+    uint64_t read = 0;
+    const struct record marked = { r->json, r->format, c->look ? &read : NULL };
+    int rc = shape_read(&x, &marked, fate, e);
 
     if (c->look)
-        c->look(c->ctx, r, shape_find(r, c->gives));
-    return shape_read(&x, r, fate, e);
+        c->look(c->ctx, &marked, shape_find(r, c->gives));
+    return rc;
 }
 
 /* ---- what is taken from plain text ---- */

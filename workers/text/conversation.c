@@ -230,11 +230,11 @@ static int add_instruction(
 /* The tools that may be called are told where the system speaks. */
 int conversation_add_system(struct conversation *c, const struct record *r, struct err *e)
 {
-    static const char *const keys[] = { "system", "tools" };
+    static const char *const keys[] = { "system", "system_prompt", "tools" };
     struct buf text = { 0 };
     int rc = OK;
 
-    for (size_t i = 0; rc == OK && i < 2; i++) {
+    for (size_t i = 0; rc == OK && i < sizeof keys / sizeof *keys; i++) {
         const char *part;
         rc = record_text(&part, r, keys[i], e);
         if (rc == OK && part && !text_blank(part, strlen(part)) && strcmp(part, "[]") != 0 &&
@@ -249,11 +249,12 @@ int conversation_add_system(struct conversation *c, const struct record *r, stru
 
 int conversation_add_question(struct conversation *c, const struct record *r, struct err *e)
 {
-    const char *question = NULL, *input = NULL, *key = NULL;
+    static const char *const input_names[] = { "input", "context", NULL };
+    const char *question = NULL, *input = NULL, *key = NULL, *input_key = NULL;
     int rc = record_text_of(&question, &key, r, question_names, e);
 
     if (rc == OK)
-        rc = record_text(&input, r, "input", e);
+        rc = record_text_of(&input, &input_key, r, input_names, e);
     if (rc == OK && !question)
         rc = err_set(e, E_INPUT, "no field 'instruction', 'prompt' or 'question'");
     if (rc == OK && text_blank(question, strlen(question)) &&

@@ -117,12 +117,28 @@ static int count_lines(struct inspecting *x, const char *path, struct bytes_in i
 
 /* ---- reading ---- */
 
+#define UNREAD_MOST 32 /* names that are told */
+
+/* Texts that nothing is made of: who meant one of them must know. */
+static void see_unread(InspectedInput *m, const struct record *r)
+{
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < json_size(r->json) && i < 64; i++) {
+        size_t n = 0;
+        const char *text = json_text(json_value(r->json, i), &n);
+        if (!(*r->read >> i & 1) && text && !text_blank(text, n) && m->n_unread < UNREAD_MOST)
+            facts_count(&m->unread, &m->n_unread, json_key(r->json, i), 1, &e);
+    }
+}
+
 static void see_shape(void *ctx, const struct record *r, const struct shape *shape)
 {
     struct inspecting *x = ctx;
     struct err e = ERR_INIT;
 
-    (void)r;
+    if (shape && shape_gives(shape) & x->gives)
+        see_unread(x->m, r);
     facts_count(&x->m->shapes, &x->m->n_shapes, shape ? shape_name(shape) : "unknown", 1, &e);
 }
 

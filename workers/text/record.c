@@ -36,6 +36,24 @@ static const struct json *walk(const struct json *v, const char *path)
     return found ? walk(found, dot + 1) : NULL;
 }
 
+void record_read_all(const struct record *r)
+{
+    if (r->read)
+        *r->read = UINT64_MAX;
+}
+
+/* The field of that name, or that the path begins with. */
+static void mark_read(const struct record *r, const char *path)
+{
+    size_t n = strcspn(path, ".");
+
+    for (size_t i = 0; r->read && i < json_size(r->json) && i < 64; i++) {
+        const char *key = json_key(r->json, i);
+        if (strcmp(key, path) == 0 || (r->format && strncmp(key, path, n) == 0 && !key[n]))
+            *r->read |= (uint64_t)1 << i;
+    }
+}
+
 const struct json *record_get(const struct record *r, const char *name)
 {
     const char *key = r->format ? mapped(r->format, name) : name;
@@ -43,6 +61,8 @@ const struct json *record_get(const struct record *r, const char *name)
 
     if (key)
         v = r->format ? walk(r->json, key) : json_get(r->json, key);
+    if (v)
+        mark_read(r, key);
     return v && json_kind(v) != JSON_NULL_ ? v : NULL;
 }
 
@@ -93,7 +113,7 @@ struct reading {
 
 static int look_at(const struct reading *r, const struct json *json, enum fate *fate, struct err *e)
 {
-    struct record record = { json, r->format };
+    struct record record = { json, r->format, NULL };
 
     if (json_kind(json) != JSON_OBJECT_)
         return err_set(e, E_INPUT, "a record must be an object, {\"field\": value, …}");

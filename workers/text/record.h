@@ -9,11 +9,14 @@
 struct record {
     const struct json *json;
     const Format *format; /* NULL: fields are called what they are called */
+    uint64_t *read;       /* NULL, or bit i gets set when the i-th of the first 64 fields is read */
 };
 
 /* The field that a pipeline calls `name`; NULL: there is none, or it is null. With a format no
  * field counts but those it names. */
 const struct json *record_get(const struct record *r, const char *name);
+/* All fields are looked at. */
+void record_read_all(const struct record *r);
 /* *out borrows from the record; NULL when the field is absent. E_INPUT: no string. */
 int record_text(const char **out, const struct record *r, const char *name, struct err *e);
 /* The same for the first of `names` (NULL-terminated) that is there; *name: which. */

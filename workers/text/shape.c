@@ -240,10 +240,11 @@ static int without_answer(const struct record *r, struct err *e)
 
 int shape_read(struct shaping *x, const struct record *r, enum fate *fate, struct err *e)
 {
-    const struct shape *s = shape_find(r, x->want);
+    const struct record unmarked = { r->json, r->format, NULL };
+    const struct shape *s = shape_find(&unmarked, x->want);
     bool unanswered = s && s->gives == GIVES_PROMPT && !(x->want & (GIVES_PROMPT | GIVES_TEXT));
 
-    if ((!s || unanswered) && wrong_kind(x->want, r, e) != OK)
+    if ((!s || unanswered) && wrong_kind(x->want, &unmarked, e) != OK)
         return e->code;
     if (!s)
         return unknown_shape(r, e);

@@ -105,7 +105,7 @@ int shape_instances(struct shaping *x, const struct record *r, struct err *e)
     if (rc == OK && json_size(instances) == 0)
         rc = err_set(e, E_INPUT, "'instances' is empty");
     for (size_t i = 0; rc == OK && i < json_size(instances); i++) {
-        struct record one = { json_at(instances, i), &same };
+        struct record one = { json_at(instances, i), &same, NULL };
         struct conversation c = { 0 };
         struct buf question = { 0 };
         const char *input = NULL;

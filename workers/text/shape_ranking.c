@@ -178,6 +178,7 @@ int shape_graded(struct shaping *x, const struct record *r, struct err *e)
     double keys[64];
     size_t n = 0, length;
 
+    record_read_all(r);
     for (size_t i = 0; i < json_size(r->json); i++) {
         const struct json *v = json_value(r->json, i);
         const struct json *grade = json_get(v, "is_correct"), *text = json_get(v, "solution");

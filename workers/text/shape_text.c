@@ -74,6 +74,7 @@ int shape_nested_text(struct shaping *x, const struct record *r, struct err *e)
 {
     int rc = give_part(x, r->json, e);
 
+    record_read_all(r);
     if (rc == OK && x->given == 0)
         *x->fate = FATE_EMPTY;
     return rc;
@@ -83,6 +84,7 @@ int shape_poem(struct shaping *x, const struct record *r, struct err *e)
 {
     const struct json *paragraphs = record_get(r, "paragraphs");
 
+    record_read_all(r);
     if (json_size(paragraphs) == 0) {
         *x->fate = FATE_EMPTY;
         return OK;

@@ -110,6 +110,17 @@ static void deleted_messages_of_a_tree_are_left_out(void **state)
         "1(en) u:q a>b");
 }
 
+static void what_stands_beside_a_question_is_part_of_it(void **state)
+{
+    (void)state;
+    expect(DEMONSTRATIONS, "o.jsonl",
+        "{\"instruction\": \"q\", \"context\": \"c\", \"response\": \"a\", \"category\": \"qa\"}\n"
+        "{\"system_prompt\": \"S\", \"question\": \"q\", \"response\": \"a\"}\n"
+        "{\"system_prompt\": \"S\", \"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, "
+        "{\"from\": \"gpt\", \"value\": \"a\"}]}",
+        "u:q\nc a:a|s:S u:q a:a|s:S u:q a:a");
+}
+
 static void broken_json_is_told_with_line_and_column(void **state)
 {
     (void)state;
@@ -291,6 +302,7 @@ int main(void)
         cmocka_unit_test(mistakes_in_demonstrations_are_told_with_their_place),
         cmocka_unit_test(what_is_not_read_is_told),
         cmocka_unit_test(deleted_messages_of_a_tree_are_left_out),
+        cmocka_unit_test(what_stands_beside_a_question_is_part_of_it),
         cmocka_unit_test(broken_json_is_told_with_line_and_column),
         cmocka_unit_test(prompts_have_ids_languages_and_accepted_answers),
         cmocka_unit_test(rankings_come_in_three_shapes),
