@@ -210,8 +210,10 @@ int store_drop(struct store *s, const struct id *ids, size_t n, struct swept *ou
     struct chunks c = { 0 };
     struct swept here = *out;
     MDB_txn *t = NULL;
-    int rc = env_begin(&t, &s->env, true, e);
+    int stale, rc;
 
+    mdb_reader_check(s->env.mdb, &stale); /* a killed reader would keep what is freed */
+    rc = env_begin(&t, &s->env, true, e);
     for (size_t i = 0; i < n && rc == OK; i++)
         rc = forget_manifest(s, t, &ids[i], &c, &here, e);
     if (rc == OK)

@@ -181,7 +181,7 @@ static int lmdb_open(struct env *v, size_t map_size, enum env_mode mode, struct 
         rc = errno;
     if (rc == 0)
         rc = mdb_reader_check(v->mdb, &stale);
-    return rc == 0 ? OK : env_error(v, rc, e);
+    return rc == 0 ? extent_check(v, e) : env_error(v, rc, e);
 }
 
 static MDB_val text_val(const char *s)

@@ -53,6 +53,10 @@ void env_abort(struct env *v, MDB_txn *t);                /* NULL is fine */
 /* Says what LMDB's return code means for this environment; returns our code for it. */
 int env_error(const struct env *v, int rc, struct err *e);
 
+/* OK when the file of an environment that was just opened, and has no transaction yet, is whole;
+ * E_CORRUPT: it was cut off. */
+int extent_check(struct env *v, struct err *e);
+
 /* OK when the folder is on a file system where LMDB's locks and maps work; else E_INPUT. */
 int filesystem_check(const char *path, struct err *e);
 /* Its two decisions: by statfs's f_type, and for FUSE by the type in /proc/self/mountinfo. */

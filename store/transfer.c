@@ -445,13 +445,15 @@ static int send_piece(struct pieces *p, size_t i, struct err *e)
 static int take_stored(
     struct pieces *p, size_t i, const Envelope *m, struct span bytes, struct err *e)
 {
-    (void)p;
-    (void)i;
     (void)bytes;
     if (m->kind_case != ENVELOPE__KIND_CHUNK_STORED)
         return err_set(e, E_PROTOCOL, "a '%s' for what was sent", message_kind(&m->base));
-    if (m->chunk_stored->error && *m->chunk_stored->error)
+    if (m->chunk_stored->error && *m->chunk_stored->error) {
+        struct err none = ERR_INIT; /* damaged here? then the next attempt must write it anew */
+        if (piece_get(&p->scratch, p->t->store, p->of, &p->ids[i], &none) == OK)
+            piece_is_sound(p->t->store, p->of, &p->ids[i], &p->scratch);
         return err_set(e, E_IO, "the orchestrator: %s", m->chunk_stored->error);
+    }
     return OK;
 }
 

@@ -162,6 +162,49 @@ static void a_stopped_errand_ends(void **state)
     assert_false(store_has(scene.near, &id));
 }
 
+/* In the file, while the store is open: as a disk does it. */
+static void flip_on_disk(const char *home, const uint8_t *bytes, size_t n)
+{
+    char path[512], *text = NULL;
+    struct err e = ERR_INIT;
+    size_t size;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/store/data.mdb", home);
+    assert_ok(file_read(&text, &size, path, 1 << 28, &e), e);
+    char *at = memmem(text, size, bytes, n);
+    assert_non_null(at);
+    f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at - text, SEEK_SET), 0);
+    assert_int_equal(fputc(bytes[0] ^ 1, f), bytes[0] ^ 1);
+    assert_int_equal(fclose(f), 0);
+    free(text);
+}
+
+/* Else what is computed again would find its chunk there, and fail for ever. */
+static void what_is_damaged_where_it_was_made_is_not_taken_and_made_again(void **state)
+{
+    char **homes = *state;
+    struct transfer t = transfer();
+    struct err e = ERR_INIT;
+    struct id id = large_in(scene.near, 8);
+    uint8_t *first = malloc(CHUNK_SIZE);
+
+    bytes_fill(first, CHUNK_SIZE, 8);
+    flip_on_disk(homes[1], first, 4096 - 64);
+    assert_int_equal(transfer_push(&t, &id, &e), E_IO);
+    assert_says(e, "another hash");
+    assert_false(store_has(scene.far, &id));
+    assert_false(store_has(scene.near, &id));
+    assert_intact(scene.near);
+    large_in(scene.near, 8);
+    assert_ok(transfer_push(&t, &id, &e), e);
+    assert_true(store_has(scene.far, &id));
+    assert_intact(scene.far);
+    free(first);
+}
+
 /* A liar: bytes that are not those of the name. */
 static void bytes_of_another_hash_are_not_stored(void **state)
 {
@@ -197,6 +240,7 @@ int main(void)
         TEST(what_is_fetched_is_there_whole),
         TEST(what_is_pushed_is_there_whole_and_sent_once),
         TEST(answers_that_are_lost_are_asked_for_again),
+        TEST(what_is_damaged_where_it_was_made_is_not_taken_and_made_again),
         TEST(an_artifact_that_is_nowhere_is_missing),
         TEST(a_stopped_errand_ends),
         TEST(bytes_of_another_hash_are_not_stored),
