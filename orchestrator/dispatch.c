@@ -246,13 +246,23 @@ void worker_place(struct sched *s, struct worker *w)
 
 /* ---- giving ---- */
 
+/* Where the job's state may be in memory; for its first task, where what it needs was made and so
+ * lies in the store, if that one is free. */
 static struct worker *warm_for(const struct task *t)
 {
-    return t->waiters[0].audit ? NULL : t->waiters[0].job->warm;
+    const struct job *j = t->waiters[0].job;
+
+    if (t->waiters[0].audit || j->warm)
+        return t->waiters[0].audit ? NULL : j->warm;
+    for (size_t i = j->n_after; i-- > 0;) {
+        struct worker *near = j->run->jobs[j->after[i]].warm;
+        if (near && near->held == 0)
+            return near;
+    }
+    return NULL;
 }
 
-/* Not where it failed; then where its job's state may be warm; then the emptiest; then the oldest.
- */
+/* Not where it failed; then where it is warm; then the emptiest; then the oldest. */
 static bool better(const struct worker *a, const struct worker *b, const struct task *t)
 {
     const struct worker *warm = warm_for(t);

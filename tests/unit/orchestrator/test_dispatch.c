@@ -156,6 +156,34 @@ static void chain_stays_where_its_state_is_warm(void **unused)
     bench_free(b);
 }
 
+static void job_begins_where_what_it_needs_was_made_if_that_is_free(void **unused)
+{
+    const uint32_t base[] = { 0 };
+    const struct job_spec jobs[] = { { .retries = 1 }, { .after = base, .n_after = 1 },
+        { .after = base, .n_after = 1 } };
+
+    (void)unused;
+    for (int busy = 0; busy < 2; busy++) {
+        struct bench *b = bench_new();
+        struct run *r = start_run(b, jobs, 3);
+        struct worker *other = join(b, NULL),
+                      *maker = join(b, NULL); /* the older would be given it */
+        unfold_into(b, &r->jobs[0], 100, 1);
+        report(b, EV_FAILURE, other, act(b, ACT_ASSIGN)->ref, CAUSE__CRASH);
+        wait_for(b, 4000);
+        assert_ptr_equal(act(b, ACT_ASSIGN)->worker, maker);
+        report(b, EV_ANSWER, maker, act(b, ACT_ASSIGN)->ref, 0);
+        feed(b, (struct event){ .kind = EV_FINISHED, .job = &r->jobs[0] });
+        if (busy) {
+            unfold_into(b, &r->jobs[2], 300, 1);
+            assert_ptr_equal(act(b, ACT_ASSIGN)->worker, maker);
+        }
+        unfold_into(b, &r->jobs[1], 200, 1);
+        assert_ptr_equal(act(b, ACT_ASSIGN)->worker, busy ? other : maker);
+        bench_free(b);
+    }
+}
+
 /* Places 0 … n - 1, of which `l` is a long one. */
 static void unfold_brief(struct bench *b, struct job *j, uint32_t first, uint32_t n, uint32_t l)
 {
@@ -331,6 +359,7 @@ int main(void)
         cmocka_unit_test(task_that_asks_for_threads_goes_where_they_are),
         cmocka_unit_test(suspect_session_gets_nothing_new),
         cmocka_unit_test(chain_stays_where_its_state_is_warm),
+        cmocka_unit_test(job_begins_where_what_it_needs_was_made_if_that_is_free),
         cmocka_unit_test(brief_tasks_are_given_ahead_as_far_as_the_credit_goes),
         cmocka_unit_test(long_task_does_not_starve_behind_brief_ones),
         cmocka_unit_test(task_behind_a_long_one_is_taken_back_for_who_has_nothing_to_do),
