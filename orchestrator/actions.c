@@ -255,15 +255,18 @@ static int on_late(struct orchestrator *o, const struct action *a, struct err *e
     return rc;
 }
 
+#define FAILURE_TEXT 2400 /* bytes: a whole message of struct err, which may name ten records */
+
 /* "attempt 2 on w1 failed: crash: signal 11" */
-static void tell_attempt(char out[600], const struct orchestrator *o, const struct action *a)
+static void tell_attempt(
+    char out[FAILURE_TEXT], const struct orchestrator *o, const struct action *a)
 {
     const struct session *s = fleet_by_worker(a->worker);
     const Failure *f =
         o->result && o->result->kind_case == RESULT__KIND_FAILURE ? o->result->failure : NULL;
     const char *message = f && f->message && a->cause == f->cause ? f->message : "";
 
-    snprintf(out, 600, "attempt %u on %s failed: %s%s%.400s", a->ref.attempt,
+    snprintf(out, FAILURE_TEXT, "attempt %u on %s failed: %s%s%s", a->ref.attempt,
         s ? s->name : "a worker", retry_rule(a->cause)->words, *message ? ": " : "", message);
 }
 
@@ -296,7 +299,7 @@ static void tell_failed(
 
 static int on_retry(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    char text[600];
+    char text[FAILURE_TEXT];
     int rc = OK;
 
     o->stats.failed[a->cause]++;
@@ -319,7 +322,7 @@ static int on_retry(struct orchestrator *o, const struct action *a, struct err *
 static int on_spent(struct orchestrator *o, const struct action *a, struct err *e)
 {
     struct job_book *b = runs_job(a->job);
-    char text[600];
+    char text[FAILURE_TEXT];
     int rc = last_words(o, b, a, e);
 
     o->stats.failed[a->cause]++;
@@ -332,7 +335,7 @@ static int on_spent(struct orchestrator *o, const struct action *a, struct err *
 
 static int on_missed(struct orchestrator *o, const struct action *a, struct err *e)
 {
-    char text[600];
+    char text[FAILURE_TEXT];
 
     o->stats.failed[a->cause]++;
     tell_attempt(text, o, a);

@@ -257,7 +257,7 @@ int progress_log(struct orchestrator *o, struct job_book *b, const char *worker,
 
 int progress_logf(struct orchestrator *o, struct job_book *b, struct err *e, const char *fmt, ...)
 {
-    char text[1024];
+    char text[2560]; /* a failure with a message of struct err, and what follows from it */
     va_list ap;
 
     va_start(ap, fmt);

@@ -37,6 +37,20 @@ int show_text(struct buf *out, const char *s)
     return s ? utf8_escape(out, s, strlen(s)) : OK;
 }
 
+int show_lines(struct buf *out, const char *s, const char *before)
+{
+    int rc = OK;
+
+    while (s && rc == OK) {
+        const char *end = strchr(s, '\n');
+        rc = utf8_escape(out, s, end ? (size_t)(end - s) : strlen(s));
+        if (rc == OK && end)
+            rc = buf_printf(out, "\n%s", before);
+        s = end ? end + 1 : NULL;
+    }
+    return rc;
+}
+
 int show_duration(char *out, unsigned size, double seconds)
 {
     long s = (long)(seconds + .5);
@@ -308,7 +322,13 @@ int show_log_line(struct buf *out, const LogLine *line, bool brief)
         line->worker ? line->worker : "-", brief ? time : iso);
     if (rc == OK && level)
         rc = buf_printf(out, "%s  ", level);
-    return rc == OK ? show_text(out, words) : rc;
+    return rc == OK ? show_lines(out, words, brief ? "        " : "    ") : rc;
+}
+
+/* The orchestrator's line of a failure begins with what `why` says. */
+static bool says_why(const LogLine *line, const JobStatus *j)
+{
+    return j->why && line->text && strncmp(line->text, j->why, strlen(j->why)) == 0;
 }
 
 int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const LogsReply *log,
@@ -321,10 +341,12 @@ int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const 
     if (rc == OK)
         rc = buf_printf(out, "\n  ");
     if (rc == OK)
-        rc = show_text(out, j->why ? j->why : "nobody said why");
+        rc = show_lines(out, j->why ? j->why : "nobody said why", "    ");
     if (rc == OK && log && log->n_lines)
         rc = buf_printf(out, "\n  the end of its log:");
     for (size_t i = 0; log && i < log->n_lines && rc == OK; i++) {
+        if (says_why(log->lines[i], j))
+            continue;
         rc = buf_printf(out, "\n    ");
         if (rc == OK)
             rc = show_log_line(out, log->lines[i], true);

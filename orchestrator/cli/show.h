@@ -40,6 +40,8 @@ int show_failure(struct buf *out, const RunStatus *s, const JobStatus *j, const 
 
 /* s with control bytes escaped; NULL adds nothing. */
 int show_text(struct buf *out, const char *s);
+/* The same, but a line of s is a line: `before` stands in front of each one but the first. */
+int show_lines(struct buf *out, const char *s, const char *before);
 
 /* "6 agree, 1 is open": what became of a job's audits; nothing when it had none. */
 bool show_has_audits(const JobStatus *j);

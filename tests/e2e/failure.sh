@@ -5,13 +5,16 @@
 home=$work/home
 cp -r "$here/tiny" "$work/tiny"
 chmod -R u+w "$work/tiny"
-printf '{"instruction": "a", "output": "b"}\n{"instruction": "c", "outp' >"$work/tiny/demonstrations.jsonl"
+printf '{"instruction": "a", "output": "b"}\n{"instruction": "c", "outp\n{"instruction": 7, "output": "d"}' >"$work/tiny/demonstrations.jsonl"
 
 set +e
 "$jielong" run "$work/tiny/tiny.yaml" --home "$home" >"$work/log" 2>&1
 [ $? = 1 ] || die "a failed run should end with 1: $(cat "$work/log")"
 set -e
 grep -q 'demonstrations.jsonl:2' "$work/log" || die "the place is not told: $(cat "$work/log")"
+for line in 2 3; do # each on a line of its own, below the reason
+    grep -q "^    demonstrations.jsonl:$line:" "$work/log" || die "line $line is not told: $(cat "$work/log")"
+done
 job_is "$home" base done || die "base should be done"
 job_is "$home" sft failed || die "sft should have failed"
 job_is "$home" chat cancelled || die "chat should be cancelled"

@@ -183,9 +183,11 @@ static int encode_demonstrations(
         rc = demonstrations_each(x.im, c->store, &files[i], encode_demonstration, &x, e);
     free(files);
     if (rc == OK && x.kept == 0)
-        rc = err_set(e, E_INPUT,
-            "no demonstration fits in the context of %zu tokens (%lld are longer)", x.context,
-            (long long)x.dropped);
+        rc = x.dropped == 0
+                 ? err_set(e, E_INPUT, "there are no demonstrations in the input")
+                 : err_set(e, E_INPUT,
+                       "no demonstration fits in the context of %zu tokens (%lld are longer)",
+                       x.context, (long long)x.dropped);
     if (rc == OK)
         rc = records_fact(x.w, "too_long", x.dropped, e);
     if (rc == OK) {
