@@ -31,7 +31,7 @@ static const struct usage usage = {
         "first three records as the model will see them; ⟦ ⟧ is what is learnt.\n"
         "Of a model (a .gguf file, a folder with config.json or llama2.c's tok….bin): what the\n"
         "stage `import` reads.\n"
-        "Exit code 65: a stage would stop at what is wrong.\n",
+        "Exit code 65: a stage would stop at what is wrong, or at nothing that it can use.\n",
     .more = "  --tokenizer [RUN/]STAGE   counts tokens with what a stage has made\n"
             "  --output table|json       for people, or for programs\n"
             "  --home DIR                where state and store lie\n",
@@ -132,10 +132,11 @@ static int choose_template(
 
 /* ---- the files ---- */
 
+/* At what is wrong, or at nothing. */
 static bool would_stop(const Inspected *all)
 {
     for (size_t i = 0; i < all->n_inputs; i++)
-        if (all->inputs[i]->n_problems > 0)
+        if (all->inputs[i]->n_problems > 0 || all->inputs[i]->items == 0)
             return true;
     return false;
 }

@@ -26,6 +26,9 @@ has "$work/out" '2 read = 1 used \+ 1 duplicate'
 echo '{"question": "q", "answer": "a", "hint": "h", "n": 3}' >"$work/b.jsonl"
 inspect "$work/b.jsonl" >"$work/out" || die "a field of its own"
 has "$work/out" "^  not read +'hint' 1\$" # a number is no text
+printf 'question,answer\n' >"$work/c.csv"
+inspect "$work/c.csv" >"$work/out" && die "a header alone"
+has "$work/out" 'nothing that can be used'
 inspect "$work/nothing" 2>/dev/null && die "a file that is not there"
 
 # The same in a pipeline: the demonstrations have other names, one is broken, a prompt file is packed.
