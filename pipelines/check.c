@@ -168,9 +168,13 @@ static void check_tokenizer(const struct drafts *d, const struct draft *one)
 {
     static const char *const splits[3] = { "gpt-2", "llama-bpe", "qwen2" };
     const TokenizerStage *t = one->copy->tokenizer;
+    bool reads = t->files && *t->files;
 
     check_word(d, one, "template", "chat template", t->template_, templates);
     check_word(d, one, "split", "split", t->split, splits);
+    if (reads && t->n_text > 0)
+        tell(d, one, at_key(one, "files"), NULL,
+            "a tokenizer is learnt from 'text' or read from 'files', not both");
 }
 
 static void check_pretrain(const struct drafts *d, const struct draft *one)

@@ -6,6 +6,16 @@
 #include "pipelines/fields.h"
 #include "pipelines/unfold_int.h"
 
+static bool reads_tokenizer(const Stage *s)
+{
+    return s->tokenizer->files && s->tokenizer->files[0];
+}
+
+static bool learns_tokenizer(const Stage *s)
+{
+    return !reads_tokenizer(s);
+}
+
 static bool ranks_answers(const Stage *s)
 {
     return s->rank->by->kind_case != RANK_BY__KIND_FILE;
@@ -54,7 +64,12 @@ static bool has_ptx(const Stage *s)
 static const struct kind kinds[] = {
     {
         .name = "tokenizer", .number = STAGE__KIND_TOKENIZER, .unfold = unfold_tokenizer,
-        .ports = { { .name = "text", .field = "text", .takes = CONTENT_FILES } },
+        .ports = {
+            { .name = "text", .field = "text", .takes = CONTENT_FILES,
+                .used = learns_tokenizer },
+            { .name = "files", .field = "files", .takes = CONTENT_FILES, .optional = true,
+                .used = reads_tokenizer },
+        },
         .outputs = { { "tokenizer", CONTENT_TOKENIZER } },
     },
     {

@@ -283,7 +283,7 @@ static int resolve_port(struct drafts *d, struct draft *one, const struct port *
 
     l.key = p->inner ? p->inner : p->field;
     l.list = !single;
-    if (!single && n == 0 && !p->optional)
+    if (!single && n == 0 && !p->optional && port_used(one->copy, p))
         tell_none(&l, at);
     for (size_t i = 0; i < n && rc == OK && more_wanted(d); i++) {
         l.at = single || at.item >= 0 ? at : site_item(at, i);

@@ -1,6 +1,6 @@
 #include "pipelines/unfold_int.h"
 
-/*   tokenizer   text ── tokenizer                                                             */
+/*   tokenizer   text, or files ── tokenizer                                                   */
 
 int unfold_tokenizer(struct round *r)
 {
@@ -10,7 +10,9 @@ int unfold_tokenizer(struct round *r)
     if (r->number > 0)
         return round_output(r, "tokenizer", slots_get(r->slots, "tokenizer"));
     rc = round_task(r, &t, TASK_SPEC__KIND_TOKENIZER, "%s", "");
-    return rc == OK ? round_bound(r, t, "text", "text") : rc;
+    if (rc == OK)
+        rc = round_bound(r, t, "text", "text");
+    return rc == OK ? round_bound(r, t, "files", "files") : rc;
 }
 
 /*   import   files ── import                                                                  */

@@ -50,3 +50,32 @@ done
 "$jielong" export sft --home "$work/home" --format gguf --type bf16 "$work/in/sft.gguf" || die "sft does not go out"
 [ -s "$work/in/sft.gguf" ] || die "sft.gguf is empty"
 say "out and in again by both formats: the same continuations"
+
+# The tokenizer alone, of the same files: the same one; a model of one's own learns with it.
+cp "$work/in/folder/tokenizer.json" "$work/in/named.json"
+cat >"$work/in/third.yaml" <<END
+name: third
+inputs:
+  folder: folder
+  file: model.gguf
+  named: named.json
+  corpus: {path: $here/tiny/corpus.txt, split: paragraph}
+stages:
+  one: {kind: import, files: folder}
+  two: {kind: import, files: file}
+  of_one: {kind: tokenizer, files: folder}
+  of_two: {kind: tokenizer, files: file}
+  of_named: {kind: tokenizer, files: named}
+  base:
+    {kind: pretrain, tokenizer: of_named, text: corpus, steps: 2, batch_size: 2,
+     model: {layers: 1, width: 32, heads: 2, context: 48}}
+END
+"$jielong" run "$work/in/third.yaml" --home "$work/home" >"$work/log" 2>&1 || die "$(tail -5 "$work/log")"
+outputs "$work/home" >"$work/ids"
+for name in one two; do
+    want=$(sed -n "s/^${name}tokenizer://p" "$work/ids")
+    [ -n "$want" ] || die "$name has no tokenizer: $(cat "$work/ids")"
+    grep -qx "of_${name}tokenizer:$want" "$work/ids" || die "of_$name is another: $(cat "$work/ids")"
+done
+grep -q '^of_namedtokenizer:' "$work/ids" || die "a tokenizer.json of another name"
+say "a tokenizer alone"

@@ -299,23 +299,50 @@ static int read_file(struct imported *out, const struct named_file *file, const 
     return rc == OK ? read_chat(out, g, e) : rc;
 }
 
-int gguf_import(struct imported *out, const struct named_file *files, size_t n,
-    const struct import_options *o, struct err *e)
+static int only_file(
+    const struct named_file **out, const struct named_file *files, size_t n, struct err *e)
 {
-    const struct named_file *file = NULL;
-    struct gguf *g = NULL;
-    int rc;
-
+    *out = NULL;
     for (size_t i = 0; i < n; i++) {
         if (!name_ends(files[i].name, ".gguf"))
             continue;
-        if (file)
+        if (*out)
             return err_set(e, E_INPUT, "more than one .gguf file");
-        file = &files[i];
+        *out = &files[i];
     }
+    return OK;
+}
+
+int gguf_import(struct imported *out, const struct named_file *files, size_t n,
+    const struct import_options *o, struct err *e)
+{
+    const struct named_file *file;
+    struct gguf *g = NULL;
+    int rc = only_file(&file, files, n, e);
+
+    if (rc != OK)
+        return rc;
     rc = gguf_open(&g, file->bytes, e);
     if (rc == OK)
         rc = read_file(out, file, g, o, e);
+    gguf_free(g);
+    return rc == OK ? OK : err_wrap(e, "%s", file->name);
+}
+
+int gguf_tokenizer_import(
+    struct imported *out, const struct named_file *files, size_t n, struct err *e)
+{
+    const struct named_file *file;
+    struct gguf *g = NULL;
+    int rc = only_file(&file, files, n, e);
+
+    if (rc != OK)
+        return rc;
+    rc = gguf_open(&g, file->bytes, e);
+    if (rc == OK)
+        rc = tokenizer_from_gguf(&out->tokenizer, g, e);
+    if (rc == OK)
+        rc = read_chat(out, g, e);
     gguf_free(g);
     return rc == OK ? OK : err_wrap(e, "%s", file->name);
 }

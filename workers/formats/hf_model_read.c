@@ -225,12 +225,18 @@ static int read_chat(struct imported *out, const struct named_file *files, size_
     return rc == OK ? OK : err_wrap(e, "%s", file ? file->name : "tokenizer_config.json");
 }
 
+int hf_tokenizer_import(
+    struct imported *out, const struct named_file *files, size_t n, struct err *e)
+{
+    int rc = read_tokenizer(&out->tokenizer, files, n, e);
+
+    return rc == OK ? read_chat(out, files, n, e) : rc;
+}
+
 int hf_import(struct imported *out, const struct named_file *files, size_t n,
     const struct import_options *o, struct err *e)
 {
     int rc = read_model(&out->model, files, n, o, e);
 
-    if (rc == OK)
-        rc = read_tokenizer(&out->tokenizer, files, n, e);
-    return rc == OK ? read_chat(out, files, n, e) : rc;
+    return rc == OK ? hf_tokenizer_import(out, files, n, e) : rc;
 }

@@ -30,7 +30,7 @@ bool name_ends(const char *name, const char *ending)
 bool model_file_wanted(const char *name)
 {
     static const char *const endings[] = { ".json", ".safetensors", ".gguf", ".bin", ".txt",
-        ".jinja" };
+        ".jinja", ".tiktoken" };
 
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (name_ends(name, endings[i]))

@@ -36,7 +36,11 @@ const struct named_file *file_named(const struct named_file *files, size_t n, co
  * tokenizer.bin). *what: which kind it was; static memory. */
 int model_import(struct imported *out, const char **what, const struct named_file *files, size_t n,
     const struct import_options *o, struct err *e);
-/* Whether a file of this name can be part of a model. */
+/* A tokenizer alone, of such files or of one .tiktoken, whose split is `split`; out->model stays
+ * NULL. */
+int tokenizer_import(struct imported *out, const struct named_file *files, size_t n,
+    const char *split, struct err *e);
+/* Whether a file of this name can be part of a model, or a tokenizer. */
 bool model_file_wanted(const char *name);
 
 /* The three kinds. */
@@ -44,6 +48,10 @@ int gguf_import(struct imported *out, const struct named_file *files, size_t n,
     const struct import_options *o, struct err *e);
 int hf_import(struct imported *out, const struct named_file *files, size_t n,
     const struct import_options *o, struct err *e);
+int hf_tokenizer_import(
+    struct imported *out, const struct named_file *files, size_t n, struct err *e);
+int gguf_tokenizer_import(
+    struct imported *out, const struct named_file *files, size_t n, struct err *e);
 int llama2c_import(struct imported *out, const struct named_file *files, size_t n,
     const struct import_options *o, struct err *e);
 
