@@ -1,5 +1,6 @@
 #include "orchestrator/broker.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +10,14 @@
 #define DRAIN_MAX 2048
 #define SOCKETS 2
 #define FDS_MAX 8
+#define IGNORED_MS 1000 /* between two lines about messages that were ignored */
 
 struct broker {
     struct net *net;
     struct socket *sockets[SOCKETS]; /* ipc, tcp */
     size_t n;
+    int64_t ignored_ms; /* when people were told */
+    uint64_t ignored;   /* since then */
 };
 
 int broker_open(struct broker **out, const char *home, const char *listen, const struct keys *keys,
@@ -23,6 +27,8 @@ int broker_open(struct broker **out, const char *home, const char *listen, const
     char url[HOME_URL];
     int rc = b ? home_url(url, home, e) : err_set(e, E_NOMEM, "out of memory");
 
+    if (rc == OK)
+        b->ignored_ms = -IGNORED_MS;
     if (rc == OK && listen && !keys && !socket_is_local(listen))
         rc = err_set(e, E_INPUT,
             "will not listen on %s without keys: `jielong keys new NAME` makes some", listen);
@@ -91,6 +97,26 @@ static size_t unmark(struct peer *p)
     return p->n > 0 ? p->b[--p->n] : 0;
 }
 
+/* One is told at once; of a flood there is one line in a second. */
+static void ignore(struct broker *b, struct outbox *out, const char *why, int64_t now)
+{
+    if (now - b->ignored_ms < IGNORED_MS) {
+        b->ignored++;
+        return;
+    }
+    b->ignored_ms = now;
+    outbox_notice(out, LOG_WARN, "ignored a message: %s", why);
+}
+
+static void tell_ignored(struct broker *b, struct outbox *out, int64_t now)
+{
+    if (b->ignored == 0 || now - b->ignored_ms < IGNORED_MS)
+        return;
+    outbox_notice(out, LOG_WARN, "ignored %" PRIu64 " more messages", b->ignored);
+    b->ignored = 0;
+    b->ignored_ms = now;
+}
+
 static int drain_socket(
     struct broker *b, size_t i, struct orchestrator *o, struct now now, struct err *e)
 {
@@ -103,7 +129,7 @@ static int drain_socket(
         Envelope *m = NULL;
         rc = socket_receive(b->sockets[i], &from, &m, &bad);
         if (rc == E_PROTOCOL) {
-            outbox_notice(out, LOG_WARN, "ignored a message: %s", bad.msg);
+            ignore(b, out, bad.msg, now.ms);
             rc = OK;
             continue;
         }
@@ -124,6 +150,7 @@ int broker_drain(struct broker *b, struct orchestrator *o, struct now now, struc
 
     for (size_t i = 0; i < b->n && rc == OK; i++)
         rc = drain_socket(b, i, o, now, e);
+    tell_ignored(b, orchestrator_outbox(o), now.ms);
     return rc;
 }
 

@@ -20,7 +20,7 @@ int broker_wait(
     struct broker *b, const int *fds, size_t n_fds, int64_t timeout_ms, bool *stop, struct err *e);
 
 /* Gives o what has come in, at most 2048 messages of each socket. A refused frame is a notice, not
- * an error. */
+ * an error; of many there is one in a second. */
 int broker_drain(struct broker *b, struct orchestrator *o, struct now now, struct err *e);
 
 /* Sends the outbox and empties it. What cannot be sent is dropped: its peer is gone or will ask

@@ -1,5 +1,6 @@
 #include "orchestrator/bulk.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,8 +9,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "proto/clock.h"
 #include "proto/log.h"
 #include "store/transfer.h"
+
+#define TOLD_MS 1000 /* between two lines about messages that were ignored */
 
 struct bulk {
     struct net *net;
@@ -20,7 +24,26 @@ struct bulk {
     struct bulk_traffic traffic;
     int stop_fd;
     bool started;
+    int64_t told_ms; /* of what was ignored; 0: never */
+    uint64_t untold; /* since then */
 };
+
+/* One is told at once, of a flood one in a second with the number of those before it. */
+static void complain(struct bulk *b, const char *why)
+{
+    int64_t now = clock_ms();
+
+    if (b->told_ms > 0 && now - b->told_ms < TOLD_MS) {
+        b->untold++;
+        return;
+    }
+    b->told_ms = now;
+    if (b->untold == 0)
+        log_warn("bulk: %s", why);
+    else
+        log_warn("bulk: %s; and %" PRIu64 " messages before were ignored", why, b->untold);
+    b->untold = 0;
+}
 
 /* A stranger's nonsense is told, and no more. */
 static int answer(struct bulk *b, struct buf *bytes, struct err *e)
@@ -37,7 +60,7 @@ static int answer(struct bulk *b, struct buf *bytes, struct err *e)
                 (struct span){ bytes->p, bytes->n }, &bad);
         message_free(m);
         if (rc == E_PROTOCOL)
-            log_warn("bulk: %s", bad.msg);
+            complain(b, bad.msg);
         else if (rc != OK && rc != E_MISSING) { /* E_MISSING: the peer is gone */
             *e = bad;
             return rc;

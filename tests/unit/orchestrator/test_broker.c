@@ -275,6 +275,19 @@ static void bytes_that_are_no_message_are_ignored(void **at)
     assert_int_equal(lines_with(c, "ignored a message: "), 1);
 }
 
+static void flood_of_bad_messages_is_a_few_lines(void **at)
+{
+    struct scene *c = *at;
+    Hello h = HELLO__INIT;
+
+    for (int i = 0; i < FLOOD / 2; i++) /* fewer than the queue holds */
+        say(c, ENVELOPE__KIND_HELLO, &h);
+    beat(c);
+    assert_int_equal(told(c), ENVELOPE__KIND_CHALLENGE);
+    wait_line(c, "more messages");
+    assert_in_range(lines_with(c, "ignored "), 2, 10); /* two if they came within a second */
+}
+
 /* ---- below the messages ---- */
 
 static int connection(const struct scene *c)
@@ -388,6 +401,7 @@ int main(void)
         HOSTILE(progress_beyond_its_total_is_refused),
         HOSTILE(answer_to_what_nobody_asked_is_dropped_and_acknowledged),
         HOSTILE(bytes_that_are_no_message_are_ignored),
+        HOSTILE(flood_of_bad_messages_is_a_few_lines),
         HOSTILE(frame_that_says_a_tebibyte_ends_its_connection),
         HOSTILE(who_speaks_another_protocol_is_refused),
         HOSTILE(flood_of_half_open_connections_leaves_room_for_others),
