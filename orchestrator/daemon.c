@@ -98,7 +98,7 @@ static int listen_tcp(struct broker **b, struct bulk **bulk, struct orchestrator
         rc = broker_open(b, opt->home, opt->listen, wanted ? &keys : NULL, e);
     if (rc == OK && opt->listen && strncmp(opt->listen, "tcp://", 6) == 0)
         rc = bulk_start(
-            bulk, orchestrator_store(o), opt->home, broker_url(*b), wanted ? &keys : NULL, e);
+            bulk, orchestrator_store(o), opt->home, opt->listen, wanted ? &keys : NULL, e);
     if (rc == OK && *bulk) {
         orchestrator_serves(o, bulk_port(*bulk), bulk_traffic(*bulk));
         log_info("listening on %s, chunks on port %u, %s", broker_url(*b), bulk_port(*bulk),

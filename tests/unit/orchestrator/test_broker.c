@@ -374,6 +374,8 @@ static void flood_of_half_open_connections_leaves_room_for_others(void **at)
 
     for (int i = 0; i < FLOOD; i++) {
         fds[i] = connection(c);
+        /* else their ports would be taken for a minute after the end */
+        setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
         put(fds[i], "\xff", i % 2); /* some begin to speak */
     }
     hello_as(c, "honest");
