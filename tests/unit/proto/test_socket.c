@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <zmq.h>
@@ -199,6 +202,45 @@ static void ipc_works_like_tcp(void **state)
     rmdir(folder);
 }
 
+static int listener(int family, struct sockaddr *address, socklen_t size)
+{
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, address, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+static void an_address_refuses_when_nobody_listens_there_any_more(void **state)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    socklen_t size = sizeof in;
+    char folder[] = "/tmp/proto-refused-XXXXXX", url[256];
+
+    (void)state;
+    int fd = listener(AF_INET, (struct sockaddr *)&in, sizeof in);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", ntohs(in.sin_port));
+    assert_false(socket_refused(url));
+    close(fd);
+    assert_true(socket_refused(url));
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(un.sun_path, sizeof un.sun_path, "%s/s", folder);
+    snprintf(url, sizeof url, "ipc://%s", un.sun_path);
+    fd = listener(AF_UNIX, (struct sockaddr *)&un, sizeof un);
+    assert_false(socket_refused(url));
+    close(fd);
+    assert_true(socket_refused(url)); /* as after kill -9: the path is still there */
+    unlink(un.sun_path);
+    assert_true(socket_refused(url));
+    rmdir(folder);
+    assert_false(socket_refused("tcp://127.0.0.1"));
+    assert_false(socket_refused("inproc://here"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +252,7 @@ int main(void)
             descriptors_are_waited_for_beside_sockets, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(only_this_host_may_come_in, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(ipc_works_like_tcp, open_pair, close_pair),
+        cmocka_unit_test(an_address_refuses_when_nobody_listens_there_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
