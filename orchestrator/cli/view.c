@@ -55,25 +55,35 @@ void view_close(struct view *v)
     free(v);
 }
 
+/* *reply is freed by message_free; NULL unless it is of that kind. */
+static int ask(
+    Envelope **reply, struct view *v, Envelope *m, Envelope__KindCase wanted, struct err *e)
+{
+    int rc = client_ask(v->client, m, reply, ANSWER_MS, e);
+
+    if (rc != OK || (*reply)->kind_case == wanted)
+        return rc;
+    rc = err_set(
+        e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&(*reply)->base));
+    message_free(*reply);
+    *reply = NULL;
+    return rc;
+}
+
 static int ask_status(StatusReply **out, struct view *v, const char *run, struct err *e)
 {
     Envelope m = ENVELOPE__INIT, *reply = NULL;
     StatusRequest q = STATUS_REQUEST__INIT;
-    int rc;
 
     q.run = (char *)(uintptr_t)run;
     m.kind_case = ENVELOPE__KIND_STATUS_REQUEST;
     m.status_request = &q;
-    rc = client_ask(v->client, &m, &reply, ANSWER_MS, e);
-    if (rc == OK && reply->kind_case != ENVELOPE__KIND_STATUS_REPLY)
-        rc = err_set(
-            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
-    if (rc == OK) {
-        *out = reply->status_reply;
-        reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
-    }
+    if (ask(&reply, v, &m, ENVELOPE__KIND_STATUS_REPLY, e) != OK)
+        return e->code;
+    *out = reply->status_reply;
+    reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
     message_free(reply);
-    return rc;
+    return OK;
 }
 
 int view_runs(StatusReply **out, struct view *v, struct err *e)
@@ -185,20 +195,15 @@ static int ask_logs(LogsReply **out, struct view *v, const LogsRequest *q, struc
 {
     Envelope m = ENVELOPE__INIT, *reply = NULL;
     LogsRequest copy = *q;
-    int rc;
 
     m.kind_case = ENVELOPE__KIND_LOGS_REQUEST;
     m.logs_request = &copy;
-    rc = client_ask(v->client, &m, &reply, ANSWER_MS, e);
-    if (rc == OK && reply->kind_case != ENVELOPE__KIND_LOGS_REPLY)
-        rc = err_set(
-            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
-    if (rc == OK) {
-        *out = reply->logs_reply;
-        reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
-    }
+    if (ask(&reply, v, &m, ENVELOPE__KIND_LOGS_REPLY, e) != OK)
+        return e->code;
+    *out = reply->logs_reply;
+    reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
     message_free(reply);
-    return rc;
+    return OK;
 }
 
 int view_logs(LogsReply **out, struct view *v, const LogsRequest *q, struct err *e)
@@ -219,20 +224,15 @@ static int ask_metrics(MetricsReply **out, struct view *v, const MetricsRequest 
 {
     Envelope m = ENVELOPE__INIT, *reply = NULL;
     MetricsRequest copy = *q;
-    int rc;
 
     m.kind_case = ENVELOPE__KIND_METRICS_REQUEST;
     m.metrics_request = &copy;
-    rc = client_ask(v->client, &m, &reply, ANSWER_MS, e);
-    if (rc == OK && reply->kind_case != ENVELOPE__KIND_METRICS_REPLY)
-        rc = err_set(
-            e, E_PROTOCOL, "the orchestrator answers with a '%s'", message_kind(&reply->base));
-    if (rc == OK) {
-        *out = reply->metrics_reply;
-        reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
-    }
+    if (ask(&reply, v, &m, ENVELOPE__KIND_METRICS_REPLY, e) != OK)
+        return e->code;
+    *out = reply->metrics_reply;
+    reply->kind_case = ENVELOPE__KIND__NOT_SET; /* moved */
     message_free(reply);
-    return rc;
+    return OK;
 }
 
 int view_metrics(MetricsReply **out, struct view *v, const MetricsRequest *q, struct err *e)
