@@ -378,7 +378,8 @@ static void out_of_touch(struct worker *w, int64_t now)
     bool absent = socket_refused(w->o->connect);
 
     if (absent && !w->held_alone)
-        log_warn("there is no orchestrator at %s: what runs goes on", w->o->connect);
+        log_warn("there is no orchestrator at %s: %s", w->o->connect,
+            w->running ? "what runs goes on" : "waiting for it");
     if (!absent) {
         log_warn("no word from the orchestrator for %.1f s: stopping what runs",
             (double)(now - w->heard) / 1000);
@@ -389,6 +390,7 @@ static void out_of_touch(struct worker *w, int64_t now)
         w->next_beat = now;
     }
     w->held_alone = absent;
+    w->knocking = absent ? -1 : 0; /* that it does not answer was told */
     w->heard = now;
 }
 
