@@ -393,14 +393,12 @@ static struct why why_task(const struct sched *s, const struct task *t)
         struct why l = lacks(w->kin, t->lane);
         if (w->state == SESSION_NEW)
             continue;
-        if (l.what == WHY_NOT && !w->draining)
+        if (l.what == WHY_NOT && !w->draining && w->state != SESSION_SUSPECT)
             return (struct why){ .what = WHY_BUSY };
         if (l.what == WHY_NOT)
-            l.what = WHY_DRAINING;
+            l.what = w->draining ? WHY_DRAINING : WHY_SILENT;
         /* The nearest miss says most: what lacks() looks at later, and then the largest. */
-        if (why.what == WHY_NO_WORKER || l.what == WHY_DRAINING ||
-            (why.what != WHY_DRAINING && l.what > why.what) ||
-            (l.what == why.what && l.most > why.most))
+        if (l.what > why.what || (l.what == why.what && l.most > why.most))
             why = l;
     }
     return why;
@@ -424,18 +422,40 @@ struct why sched_why_not(const struct job *job, const struct worker *w)
     return why;
 }
 
+/* Of what is leased: something may be run, or it waits behind other tasks, or nobody is heard of.
+ */
+static struct why why_leased(const struct job *job)
+{
+    struct why why = { .what = WHY_NOT };
+
+    for (uint32_t i = 0; i < job->open + job->audits; i++) {
+        const struct task *t = job->tasks[i];
+        bool silent = t->state == TASK_LEASED && t->holder->state == SESSION_SUSPECT;
+        if (t->state != TASK_LEASED || (silent && why.what != WHY_NOT))
+            continue;
+        if (!silent && t->holder->held_first == t)
+            return (struct why){ .what = WHY_NOT };
+        why.what = silent ? WHY_SILENT : WHY_BEHIND;
+        why.first = silent ? t : t->holder->held_first;
+    }
+    return why;
+}
+
 struct why sched_why(const struct sched *s, const struct job *job)
 {
-    const struct task *ready = ready_task(job);
+    const struct task *ready = ready_task(job), *next = NULL;
 
     if (job->paused)
         return (struct why){ .what = WHY_PAUSED };
     if (job->leased > 0)
-        return (struct why){ .what = WHY_NOT };
+        return why_leased(job);
     if (ready)
         return why_task(s, ready);
     for (uint32_t i = 0; i < job->open + job->audits; i++)
-        if (job->tasks[i]->state == TASK_BACKING_OFF)
-            return (struct why){ .what = WHY_BACKOFF, .cause = job->tasks[i]->cause };
-    return (struct why){ .what = WHY_NOT };
+        if (job->tasks[i]->state == TASK_BACKING_OFF &&
+            (!next || job->tasks[i]->not_before < next->not_before))
+            next = job->tasks[i];
+    if (!next)
+        return (struct why){ .what = WHY_NOT };
+    return (struct why){ .what = WHY_BACKOFF, .cause = next->cause, .until_ms = next->not_before };
 }

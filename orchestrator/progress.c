@@ -143,6 +143,23 @@ static void no_suitable(char out[WHY_TEXT], const struct orchestrator *o, const 
         snprintf(out + n, WHY_TEXT - n, "; and %zu more", more);
 }
 
+static void backing_off(char out[WHY_TEXT], const struct orchestrator *o, const struct why *w)
+{
+    char until[CLOCK_TEXT];
+
+    clock_iso(until, o->now.unix_ms + w->until_ms - o->now.ms + 999); /* to the whole second */
+    snprintf(out, WHY_TEXT, "backing off until %.19sZ after a failed attempt: %s", until,
+        retry_rule(w->cause)->words);
+}
+
+static void behind(char out[WHY_TEXT], const struct task *first)
+{
+    const struct job_book *b = runs_job(first->waiters[0].job);
+
+    snprintf(out, WHY_TEXT, "%s does %s/%s first", first->holder->session->name,
+        b->run->record->name, b->plan->name);
+}
+
 static void why_text(char out[WHY_TEXT], const struct orchestrator *o, const struct job_book *b)
 {
     struct why w = sched_why(o->sched, b->job);
@@ -150,6 +167,9 @@ static void why_text(char out[WHY_TEXT], const struct orchestrator *o, const str
     *out = '\0';
     switch (w.what) {
     case WHY_NOT:
+        break;
+    case WHY_BEHIND:
+        behind(out, w.first);
         break;
     case WHY_NO_WORKER:
         snprintf(out, WHY_TEXT, "no worker is connected");
@@ -169,9 +189,12 @@ static void why_text(char out[WHY_TEXT], const struct orchestrator *o, const str
     case WHY_BUSY:
         snprintf(out, WHY_TEXT, "every worker that could take it is busy");
         break;
+    case WHY_SILENT:
+        snprintf(out, WHY_TEXT, "%s has fallen silent",
+            w.first ? w.first->holder->session->name : "every worker that could take it");
+        break;
     case WHY_BACKOFF:
-        snprintf(
-            out, WHY_TEXT, "backing off after a failed attempt: %s", retry_rule(w.cause)->words);
+        backing_off(out, o, &w);
         break;
     }
 }
@@ -185,7 +208,8 @@ static int sweep_job(struct orchestrator *o, struct job_book *b, struct err *e)
     if (job_is_over(state))
         return OK; /* its record was written when it ended */
     if (state == JOB_BLOCKED && !b->run->class_tag && b->job->n_after == 0)
-        snprintf(text, sizeof text, "no worker has been here yet");
+        snprintf(text, sizeof text,
+            fleet_first(o->fleet) ? "every worker has fallen silent" : "no worker is connected");
     else if (state == JOB_WAITING_FOR_PEOPLE)
         snprintf(text, sizeof text, "%llu of %u rankings are in", (unsigned long long)b->next_label,
             b->wanted);

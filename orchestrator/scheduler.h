@@ -272,6 +272,7 @@ struct worker *sched_workers(const struct sched *s);
 struct why {
     enum {
         WHY_NOT,       /* it does: something of it is leased, or it waits for no task */
+        WHY_BEHIND,    /* what is leased of it waits at its worker until `first` is over */
         WHY_NO_WORKER, /* there is none */
         WHY_TAG,       /* none has the label or class `tag` */
         WHY_THREADS,   /* the widest that has the labels gives `most` threads */
@@ -279,11 +280,14 @@ struct why {
         WHY_PAUSED,    /* by request */
         WHY_BUSY,      /* all that could are busy */
         WHY_DRAINING,  /* all that could are leaving */
-        WHY_BACKOFF    /* an attempt failed by `cause` */
+        WHY_SILENT,    /* not heard of for a while: whoever has `first`; NULL: all that could */
+        WHY_BACKOFF    /* an attempt failed by `cause`; the next one comes at until_ms */
     } what;
     uint32_t tag;
     uint64_t most;
     Cause cause;
+    int64_t until_ms;
+    const struct task *first;
 };
 struct why sched_why(const struct sched *s, const struct job *job);
 /* Why w is not the one for a ready task of this job: WHY_TAG, _THREADS, _MEMORY, _DRAINING; else

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/cli/command.h"
@@ -7,8 +8,6 @@
 #include "proto/json.h"
 
 /* `jielong explain RUN/JOB`: why a job is where it is, down to what it waits for in the end. */
-
-#define DEPTH_MAX 16
 
 static const JobStatus *job_named(const RunStatus *s, const char *name)
 {
@@ -26,7 +25,8 @@ static bool is(const JobStatus *j, const char *state)
 static int say_state(struct buf *out, const JobStatus *j, const char *run_state, bool color)
 {
     char part[SHOW_PART];
-    int rc = show_state(out, j->state, 0, color);
+    int rc = is(j, "waiting_for_people") ? buf_printf(out, ": waiting for people")
+                                         : show_state(out, j->state, 0, color);
 
     show_progress(part, j);
     if (rc == OK && is(j, "running"))
@@ -50,33 +50,48 @@ static int say_state(struct buf *out, const JobStatus *j, const char *run_state,
     return rc;
 }
 
-static int explain(struct buf *out, const RunStatus *s, const JobStatus *j, int depth, bool color)
+struct explaining {
+    const RunStatus *run;
+    bool color;
+    bool *told; /* of each of the run's jobs: what it needs has been said */
+};
+
+/* What a job needs is said once, however many need the job. */
+static int explain(struct buf *out, struct explaining *x, const JobStatus *j, int depth)
 {
+    bool *told = NULL, again;
     int rc = buf_printf(out, "%*s%s is ", 2 * depth, "", j->name);
 
+    for (size_t i = 0; i < x->run->n_jobs; i++)
+        if (x->run->jobs[i] == j)
+            told = &x->told[i];
+    again = *told;
+    *told = true;
     if (rc == OK)
-        rc = say_state(out, j, s->state, color);
+        rc = say_state(out, j, x->run->state, x->color);
     if (rc == OK)
-        rc = buf_printf(out, j->n_blocked_by ? ", it needs\n" : "\n");
-    for (size_t i = 0; i < j->n_blocked_by && rc == OK && depth < DEPTH_MAX; i++) {
-        const JobStatus *need = job_named(s, j->blocked_by[i]);
+        rc = buf_printf(out, "%s\n", !j->n_blocked_by ? "" : again ? ", see above" : ", it needs");
+    for (size_t i = 0; i < j->n_blocked_by && rc == OK && !again; i++) {
+        const JobStatus *need = job_named(x->run, j->blocked_by[i]);
         if (need)
-            rc = explain(out, s, need, depth + 1, color);
+            rc = explain(out, x, need, depth + 1);
     }
     return rc;
 }
 
 static int explain_all(struct buf *out, const struct target *t, bool color)
 {
-    int rc = OK;
+    struct explaining x = { t->run, color, calloc(t->run->n_jobs + 1, sizeof *x.told) };
+    int rc = x.told ? OK : E_NOMEM;
 
-    if (t->job)
-        return explain(out, t->run, t->job, 0, color);
-    for (size_t i = 0; i < t->run->n_jobs && rc == OK; i++)
+    if (rc == OK && t->job)
+        rc = explain(out, &x, t->job, 0);
+    for (size_t i = 0; i < t->run->n_jobs && rc == OK && !t->job; i++)
         if (!is(t->run->jobs[i], "done"))
-            rc = explain(out, t->run, t->run->jobs[i], 0, color);
+            rc = explain(out, &x, t->run->jobs[i], 0);
     if (rc == OK && out->n == 0)
         rc = buf_printf(out, "every job of %s is done\n", t->run->run);
+    free(x.told);
     return rc;
 }
 

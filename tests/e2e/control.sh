@@ -12,7 +12,7 @@ worker_is() { "$jielong" workers --home "$home" | grep -q "^$1  *$2"; }
 orchestrator=$!
 wait_for 30 "$jielong" workers --home "$home"
 run=$("$jielong" submit "$tiny" $long --home "$home") || die "submit"
-wait_for 30 says base 'no worker has been here yet\|needs'
+wait_for 30 says base 'no worker is connected'
 "$jielong" worker --name alice --home "$home" 2>/dev/null &
 alice=$!
 wait_for 60 at_step "$home" base 100

@@ -126,9 +126,50 @@ static void suspect_session_gets_nothing_new(void **unused)
     r = start_run(b, jobs, 1);
     unfold_into(b, &r->jobs[0], 100, 1);
     assert_null(act(b, ACT_ASSIGN));
-    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_BUSY);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_SILENT);
     feed(b, (struct event){ .kind = EV_HEARD, .worker = w });
     assert_ptr_equal(act(b, ACT_ASSIGN)->worker, w);
+    bench_free(b);
+}
+
+static void what_is_given_says_whether_it_is_run(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec ahead = { .memory = 1 << 30, .credit = 2 };
+    struct worker *w = join(b, &ahead);
+    const struct job_spec jobs[] = { { 0 }, { 0 } };
+    struct run *r = start_run(b, jobs, 2);
+    struct why why;
+
+    (void)unused;
+    unfold_into(b, &r->jobs[0], 100, 1);
+    unfold_into(b, &r->jobs[1], 200, 1);
+    assert_int_equal(sched_why(b->s, &r->jobs[0]).what, WHY_NOT);
+    why = sched_why(b->s, &r->jobs[1]);
+    assert_int_equal(why.what, WHY_BEHIND);
+    assert_ptr_equal(why.first, task_named(b, 100));
+    wait_for(b, 6000);
+    why = sched_why(b->s, &r->jobs[1]);
+    assert_int_equal(why.what, WHY_SILENT);
+    assert_ptr_equal(why.first->holder, w);
+    bench_free(b);
+}
+
+static void back_off_says_until_when(void **unused)
+{
+    struct bench *b = bench_new();
+    struct worker *w = join(b, NULL);
+    const struct job_spec jobs[] = { { .retries = 3 } };
+    struct run *r = start_run(b, jobs, 1);
+    struct why why;
+
+    (void)unused;
+    unfold_into(b, &r->jobs[0], 100, 1);
+    report(b, EV_FAILURE, w, act(b, ACT_ASSIGN)->ref, CAUSE__CRASH);
+    why = sched_why(b->s, &r->jobs[0]);
+    assert_int_equal(why.what, WHY_BACKOFF);
+    assert_int_equal(why.cause, CAUSE__CRASH);
+    assert_int_equal(why.until_ms, task_named(b, 100)->not_before);
     bench_free(b);
 }
 
@@ -358,6 +399,8 @@ int main(void)
         cmocka_unit_test(task_goes_only_where_its_labels_class_and_memory_are),
         cmocka_unit_test(task_that_asks_for_threads_goes_where_they_are),
         cmocka_unit_test(suspect_session_gets_nothing_new),
+        cmocka_unit_test(what_is_given_says_whether_it_is_run),
+        cmocka_unit_test(back_off_says_until_when),
         cmocka_unit_test(chain_stays_where_its_state_is_warm),
         cmocka_unit_test(job_begins_where_what_it_needs_was_made_if_that_is_free),
         cmocka_unit_test(brief_tasks_are_given_ahead_as_far_as_the_credit_goes),
