@@ -3,8 +3,8 @@
 
 #include "store/store_int.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 /* NH (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999, UMAC, section 4) of each block under keys
@@ -13,7 +13,7 @@
 #define BLOCK 1024
 #define ODD 0x9e3779b97f4a7c15ull /* 2^64 / golden ratio */
 
-static _Alignas(16) uint32_t keys[BLOCK / 4];
+static _Alignas(64) uint32_t keys[BLOCK / 4];
 
 static void make_keys(void)
 {
@@ -28,10 +28,14 @@ static void make_keys(void)
 }
 
 /* The sum of (x[i] + k[i]) (x[i + 1] + k[i + 1]) over pairs of 32-bit words, modulo 2^64. to: gets
- * a copy past the caches, at a multiple of 16; or NULL. */
-static inline uint64_t nh(const uint8_t p[BLOCK], uint8_t *to)
+ * a copy, past the caches where there are instructions for it, at a multiple of ALIGNED; or NULL.
+ */
+#define ALIGNED 64
+
+#if defined(__x86_64__)
+
+static uint64_t nh_sse2(const uint8_t *p, uint8_t *to)
 {
-#if defined(__SSE2__)
     __m128i sum = _mm_setzero_si128();
     uint64_t halves[2];
 
@@ -44,7 +48,34 @@ static inline uint64_t nh(const uint8_t p[BLOCK], uint8_t *to)
     }
     _mm_storeu_si128((__m128i *)(void *)halves, sum);
     return halves[0] + halves[1];
+}
+
+__attribute__((target("avx512f"))) static uint64_t nh_avx512(const uint8_t *p, uint8_t *to)
+{
+    __m512i sum = _mm512_setzero_si512();
+
+    for (size_t i = 0; i < BLOCK; i += 64) {
+        __m512i x = _mm512_loadu_si512(p + i);
+        __m512i a = _mm512_add_epi32(x, _mm512_load_si512(keys + i / 4));
+        sum = _mm512_add_epi64(sum, _mm512_mul_epu32(a, _mm512_srli_epi64(a, 32)));
+        if (to)
+            _mm512_stream_si512((void *)(to + i), x);
+    }
+    return (uint64_t)_mm512_reduce_add_epi64(sum);
+}
+
+static uint64_t (*nh)(const uint8_t *p, uint8_t *to) = nh_sse2;
+
+static void choose(void)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        nh = nh_avx512;
+}
+
 #else
+
+static uint64_t nh(const uint8_t *p, uint8_t *to)
+{
     uint64_t sum = 0;
 
     for (size_t i = 0; i < BLOCK; i += 8) {
@@ -55,8 +86,13 @@ static inline uint64_t nh(const uint8_t p[BLOCK], uint8_t *to)
     if (to)
         memcpy(to, p, BLOCK);
     return sum;
-#endif
 }
+
+static void choose(void)
+{
+}
+
+#endif
 
 static uint64_t mix(uint64_t h, uint64_t x)
 {
@@ -74,11 +110,17 @@ static uint64_t sum_rest(uint64_t sum, const uint8_t *p, size_t n)
     return mix(sum, nh(rest, NULL));
 }
 
+static void prepare(void)
+{
+    make_keys();
+    choose();
+}
+
 static uint64_t begin(size_t n)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, make_keys);
+    pthread_once(&once, prepare);
     return n;
 }
 
@@ -99,14 +141,14 @@ uint64_t sum64_copy(void *to, const void *p, size_t n)
     uint64_t sum = begin(n);
     uint8_t *out = to;
 
-    if ((uintptr_t)to % 16 != 0) {
+    if ((uintptr_t)to % ALIGNED != 0) {
         memcpy(to, p, n);
         return sum64(p, n);
     }
     for (; at < end; at += BLOCK, out += BLOCK)
         sum = mix(sum, nh(at, out));
     memcpy(out, at, n % BLOCK);
-#if defined(__SSE2__)
+#if defined(__x86_64__)
     _mm_sfence();
 #endif
     sum = sum_rest(sum, at, n % BLOCK);

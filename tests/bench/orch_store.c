@@ -114,7 +114,7 @@ static int get(double *took, struct store *s, const struct id *id, size_t bytes,
 {
     struct checkpoint_reader *r = NULL;
     size_t floats = bytes / TENSORS / sizeof(float);
-    float *p = malloc(bytes);
+    float *p = aligned_alloc(64, bytes); /* as a model's */
 
     if (p)
         memset(p, 1, bytes);

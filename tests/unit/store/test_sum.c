@@ -33,7 +33,7 @@ static void sum_tells_lengths_and_orders_apart(void **unused)
 
 static void copy_has_the_same_sum_and_bytes_wherever_it_goes(void **unused)
 {
-    static _Alignas(16) uint8_t from[5000], to[5100];
+    static _Alignas(64) uint8_t from[5000], to[5100];
 
     (void)unused;
     for (size_t i = 0; i < sizeof from; i++)
