@@ -183,30 +183,47 @@ static int check_input(struct session *g, struct err *e)
     return rc;
 }
 
-int generate(const struct engine *en, const struct model *m, struct generation *g, size_t n,
-    const struct generator_options *o, int (*progress)(void *ctx, size_t done), void *ctx,
-    struct err *e)
+/* Of a model of this configuration: all that does not depend on the weights. */
+static struct session session_for(
+    const struct engine *en, const ModelConfig *c, size_t n, const struct generator_options *o)
 {
     size_t slots = o->slots < n ? o->slots : n;
-    struct session s = { .m = m,
-        .k = en->k,
+
+    return (struct session){ .k = en->k,
         .few = &en->k->panel[o->precision],
         .panels = o->panels,
         .pool = en->pool,
         .o = o,
-        .queue = g,
         .n = n,
-        .s = shape_of(&m->config),
-        .f = family_of(&m->config),
-        .eps = (float)m->config.norm_eps,
+        .s = shape_of(c),
+        .f = family_of(c),
+        .eps = (float)c->norm_eps,
         .n_slots = slots,
         .max_rows = slots < ROWS_MIN ? ROWS_MIN : slots };
+}
+
+size_t generate_bytes(const struct engine *en, const ModelConfig *c, size_t n, size_t longest,
+    const struct generator_options *o)
+{
+    struct session s = session_for(en, c, n, o);
+
+    s.capacity = longest < s.s.context ? longest : s.s.context;
+    return n == 0 ? 0 : session_measure(&s) + s.n_slots * sizeof *s.slots;
+}
+
+int generate(const struct engine *en, const struct model *m, struct generation *g, size_t n,
+    const struct generator_options *o, int (*progress)(void *ctx, size_t done), void *ctx,
+    struct err *e)
+{
+    struct session s = session_for(en, &m->config, n, o);
     int rc;
 
     assert(o->slots > 0);
     assert(o->panels == NULL || (o->panels->precision == o->precision && o->panels->k == en->k));
     if (n == 0)
         return OK;
+    s.m = m;
+    s.queue = g;
     layout_make(&s.layout, NULL, &m->config);
     layout_weights(s.weight, &s.layout, m->params, 0);
     rc = check_input(&s, e);

@@ -50,4 +50,9 @@ int generate(const struct engine *en, const struct model *m, struct generation *
     const struct generator_options *o, int (*progress)(void *ctx, size_t done), void *ctx,
     struct err *e);
 
+/* Memory that generate takes for n sequences, the longest of so many tokens with its answer; packed
+ * weights are not in it. */
+size_t generate_bytes(const struct engine *en, const ModelConfig *c, size_t n, size_t longest,
+    const struct generator_options *o);
+
 #endif

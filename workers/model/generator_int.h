@@ -75,6 +75,8 @@ struct session {
     float *picked_log_prob;     /* [slots] */
 };
 
+/* Bytes of its arena; also lays out the cache. */
+size_t session_measure(struct session *g);
 int session_open(struct session *g, struct err *e);
 void session_close(struct session *g);
 

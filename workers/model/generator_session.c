@@ -70,9 +70,17 @@ static void measure_heads(struct session *g)
     g->scratch_floats = (group * (g->capacity + s->head) + 15) / 16 * 16;
 }
 
-int session_open(struct session *g, struct err *e)
+size_t session_measure(struct session *g)
 {
     size_t bytes = 0;
+
+    measure_heads(g);
+    each_buffer(g, measure, &bytes);
+    return bytes;
+}
+
+int session_open(struct session *g, struct err *e)
+{
     int rc = OK;
 
     g->slots = calloc(g->n_slots, sizeof *g->slots);
@@ -85,9 +93,7 @@ int session_open(struct session *g, struct err *e)
         return rc;
     if (g->panels == NULL)
         g->panels = g->own_panels;
-    measure_heads(g);
-    each_buffer(g, measure, &bytes);
-    rc = arena_init(&g->arena, bytes, e);
+    rc = arena_init(&g->arena, session_measure(g), e);
     if (rc != OK)
         return err_wrap(e, "cache of %zu sequences of %zu tokens", g->n_slots, g->capacity);
     each_buffer(g, lay_out, &g->arena);

@@ -86,10 +86,9 @@ void model_merge(struct model *m, struct pool *pool);
  * the header holds a configuration for each). "": no prefix. */
 int model_load(struct model **out, struct store *s, const struct id *checkpoint, const char *prefix,
     struct err *e);
-/* What a CHECKPOINT's header says of its model and, unless NULL, of its tokenizer: no weights are
- * read. */
+/* What the header says of such a model and, unless NULL, of its tokenizer: no weights are read. */
 int model_describe(ModelConfig *out, struct id *tokenizer, struct store *s,
-    const struct id *checkpoint, struct err *e);
+    const struct id *checkpoint, const char *prefix, struct err *e);
 /* A CHECKPOINT artifact. */
 int model_save(
     Output **out, const struct model *m, struct store *s, const char *name, struct err *e);

@@ -117,14 +117,14 @@ int model_load(struct model **out, struct store *s, const struct id *checkpoint,
 }
 
 int model_describe(ModelConfig *out, struct id *tokenizer, struct store *s,
-    const struct id *checkpoint, struct err *e)
+    const struct id *checkpoint, const char *prefix, struct err *e)
 {
     struct checkpoint_reader *r = NULL;
     int rc = checkpoint_open(&r, s, checkpoint, e);
 
     if (rc == OK) {
         const CheckpointHeader *h = checkpoint_header(r);
-        rc = read_config(out, h, "", e);
+        rc = read_config(out, h, prefix, e);
         if (rc == OK && tokenizer && !id_from_span(tokenizer, h->tokenizer.data, h->tokenizer.len))
             rc = err_set(e, E_CORRUPT, "the header does not name the tokenizer");
     }

@@ -93,6 +93,29 @@ static size_t bytes_of(const struct matrix *m)
     return arena_size(m->n * m->panel_bytes / sizeof(float));
 }
 
+static struct matrices layer_of(const struct panels *p, const struct shape *s)
+{
+    return (struct matrices){ matrix_of(p, s->width, s->qkv), matrix_of(p, s->q, s->width),
+        up_of(p, s), matrix_of(p, s->hidden, s->width) };
+}
+
+static size_t arena_bytes(const struct panels *p, const struct shape *s)
+{
+    struct matrices m = layer_of(p, s);
+    struct matrix head = matrix_of(p, s->width, s->vocab);
+
+    return s->layers * (bytes_of(&m.qkv) + bytes_of(&m.wo) + bytes_of(&m.up) + bytes_of(&m.down)) +
+           bytes_of(&head);
+}
+
+size_t panels_need(const struct engine *en, const ModelConfig *c, enum precision precision)
+{
+    struct panels p = { .precision = precision, .k = en->k };
+    struct shape s = shape_of(c);
+
+    return arena_bytes(&p, &s);
+}
+
 int panels_new(struct panels **out, const struct engine *en, const struct model *m,
     enum precision precision, struct err *e)
 {
@@ -106,16 +129,10 @@ int panels_new(struct panels **out, const struct engine *en, const struct model 
         return err_set(e, E_NOMEM, "no memory for packed weights");
     }
     *p = (struct panels){ .precision = precision, .k = en->k, .layers = layers };
-    struct matrices shape = { matrix_of(p, s.width, s.qkv), matrix_of(p, s.q, s.width),
-        up_of(p, &s), matrix_of(p, s.hidden, s.width) };
     for (size_t l = 0; l < s.layers; l++)
-        layers[l] = shape;
+        layers[l] = layer_of(p, &s);
     p->head = matrix_of(p, s.width, s.vocab);
-    int rc = arena_init(&p->arena,
-        s.layers * (bytes_of(&shape.qkv) + bytes_of(&shape.wo) + bytes_of(&shape.up) +
-                       bytes_of(&shape.down)) +
-            bytes_of(&p->head),
-        e);
+    int rc = arena_init(&p->arena, arena_bytes(p, &s), e);
     if (rc != OK) {
         panels_free(p);
         return err_wrap(e, "packed weights");

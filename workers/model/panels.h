@@ -11,5 +11,7 @@ int panels_new(struct panels **out, const struct engine *en, const struct model 
     enum precision precision, struct err *e);
 void panels_free(struct panels *p);
 size_t panels_bytes(const struct panels *p);
+/* What panels_new takes for a model of this configuration. */
+size_t panels_need(const struct engine *en, const ModelConfig *c, enum precision precision);
 
 #endif

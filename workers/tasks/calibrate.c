@@ -6,6 +6,7 @@
 
 #include "store/records.h"
 #include "workers/tasks/calibration.h"
+#include "workers/tasks/forward.h"
 #include "workers/tasks/scorer.h"
 #include "workers/tasks/sequences.h"
 #include "workers/tasks/warm.h"
@@ -40,20 +41,29 @@ static void moments(double *mean, double *deviation, const float *x, size_t n)
     *deviation = sqrt(square / (double)n);
 }
 
-static int centre(struct model *m, const struct task_context *c, const struct sequences *s,
-    bool unit_variance, struct err *e)
+static int centre(struct model *m, struct forward *f, const struct sequences *s, bool unit_variance,
+    struct err *e)
 {
     float *score = calloc(s->n + 1, sizeof *score);
+    size_t tokens = 0, longest = 0;
     double mean, deviation;
-    int rc = score ? score_rewards(score, c, m, s->items, s->n, e)
-                   : err_set(e, E_NOMEM, "no memory to calibrate");
+    int rc = score ? OK : err_set(e, E_NOMEM, "no memory to calibrate");
+
+    for (size_t i = 0; i < s->n; i++) {
+        tokens += s->items[i].n_prompt;
+        longest = s->items[i].n_prompt > longest ? s->items[i].n_prompt : longest;
+    }
+    if (rc == OK)
+        rc = forward_scoring(f, s->n, tokens, longest, e);
+    if (rc == OK)
+        rc = score_rewards(score, f->c, m, s->items, s->n, e);
 
     if (rc == OK) {
         moments(&mean, &deviation, score, s->n);
         rc = set_head(m, mean, unit_variance && deviation > 0 ? 1 / deviation : 1, e);
     }
     if (rc == OK)
-        rc = score_rewards(score, c, m, s->items, s->n, e);
+        rc = score_rewards(score, f->c, m, s->items, s->n, e);
     if (rc == OK) {
         moments(&mean, &deviation, score, s->n);
         if (!(fabs(mean) < 1e-3 * (1 + deviation)))
@@ -63,7 +73,7 @@ static int centre(struct model *m, const struct task_context *c, const struct se
     return rc;
 }
 
-static int measure_one(struct calibration *a, const struct task_context *c, const struct model *m,
+static int measure_one(struct calibration *a, struct forward *f, const struct model *m,
     const RankingExample *x, struct err *e)
 {
     struct scored_sequence s[RANKING_MAX];
@@ -82,7 +92,9 @@ static int measure_one(struct calibration *a, const struct task_context *c, cons
         for (size_t j = 0; j < x->tiers[k]->n_answers; j++)
             if (x->tiers[k]->answers[j] < x->n_rows)
                 tier[x->tiers[k]->answers[j]] = (uint32_t)k;
-    int rc = score_rewards(score, c, m, s, x->n_rows, e);
+    int rc = forward_ranked(f, x, e);
+    if (rc == OK)
+        rc = score_rewards(score, f->c, m, s, x->n_rows, e);
     if (rc == OK)
         calibration_add(a, &r);
     return rc;
@@ -110,13 +122,13 @@ static int tell(struct answer *out, const RewardReport *r, struct err *e)
     return rc;
 }
 
-static int measure(RewardReport **out, const struct task_context *c, const struct model *m,
+static int measure(RewardReport **out, struct forward *f, const struct model *m,
     const struct id *examples, struct err *e)
 {
     struct calibration a = { 0 };
     struct records_reader *r = NULL;
-    int rc = records_open(
-        &r, c->store, examples, ARTIFACT_KIND__RANKING_EXAMPLES, &ranking_example__descriptor, e);
+    int rc = records_open(&r, f->c->store, examples, ARTIFACT_KIND__RANKING_EXAMPLES,
+        &ranking_example__descriptor, e);
 
     while (rc == OK) {
         ProtobufCMessage *x = NULL;
@@ -124,17 +136,31 @@ static int measure(RewardReport **out, const struct task_context *c, const struc
         if (rc != OK || !x)
             break;
         if (((RankingExample *)x)->held_out)
-            rc = measure_one(&a, c, m, (RankingExample *)x, e);
+            rc = measure_one(&a, f, m, (RankingExample *)x, e);
         message_free(x);
     }
     records_close(r);
     return rc == OK ? calibration_report(out, &a, e) : rc;
 }
 
+/* The model is changed: it is the task's own. */
+static int admit(struct forward *f, const struct id *model, struct err *e)
+{
+    ModelConfig c;
+    int rc = model_describe(&c, NULL, f->c->store, model, "", e);
+
+    if (rc != OK)
+        return rc;
+    forward_made(f, &c);
+    memory_add_loading(&f->need, artifact_writer_bytes(f->need.weights));
+    return forward_admit(f, e);
+}
+
 int calibrate_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct sequences s = { 0 };
+    struct forward f;
     struct model *m = NULL;
     RewardReport *report = NULL;
     struct id model, examples;
@@ -143,14 +169,17 @@ int calibrate_run(
 
     if (rc == OK)
         rc = task_input(&examples, spec, "examples", e);
+    forward_start(&f, c, "calibration");
+    if (rc == OK)
+        rc = admit(&f, &model, e);
     if (rc == OK)
         rc = model_load(&m, c->store, &model, "", e);
     if (rc == OK)
         rc = sequences_good_answers(&s, c, spec, m, e);
     if (rc == OK)
-        rc = centre(m, c, &s, spec->calibrate->unit_variance, e);
+        rc = centre(m, &f, &s, spec->calibrate->unit_variance, e);
     if (rc == OK)
-        rc = measure(&report, c, m, &examples, e);
+        rc = measure(&report, &f, m, &examples, e);
     if (rc == OK)
         rc = tell(out, report, e);
     if (rc == OK) {
@@ -159,6 +188,8 @@ int calibrate_run(
     }
     if (rc == OK)
         rc = answer_output(out, o, e);
+    if (rc == OK)
+        rc = forward_metric(&f, out, e);
     sequences_free(&s);
     model_free(m);
     message_free(report);

@@ -170,7 +170,7 @@ static int encode_demonstrations(
     if (rc == OK)
         rc = intake_new(&x.im, e);
     if (rc == OK)
-        rc = model_describe(&m, &tokenizer, c->store, &model, e);
+        rc = model_describe(&m, &tokenizer, c->store, &model, "", e);
     if (rc == OK)
         rc = warm_tokenizer(&x.t, c, &tokenizer, e);
     if (rc == OK)
@@ -336,7 +336,7 @@ static int encode_rankings(
     if (rc == OK)
         rc = task_input(&rankings, spec, "rankings", e);
     if (rc == OK)
-        rc = model_describe(&m, &tokenizer, c->store, &model, e);
+        rc = model_describe(&m, &tokenizer, c->store, &model, "", e);
     if (rc == OK)
         rc = warm_tokenizer(&x.t, c, &tokenizer, e);
     if (rc == OK)

@@ -17,6 +17,7 @@ int generate_run(
     const struct tokenizer *t;
     struct prompt_set prompts = { 0 };
     struct sampled s = { 0 };
+    struct forward f;
     struct records_writer *w = NULL;
     struct id model, files;
     Output *o = NULL;
@@ -24,6 +25,13 @@ int generate_run(
 
     if (rc == OK)
         rc = task_input(&files, spec, "prompts", e);
+    forward_start(&f, c, "sampling answers");
+    if (rc == OK)
+        rc = forward_model(&f, &model, "", e);
+    if (rc == OK) {
+        forward_packs(&f, k->precision);
+        rc = forward_admit(&f, e);
+    }
     if (rc == OK)
         rc = warm_model(&m, c, &model, "", e);
     if (rc == OK)
@@ -38,7 +46,7 @@ int generate_run(
         rc = warm_panels(&options, c, m, &model, "", k->precision, e);
         if (rc == OK)
             rc = sampled_make(
-                &s, c, m, t, &prompts, k->shard, k->shards, k->answers_per_prompt, &options, e);
+                &s, &f, m, t, &prompts, k->shard, k->shards, k->answers_per_prompt, &options, e);
     }
     if (rc == OK)
         rc = records_create(&w, c->store, ARTIFACT_KIND__ANSWERS, e);
@@ -55,6 +63,8 @@ int generate_run(
     }
     if (rc == OK)
         rc = answer_output(out, o, e);
+    if (rc == OK)
+        rc = forward_metric(&f, out, e);
     if (rc == OK)
         rc = answer_metric(out, "prompts_too_long", (double)prompts.dropped, e);
     if (rc == OK)

@@ -1,5 +1,6 @@
 #include "workers/tasks/memory.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +8,19 @@
 
 /* ---- the need ---- */
 
+void memory_add_model(struct memory_need *n, const ModelConfig *c)
+{
+    struct model_size s = model_size(c);
+
+    n->weights += (s.params + s.base) * sizeof(float);
+}
+
 void memory_add_network(struct memory_need *n, const ModelConfig *c)
 {
     struct model_size s = model_size(c);
     uint64_t trained = (s.params - s.frozen) * sizeof(float);
 
-    n->weights += (s.params + s.base) * sizeof(float);
+    memory_add_model(n, c);
     n->gradients += trained;
     n->moments += 2 * trained;
 }
@@ -24,18 +32,33 @@ void memory_add_loading(struct memory_need *n, uint64_t bytes)
     n->loading = n->loading > then ? n->loading : then;
 }
 
+void memory_add_work(struct memory_need *n, uint64_t cache, uint64_t activations, uint64_t batch)
+{
+    if (cache + activations + batch <= n->cache + n->activations + n->batch)
+        return;
+    n->cache = cache;
+    n->activations = activations;
+    n->batch = batch;
+}
+
+/* What is there once all is loaded. */
+static uint64_t lasting(const struct memory_need *n)
+{
+    return n->weights + n->gradients + n->moments + n->packed + n->cache + n->activations +
+           n->batch + n->other;
+}
+
 /* What loading takes beyond what is there later. */
 static uint64_t loading_alone(const struct memory_need *n)
 {
-    uint64_t later = n->weights + n->gradients + n->moments + n->activations + n->batch + n->other;
+    uint64_t later = lasting(n);
 
     return n->loading > later ? n->loading - later : 0;
 }
 
 uint64_t memory_total(const struct memory_need *n)
 {
-    return n->files + n->weights + n->gradients + n->moments + n->activations + n->batch +
-           n->other + loading_alone(n) + n->process;
+    return n->files + lasting(n) + loading_alone(n) + n->kept + n->process;
 }
 
 static double mib(uint64_t bytes)
@@ -48,26 +71,29 @@ int memory_check(const struct memory_need *n, uint64_t limit, struct err *e)
     const struct {
         const char *name;
         uint64_t bytes;
+        bool told; /* of a training, even where it is 0 */
     } parts[] = {
-        { "files", n->files },
-        { "weights", n->weights },
-        { "gradients", n->gradients },
-        { "moments", n->moments },
-        { "activations", n->activations },
-        { "batch", n->batch },
-        { "other", n->other },
-        { "the process itself", n->process },
-        { "while loading", loading_alone(n) },
+        { "files", n->files, false },
+        { "weights", n->weights, true },
+        { "gradients", n->gradients, true },
+        { "moments", n->moments, true },
+        { "activations", n->activations, true },
+        { "batch", n->batch, true },
+        { "other", n->other, true },
+        { "packed weights", n->packed, false },
+        { "cache", n->cache, false },
+        { "kept of tasks before", n->kept, false },
+        { "the process itself", n->process, true },
+        { "while loading or saving", loading_alone(n), false },
     };
     enum { PARTS = sizeof parts / sizeof *parts };
-    char list[256] = "";
+    char list[384] = "";
     size_t at = 0;
 
     if (limit == 0 || memory_total(n) <= limit)
         return OK;
     for (size_t i = 0; i < PARTS && at < sizeof list; i++)
-        if (parts[i].bytes > 0 ||
-            (!n->what && i > 0 && i < PARTS - 1)) /* of a training, nearly all */
+        if (parts[i].bytes > 0 || (!n->what && parts[i].told))
             at += (size_t)snprintf(list + at, sizeof list - at, "%s%s %.1f", at > 0 ? ", " : "",
                 parts[i].name, mib(parts[i].bytes));
     return err_set(e, E_TOO_LARGE, "%s needs %.1f MiB of memory (%s) but %.1f MiB is all there is",

@@ -3,7 +3,7 @@
 
 #include "workers/model/transformer.h"
 
-/* What a training, or an import, takes at its peak, in bytes: known before it starts. */
+/* What a task takes at its peak, in bytes: known before it starts. */
 struct memory_need {
     const char *what; /* that needs it; NULL: training */
     uint64_t files;   /* what an import reads */
@@ -12,16 +12,25 @@ struct memory_need {
     uint64_t batch;   /* a step's rows, and what is known of each token */
     uint64_t other;   /* what saving takes; a reward model that chooses */
     uint64_t process; /* what there was before any task: programs, libraries, the store's tables */
-    uint64_t loading; /* at its peak, when one model is made of another: weights, gradients and
-                       * moments until then, and both */
+    uint64_t loading; /* at its peak, when one model is made of another, or saved: weights,
+                       * gradients and moments until then, and what it takes */
+    uint64_t packed;  /* weights as decoding wants them */
+    uint64_t cache;   /* of the sequences that are decoded together, and their activations */
+    uint64_t kept;    /* by the executor, of tasks before */
 };
 
 /* Adds a network that is trained: weights, gradients and two moments. The configuration is
  * checked. */
 void memory_add_network(struct memory_need *n, const ModelConfig *c);
 
-/* A model is loaded next, of so many bytes while it is made of another. */
+/* A model is loaded next, of so many bytes while it is made of another; or saving takes so many. */
 void memory_add_loading(struct memory_need *n, uint64_t bytes);
+
+/* A network that is only read: its weights. The configuration is checked. */
+void memory_add_model(struct memory_need *n, const ModelConfig *c);
+
+/* Work that is over before the next begins: of all that is added, the largest counts. */
+void memory_add_work(struct memory_need *n, uint64_t cache, uint64_t activations, uint64_t batch);
 
 uint64_t memory_total(const struct memory_need *n);
 

@@ -7,8 +7,6 @@
 #include "workers/text/documents.h"
 #include "workers/text/template.h"
 
-#define SLOTS 64 /* sequences that decode together */
-
 struct loading {
     struct prompt_set *set;
     const struct tokenizer *t;
@@ -131,7 +129,7 @@ struct generator_options generator_options_for(
         .seed = seed,
         .step = step,
         .max_new = max_new,
-        .slots = SLOTS,
+        .slots = GENERATION_SLOTS,
         .stops = { (int32_t)m->end_of_answer, (int32_t)m->end_of_text },
         .n_stops = 2 };
 

@@ -23,6 +23,8 @@ int prompt_set_add_text(struct prompt_set *p, const struct tokenizer *t, const c
     const char *text, struct err *e);
 void prompt_set_free(struct prompt_set *p);
 
+#define GENERATION_SLOTS 64 /* sequences that decode together */
+
 /* Generator options that all tasks share: stop tokens of the tokenizer, slots, seed. */
 struct generator_options generator_options_for(
     const struct tokenizer *t, uint64_t seed, uint32_t step, size_t max_new);

@@ -6,6 +6,7 @@
 
 #include "store/records.h"
 #include "workers/math/rng.h"
+#include "workers/tasks/forward.h"
 #include "workers/tasks/prompt_set.h"
 #include "workers/tasks/rubric.h"
 #include "workers/tasks/sampled.h"
@@ -25,6 +26,7 @@ struct rollout {
     const struct model *policy, *reference;
     const struct model *value, *reward; /* NULL: no critic; the rubric is the reward */
     struct model *fresh;                /* a critic's first */
+    struct forward forward;
     struct id policy_id;
     const char *policy_prefix;
     bool begins; /* the policy is the reference's very artifact */
@@ -72,6 +74,41 @@ static int open_reward(struct rollout *r, struct err *e)
     return rc;
 }
 
+/* In iteration 0: one that is made here, of the policy. */
+static bool has_fresh_critic(const struct rollout *r, bool later)
+{
+    bool teacher = task_inputs(r->spec, "reward_model", NULL, 0) > 0;
+
+    return r->spec->rollout->critic && !later && (r->p->value_shared || !teacher);
+}
+
+/* Counts the models before the first is loaded. */
+static int admit_models(
+    struct rollout *r, const struct id *state, const struct id *reference, struct err *e)
+{
+    struct forward *f = &r->forward;
+    struct id teacher;
+
+    f->scores = true;
+    int rc = forward_model(f, &r->policy_id, r->policy_prefix, e);
+    if (rc == OK)
+        rc = forward_model(f, reference, "", e);
+    if (rc == OK && task_inputs(r->spec, "reward_model", &teacher, 1) == 1)
+        rc = forward_model(f, &teacher, "", e);
+    if (rc == OK && state && r->spec->rollout->critic && !r->p->value_shared)
+        rc = forward_model(f, state, "value.", e);
+    if (rc != OK)
+        return rc;
+    if (has_fresh_critic(r, state != NULL)) {
+        ModelConfig c = f->models[0].config;
+        c.scalar_head = !r->p->value_shared;
+        c.value_head = r->p->value_shared;
+        forward_made(f, &c);
+    }
+    forward_packs(f, r->p->rollout_precision);
+    return forward_admit(f, e);
+}
+
 static int open_models(struct rollout *r, struct err *e)
 {
     const TaskSpec *spec = r->spec;
@@ -85,7 +122,9 @@ static int open_models(struct rollout *r, struct err *e)
     r->begins = !later && id_equal(&init, &reference);
     r->policy_id = later ? state : init;
     r->policy_prefix = later ? "policy." : "";
-    int rc = warm_model(&r->policy, r->c, &r->policy_id, r->policy_prefix, e);
+    int rc = admit_models(r, later ? &state : NULL, &reference, e);
+    if (rc == OK)
+        rc = warm_model(&r->policy, r->c, &r->policy_id, r->policy_prefix, e);
     if (rc == OK)
         rc = warm_model(&r->reference, r->c, &reference, "", e);
     if (rc == OK)
@@ -158,13 +197,18 @@ static int choose_prompts(struct rollout *r, struct err *e)
 
 static int report_done(void *ctx, size_t done)
 {
-    struct rollout *r = ctx;
-    Progress p = PROGRESS__INIT;
+    const struct rollout *r = ctx;
 
-    p.has_done = p.has_total = true;
-    p.done = done;
-    p.total = r->n;
-    return r->c->progress ? r->c->progress(r->c->ctx, &p) : 0;
+    return forward_tell(&r->forward, done, r->n);
+}
+
+/* Of an episode: its tokens, and a row of each kind of number. */
+static size_t episode_bytes(const struct rollout *r)
+{
+    size_t rows = 1 + sizeof r->rows / sizeof *r->rows;
+
+    return sizeof *r->g + sizeof *r->s +
+           r->p->max_new_tokens * (sizeof *r->tokens + rows * sizeof **r->rows[0]);
 }
 
 static int score_room(struct rollout *r, struct err *e)
@@ -314,15 +358,20 @@ int rollout_run(
     struct answer *out, const struct task_context *c, const TaskSpec *spec, struct err *e)
 {
     struct rollout r = { .c = c, .spec = spec, .p = spec->rollout->rl };
-    int rc = open_models(&r, e);
+    int rc;
 
+    forward_start(&r.forward, c, "a rollout");
+    rc = open_models(&r, e);
     if (rc == OK)
         rc = choose_prompts(&r, e);
     if (rc == OK) {
         struct generator_options o = generator_options_for(
             r.tokenizer, spec->seed, spec->rollout->iteration, r.p->max_new_tokens);
         o.sampler.temperature = r.p->temperature;
-        rc = warm_panels(&o, c, r.policy, &r.policy_id, r.policy_prefix, r.p->rollout_precision, e);
+        rc = forward_answers(&r.forward, r.g, r.n, &o, r.n * episode_bytes(&r), e);
+        if (rc == OK)
+            rc = warm_panels(
+                &o, c, r.policy, &r.policy_id, r.policy_prefix, r.p->rollout_precision, e);
         if (rc == OK)
             rc = generate(c->engine, r.policy, r.g, r.n, &o, report_done, &r, e);
     }
@@ -330,6 +379,8 @@ int rollout_run(
         rc = score(&r, e);
     if (rc == OK)
         rc = write_episodes(&r, out, e);
+    if (rc == OK)
+        rc = forward_metric(&r.forward, out, e);
     if (rc == OK)
         rc = answer_metric(out, "sampling/kl", sampling_kl(&r), e);
     if (rc == OK && spec->rollout->iteration == 0) /* the file is the same in all of them */

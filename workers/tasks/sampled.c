@@ -53,22 +53,18 @@ static Answer *answer_of(const struct tokenizer *t, const struct generation *g, 
 }
 
 struct telling {
-    const struct task_context *c;
+    const struct forward *f;
     size_t total;
 };
 
 static int report_done(void *ctx, size_t done)
 {
-    struct telling *x = ctx;
-    Progress p = PROGRESS__INIT;
+    const struct telling *x = ctx;
 
-    p.has_done = p.has_total = true;
-    p.done = done;
-    p.total = x->total;
-    return x->c->progress ? x->c->progress(x->c->ctx, &p) : 0;
+    return forward_tell(x->f, done, x->total);
 }
 
-int sampled_make(struct sampled *out, const struct task_context *c, const struct model *m,
+int sampled_make(struct sampled *out, struct forward *f, const struct model *m,
     const struct tokenizer *t, const struct prompt_set *set, size_t shard, size_t shards,
     size_t each, const struct generator_options *o, struct err *e)
 {
@@ -91,9 +87,12 @@ int sampled_make(struct sampled *out, const struct task_context *c, const struct
                 .item = s.prompt[i] * each + k,
                 .tokens = s.tokens + (i * each + k) * o->max_new };
     }
-    struct telling telling = { c, total };
+    struct telling telling = { f, total };
+    if (rc == OK) /* each token once more in an answer's message */
+        rc = forward_answers(
+            f, s.g, total, o, total * (sizeof *s.g + 2 * o->max_new * sizeof *s.tokens), e);
     if (rc == OK)
-        rc = generate(c->engine, m, s.g, total, o, report_done, &telling, e);
+        rc = generate(f->c->engine, m, s.g, total, o, report_done, &telling, e);
     for (size_t i = 0; i < total && rc == OK; i++)
         if (!(s.answers[i] = answer_of(t, &s.g[i], e)))
             rc = E_NOMEM;

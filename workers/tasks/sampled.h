@@ -1,6 +1,7 @@
 #ifndef WORKERS_TASKS_SAMPLED_H
 #define WORKERS_TASKS_SAMPLED_H
 
+#include "workers/tasks/forward.h"
 #include "workers/tasks/prompt_set.h"
 
 /* Sampled answers to the prompts shard, shard + shards, … of a set, `each` for a prompt. What is
@@ -13,7 +14,8 @@ struct sampled {
     int32_t *tokens;
 };
 
-int sampled_make(struct sampled *out, const struct task_context *c, const struct model *m,
+/* m: the account's first model. E_TOO_LARGE when there is no room for the answers. */
+int sampled_make(struct sampled *out, struct forward *f, const struct model *m,
     const struct tokenizer *t, const struct prompt_set *set, size_t shard, size_t shards,
     size_t each, const struct generator_options *o, struct err *e);
 void sampled_free(struct sampled *s);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/records.h"
+#include "workers/tasks/forward.h"
 #include "workers/tasks/prompt_set.h"
 #include "workers/tasks/rubric.h"
 #include "workers/tasks/sampled.h"
@@ -25,13 +26,39 @@ struct scoring {
     const struct model *m, *reference, *reward; /* the last two may be NULL */
     const struct tokenizer *t;
     struct records_writer *w;
+    struct forward forward;
 };
+
+/* Counts the models before the first is loaded, and the passes that text takes. */
+static int admit_models(struct scoring *x, struct err *e)
+{
+    struct forward *f = &x->forward;
+    struct id id;
+    int rc = forward_model(f, &x->model, "", e);
+
+    if (rc == OK && task_inputs(x->spec, "reference", &id, 1) == 1)
+        rc = forward_model(f, &id, "", e);
+    if (rc == OK && task_inputs(x->spec, "reward_model", &id, 1) == 1)
+        rc = forward_model(f, &id, "", e);
+    if (rc != OK)
+        return rc;
+    f->scores = f->n > 1;
+    forward_packs(f, x->k->evaluate->precision);
+    rc = forward_admit(f, e);
+    if (rc == OK && task_inputs(x->spec, "text", NULL, 0) > 0) {
+        size_t context = f->models[0].config.context;
+        rc = forward_scoring(f, 1, context, context, e);
+    }
+    return rc;
+}
 
 static int open_models(struct scoring *x, struct err *e)
 {
     struct id id;
     int rc = task_input(&x->model, x->spec, "model", e);
 
+    if (rc == OK)
+        rc = admit_models(x, e);
     if (rc == OK)
         rc = warm_model(&x->m, x->c, &x->model, "", e);
     if (rc == OK && task_inputs(x->spec, "reference", &id, 1) == 1)
@@ -153,7 +180,7 @@ static int answer_prompts(
     generator_ban_specials(&o, x->t);
     rc = warm_panels(&o, x->c, x->m, &x->model, "", v->precision, e);
     if (rc == OK)
-        rc = sampled_make(&a, x->c, x->m, x->t, set, why.shard, why.shards, why.each, &o, e);
+        rc = sampled_make(&a, &x->forward, x->m, x->t, set, why.shard, why.shards, why.each, &o, e);
     if (rc == OK)
         rc = measure(&y, x, &a, e);
     if (rc == OK)
@@ -232,6 +259,8 @@ static int next_tokens(struct scoring *x, const char *text, struct err *e)
     if (rc == OK) /* the bare text: no template */
         rc = tokenizer_encode(x->t, &ids, text, strlen(text), e);
     if (rc == OK)
+        rc = forward_scoring(&x->forward, 1, ids.n, ids.n, e);
+    if (rc == OK)
         rc = workspace_new(&w, &x->m->config, ids.n, false, e);
     if (rc == OK) {
         uint32_t start[] = { 0, (uint32_t)ids.n };
@@ -290,6 +319,8 @@ static int reward_example(struct scoring *x, const RewardExample *v, struct err 
         if (rc == OK)
             rc = answer_tokens(&ids, x->t, &a, e);
         struct scored_sequence q = { ids.p, NULL, ids.n, 0 };
+        if (rc == OK)
+            rc = forward_scoring(&x->forward, 1, ids.n, ids.n, e);
         if (rc == OK)
             rc = score_rewards(&score, x->c, x->reward, &q, 1, e);
         s.prompt = &p;
@@ -413,8 +444,10 @@ int score_run(struct answer *out, const struct task_context *c, const TaskSpec *
     struct scoring x = { .c = c, .spec = spec, .k = spec->score };
     const EvaluateStage *v = spec->score->evaluate;
     Output *o = NULL;
-    int rc = open_models(&x, e);
+    int rc;
 
+    forward_start(&x.forward, c, "evaluation");
+    rc = open_models(&x, e);
     if (rc == OK)
         rc = records_create(&x.w, c->store, ARTIFACT_KIND__SCORES, e);
     if (rc == OK)
@@ -440,5 +473,7 @@ int score_run(struct answer *out, const struct task_context *c, const TaskSpec *
         x.w = NULL;
     }
     records_abort(x.w);
-    return rc == OK ? answer_output(out, o, e) : rc;
+    if (rc == OK)
+        rc = answer_output(out, o, e);
+    return rc == OK ? forward_metric(&x.forward, out, e) : rc;
 }

@@ -16,6 +16,24 @@ struct scorer {
     uint32_t *starts;
 };
 
+/* Tokens of the largest pass. */
+static size_t scorer_room(size_t tokens, size_t longest)
+{
+    size_t room = tokens < SCORE_TOKENS ? tokens : SCORE_TOKENS;
+
+    return room > longest ? room : longest;
+}
+
+size_t scorer_bytes(const ModelConfig *c, size_t n, size_t tokens, size_t longest)
+{
+    const struct rows r = { .max_units = n, .max_sequences = n, .max_tokens = tokens };
+    struct scorer x;
+    size_t room = scorer_room(tokens, longest);
+
+    return rows_bytes(&r) + room * sizeof *x.out + n * sizeof *x.starts +
+           workspace_bytes(c, room, 0);
+}
+
 static int scorer_init(
     struct scorer *x, const struct scored_sequence *s, size_t n, Precision precision, struct err *e)
 {
@@ -30,8 +48,7 @@ static int scorer_init(
         longest = k > longest ? k : longest;
         tokens += k;
     }
-    size_t room = tokens < SCORE_TOKENS ? tokens : SCORE_TOKENS;
-    room = room > longest ? room : longest;
+    size_t room = scorer_room(tokens, longest);
     x->out = calloc(room + 1, sizeof *x->out);
     x->starts = calloc(n + 1, sizeof *x->starts);
     if (!x->out || !x->starts)

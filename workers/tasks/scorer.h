@@ -18,6 +18,10 @@ struct scorer_options {
     Precision precision; /* of products */
 };
 
+/* Memory that scoring n sequences takes beside the model: of so many tokens in all, the longest of
+ * so many. */
+size_t scorer_bytes(const ModelConfig *c, size_t n, size_t tokens, size_t longest);
+
 /* log_prob[i][k]: log pi(answer k | before); n_answer floats each, the caller's. */
 int score_log_probs(float *const *log_prob, const struct task_context *c, const struct model *m,
     const struct scored_sequence *s, size_t n, const struct scorer_options *how, struct err *e);

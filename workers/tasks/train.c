@@ -145,6 +145,17 @@ static int workspaces_init(struct trainer *t, struct err *e)
     return workspace_new(&v->workspace, &v->model->config, t->micro_tokens, t->mode, e);
 }
 
+void trainer_make_room(struct trainer *t)
+{
+    struct memory_need *n = &t->need;
+
+    n->kept = warm_models_bytes(t->c->warm);
+    if (t->task->rl && (t->c->memory == 0 || memory_total(n) <= t->c->memory))
+        return;
+    warm_drop_models(t->c->warm);
+    n->kept = 0;
+}
+
 static int memory_need_check(struct trainer *t, struct err *e)
 {
     const ModelConfig *p = &t->policy.model->config;
@@ -159,15 +170,8 @@ static int memory_need_check(struct trainer *t, struct err *e)
     n->other = artifact_writer_bytes(trainer_state_bytes(t));
     n->other += t->choice ? choice_bytes(t->choice) : 0;
     n->process = t->c->resident;
+    trainer_make_room(t);
     return memory_check(n, t->c->memory, e);
-}
-
-void trainer_make_room(struct trainer *t)
-{
-    uint64_t models = warm_models_bytes(t->c->warm);
-
-    if (!t->task->rl || (t->c->memory > 0 && memory_total(&t->need) + models > t->c->memory))
-        warm_drop_models(t->c->warm);
 }
 
 /* All memory that the segment's steps take. What a warm trainer has from the segment before is
@@ -185,7 +189,6 @@ static int room_init(struct trainer *t, struct err *e)
         t->mode = mode;
     }
     rc = memory_need_check(t, e);
-    trainer_make_room(t);
     if (rc == OK && !t->policy.workspace)
         rc = workspaces_init(t, e);
     return rc == OK ? scratch_init(t, e) : rc;

@@ -114,7 +114,7 @@ static int load_input(struct model **out, struct trainer *t, const TaskSpec *spe
 
     if (task_inputs(spec, name, &id, 1) != 1)
         return err_set(e, E_PROTOCOL, "a first segment needs the input '%s'", name);
-    rc = model_describe(&c, NULL, t->c->store, &id, e);
+    rc = model_describe(&c, NULL, t->c->store, &id, "", e);
     if (rc == OK) {
         memory_add_loading(&t->need, (remade ? 2 : 1) * model_floats(&c) * sizeof(float));
         rc = room(t, e);

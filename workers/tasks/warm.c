@@ -36,10 +36,15 @@ int warm_new(struct warm **out, struct err *e)
     return *out ? OK : err_set(e, E_NOMEM, "no memory");
 }
 
-void warm_drop_models(struct warm *w)
+void warm_drop_panels(struct warm *w)
 {
     panels_free(w->packed.panels);
     w->packed.panels = NULL;
+}
+
+void warm_drop_models(struct warm *w)
+{
+    warm_drop_panels(w);
     for (size_t i = 0; i < MODELS; i++) {
         model_free(w->models[i].model);
         w->models[i] = (struct kept_model){ 0 };
@@ -56,13 +61,21 @@ void warm_free(struct warm *w)
     free(w);
 }
 
+static uint64_t weights_bytes(const ModelConfig *c)
+{
+    struct memory_need n = { 0 };
+
+    memory_add_model(&n, c);
+    return n.weights;
+}
+
 uint64_t warm_models_bytes(const struct warm *w)
 {
     uint64_t bytes = w->packed.panels ? panels_bytes(w->packed.panels) : 0;
 
     for (size_t i = 0; i < MODELS; i++)
         if (w->models[i].model)
-            bytes += w->models[i].model->n_params * sizeof(float);
+            bytes += weights_bytes(&w->models[i].model->config);
     return bytes;
 }
 
@@ -77,6 +90,21 @@ static const struct model *trainer_model(
     return strcmp(prefix, "value.") == 0 ? w->trainer->value.model : NULL;
 }
 
+static struct kept_model *find(struct warm *w, const struct id *id, const char *prefix)
+{
+    for (size_t i = 0; i < MODELS; i++) {
+        struct kept_model *k = &w->models[i];
+        if (k->model && id_equal(&k->id, id) && strcmp(k->prefix, prefix) == 0)
+            return k;
+    }
+    return NULL;
+}
+
+bool warm_has_model(const struct warm *w, const struct id *id, const char *prefix)
+{
+    return trainer_model(w, id, prefix) || find((struct warm *)(uintptr_t)w, id, prefix);
+}
+
 int warm_model(const struct model **out, const struct task_context *c, const struct id *id,
     const char *prefix, struct err *e)
 {
@@ -86,16 +114,15 @@ int warm_model(const struct model **out, const struct task_context *c, const str
     *out = trainer_model(w, id, prefix);
     if (*out)
         return OK;
-    for (size_t i = 0; i < MODELS; i++) {
-        struct kept_model *k = &w->models[i];
-        if (k->model && id_equal(&k->id, id) && strcmp(k->prefix, prefix) == 0) {
-            k->used = ++w->clock;
-            *out = k->model;
-            return OK;
-        }
-        if (k->used < oldest->used)
-            oldest = k;
+    struct kept_model *k = find(w, id, prefix);
+    if (k) {
+        k->used = ++w->clock;
+        *out = k->model;
+        return OK;
     }
+    for (size_t i = 0; i < MODELS; i++)
+        if (w->models[i].used < oldest->used)
+            oldest = &w->models[i];
     struct model *m;
     int rc = model_load(&m, c->store, id, prefix, e);
     if (rc != OK)
@@ -107,18 +134,28 @@ int warm_model(const struct model **out, const struct task_context *c, const str
     return OK;
 }
 
-/* By id, not by m: a trainer's model changes in place. */
+enum precision packed_precision(Precision p)
+{
+    return p == PRECISION__BF16 ? PRECISION_BF16 : PRECISION_FP32;
+}
+
+/* By id, not by the model: a trainer's changes in place. */
+bool warm_has_panels(
+    const struct warm *w, const struct id *id, const char *prefix, enum precision precision)
+{
+    return w->packed.panels && id_equal(&w->packed.id, id) &&
+           strcmp(w->packed.prefix, prefix) == 0 && w->packed.precision == precision;
+}
+
 int warm_panels(struct generator_options *o, const struct task_context *c, const struct model *m,
     const struct id *id, const char *prefix, Precision precision, struct err *e)
 {
     struct warm *w = c->warm;
     int rc = OK;
 
-    o->precision = precision == PRECISION__BF16 ? PRECISION_BF16 : PRECISION_FP32;
-    if (!w->packed.panels || !id_equal(&w->packed.id, id) ||
-        strcmp(w->packed.prefix, prefix) != 0 || w->packed.precision != o->precision) {
-        panels_free(w->packed.panels);
-        w->packed.panels = NULL;
+    o->precision = packed_precision(precision);
+    if (!warm_has_panels(w, id, prefix, o->precision)) {
+        warm_drop_panels(w);
         w->packed.id = *id;
         w->packed.precision = o->precision;
         snprintf(w->packed.prefix, sizeof w->packed.prefix, "%s", prefix);
@@ -160,4 +197,18 @@ void warm_keep_trainer(struct warm *w, const struct id *id, struct trainer *take
     trainer_free(w->trainer);
     w->trainer = takes;
     w->trainer_id = *id;
+}
+
+void warm_drop_trainer(struct warm *w)
+{
+    trainer_free(w->trainer);
+    w->trainer = NULL;
+}
+
+/* Its batches are gone. */
+uint64_t warm_trainer_bytes(const struct warm *w)
+{
+    const struct memory_need *n = w->trainer ? &w->trainer->need : NULL;
+
+    return n ? n->weights + n->gradients + n->moments + n->activations : 0;
 }

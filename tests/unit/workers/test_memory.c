@@ -31,8 +31,13 @@ static void a_network_needs_weights_gradients_and_two_moments(void **state)
 static void what_does_not_fit_is_told_in_numbers(void **state)
 {
     const uint64_t mib = 1 << 20;
-    struct memory_need n = { NULL, 0, 10 * mib, 20 * mib, 30 * mib, 40 * mib, 2 * mib, 1 * mib,
-        2 * mib, 0 };
+    struct memory_need n = { .weights = 10 * mib,
+        .gradients = 20 * mib,
+        .moments = 30 * mib,
+        .activations = 40 * mib,
+        .batch = 2 * mib,
+        .other = 1 * mib,
+        .process = 2 * mib };
     struct err e = ERR_INIT;
 
     (void)state;
@@ -48,6 +53,27 @@ static void what_does_not_fit_is_told_in_numbers(void **state)
     assert_int_equal(memory_check(&import, 8 * mib, &e), E_TOO_LARGE);
     assert_string_equal(e.msg,
         "importing needs 9.0 MiB of memory (files 3.0, weights 6.0) but 8.0 MiB is all there is");
+}
+
+/* A cache and scores take turns; models and packed weights stay. */
+static void of_work_that_follows_work_the_largest_counts(void **state)
+{
+    const uint64_t mib = 1 << 20;
+    struct memory_need n = { .what = "a rollout", .weights = 3 * mib, .packed = 2 * mib };
+    struct err e = ERR_INIT;
+
+    (void)state;
+    memory_add_work(&n, 4 * mib, 0, 1 * mib);
+    memory_add_work(&n, 0, 3 * mib, 1 * mib);
+    n.kept = 7 * mib;
+    assert_int_equal(memory_total(&n), 17 * mib);
+    assert_int_equal(memory_check(&n, 17 * mib, &e), OK);
+    assert_int_equal(memory_check(&n, 16 * mib, &e), E_TOO_LARGE);
+    assert_string_equal(e.msg,
+        "a rollout needs 17.0 MiB of memory (weights 3.0, batch 1.0, packed weights 2.0, cache "
+        "4.0, kept of tasks before 7.0) but 16.0 MiB is all there is");
+    memory_add_work(&n, 0, 6 * mib, 1 * mib);
+    assert_int_equal(memory_total(&n), 19 * mib);
 }
 
 /* Two models lie there while one is made of the other: that counts where it is more than all that
@@ -67,7 +93,8 @@ static void a_model_that_is_remade_counts_twice_while_it_is(void **state)
     assert_int_equal(memory_check(&n, 20 * mib, &e), E_TOO_LARGE);
     assert_string_equal(e.msg,
         "training needs 21.0 MiB of memory (weights 17.0, gradients 1.0, moments 1.0, activations "
-        "0.0, batch 0.0, other 0.0, the process itself 1.0, while loading 1.0) but 20.0 MiB is all "
+        "0.0, batch 0.0, other 0.0, the process itself 1.0, while loading or saving 1.0) but 20.0 "
+        "MiB is all "
         "there is");
     memory_add_loading(&n, 20 * mib); /* another, beside the first */
     assert_int_equal(memory_total(&n), 40 * mib);
@@ -152,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_network_needs_weights_gradients_and_two_moments),
         cmocka_unit_test(what_does_not_fit_is_told_in_numbers),
+        cmocka_unit_test(of_work_that_follows_work_the_largest_counts),
         cmocka_unit_test(a_model_that_is_remade_counts_twice_while_it_is),
         cmocka_unit_test(the_limit_is_the_machines_memory),
         cmocka_unit_test(the_tightest_control_group_counts),
