@@ -48,6 +48,7 @@ int files_add(struct records_writer *w, const char *path, const void *p, size_t 
 struct found {
     char **paths; /* relative to the folder */
     size_t n, cap;
+    struct files_left left;
 };
 
 static void found_free(struct found *f)
@@ -101,14 +102,19 @@ static int find_entry(struct found *f, const char *root, char *path, int depth, 
         free(path);
         return err_set(e, E_NOMEM, "out of memory");
     }
-    if (lstat(full, &st) != 0) {
+    int found = lstat(full, &st);
+    bool link = found == 0 && S_ISLNK(st.st_mode);
+    if (found != 0) {
         rc = refused(full, e);
     } else if (S_ISDIR(st.st_mode)) {
         rc = find(f, root, path, depth + 1, e);
-    } else if (S_ISREG(st.st_mode) ||
-               (S_ISLNK(st.st_mode) && stat(full, &st) == 0 && S_ISREG(st.st_mode))) {
+    } else if (S_ISREG(st.st_mode) || (link && stat(full, &st) == 0 && S_ISREG(st.st_mode))) {
         rc = found_add(f, path, e);
         path = NULL;
+    } else if (link) {
+        f->left.links++;
+    } else {
+        f->left.others++;
     }
     free(path);
     free(full);
@@ -137,6 +143,8 @@ static int find(struct found *f, const char *root, const char *folder, int depth
         }
         if (entry->d_name[0] != '.')
             rc = find_entry(f, root, joined(folder, entry->d_name), depth, e);
+        else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            f->left.hidden++;
     }
     if (dir)
         closedir(dir);
@@ -171,6 +179,7 @@ struct taking {
     uint8_t *part;      /* FILE_PART */
     struct buf reading; /* for the first part */
     int64_t files, bytes;
+    struct files_left left;
 };
 
 static int take_file(struct taking *t, const char *full, const char *path, struct err *e)
@@ -201,6 +210,7 @@ static int take_folder(struct taking *t, const char *root, struct err *e)
     struct found f = { 0 };
     int rc = find(&f, root, "", 0, e);
 
+    t->left = f.left;
     if (rc == OK && f.n == 0)
         rc = err_set(e, E_INPUT, "there are no files in '%s'", root);
     if (f.n)
@@ -235,7 +245,28 @@ static bool says_more_than_split(const Reading *how)
                       how->format);
 }
 
-int files_take(Output **out, struct store *s, const char *path, const Reading *how, struct err *e)
+bool files_left_say(char *out, size_t size, const struct files_left *left)
+{
+    const struct {
+        uint64_t n;
+        const char *one, *many;
+    } kinds[] = {
+        { left->hidden, "hidden file or folder", "hidden files and folders" },
+        { left->links, "link to a folder or to nothing", "links to folders or to nothing" },
+        { left->others, "that is neither file nor folder", "that are neither files nor folders" },
+    };
+    size_t at = 0;
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && at < size; i++)
+        if (kinds[i].n > 0)
+            at += (size_t)snprintf(out + at, size - at, "%s%llu %s",
+                at > 0 ? ", " : "left out: ", (unsigned long long)kinds[i].n,
+                kinds[i].n == 1 ? kinds[i].one : kinds[i].many);
+    return at > 0;
+}
+
+int files_take(Output **out, struct store *s, const char *path, const Reading *how,
+    struct files_left *left, struct err *e)
 {
     struct taking t = { .part = malloc(FILE_PART) };
     int64_t split = how ? how->split : SPLIT__FILE;
@@ -257,6 +288,8 @@ int files_take(Output **out, struct store *s, const char *path, const Reading *h
         rc = records_commit(t.w, "files", out, e);
         t.w = NULL;
     }
+    if (left)
+        *left = t.left;
     records_abort(t.w);
     buf_free(&t.reading);
     free(t.part);

@@ -23,9 +23,16 @@ void records_close(struct records_reader *r);
 
 /* Takes a file or a folder (recursively, names in byte order, dot-files left out) into the store
  * as FILES; facts `files`, `bytes` and `split`. how: to be read so; NULL: by defaults. Links to
- * files are read, links to folders are not followed. E_INPUT: it cannot be read, or a folder has no
- * files. *out freed by message_free. */
-int files_take(Output **out, struct store *s, const char *path, const Reading *how, struct err *e);
+ * files are read, links to folders are not followed: *left (may be NULL) counts what is left out.
+ * E_INPUT: it cannot be read, or a folder has no files. *out freed by message_free. */
+struct files_left {
+    uint64_t hidden, links, others; /* a hidden folder is one; others: pipes, sockets, … */
+};
+int files_take(Output **out, struct store *s, const char *path, const Reading *how,
+    struct files_left *left, struct err *e);
+/* "left out: 2 hidden files and folders, 1 link to a folder or to nothing"; false: there is nothing
+ * to say. */
+bool files_left_say(char *out, size_t size, const struct files_left *left);
 
 /* The files of a FILES or REPORT artifact, part by part. */
 struct files_reader;

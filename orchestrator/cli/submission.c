@@ -90,6 +90,8 @@ int submission_take_inputs(Submit *m, const char *home, struct err *e)
     for (size_t i = 0; i < p->n_inputs && rc == OK; i++) {
         TakenInput *t = malloc(sizeof *t);
         Reading how = reading_of(p->inputs[i]);
+        struct files_left left = { 0 };
+        char text[160];
         if (!t) {
             rc = err_set(e, E_NOMEM, "out of memory");
             break;
@@ -97,8 +99,10 @@ int submission_take_inputs(Submit *m, const char *home, struct err *e)
         taken_input__init(t);
         m->inputs[m->n_inputs++] = t;
         t->name = strdup(p->inputs[i]->name);
-        rc = t->name ? files_take(&t->artifact, s, p->inputs[i]->path, &how, e)
+        rc = t->name ? files_take(&t->artifact, s, p->inputs[i]->path, &how, &left, e)
                      : err_set(e, E_NOMEM, "out of memory");
+        if (rc == OK && files_left_say(text, sizeof text, &left))
+            fprintf(stderr, "note: input '%s': %s\n", p->inputs[i]->name, text);
         if (rc != OK)
             err_wrap(e, "input '%s'", p->inputs[i]->name);
     }

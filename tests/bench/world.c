@@ -160,7 +160,7 @@ int world_prompts(struct id *out, struct world *w, size_t n, struct err *e)
     }
     if (fclose(f) != 0)
         return err_errno(e, "%s", path);
-    int rc = files_take(&o, w->store, path, NULL, e);
+    int rc = files_take(&o, w->store, path, NULL, NULL, e);
     if (rc == OK)
         id_from_span(out, o->id.data, o->id.len);
     message_free(o);

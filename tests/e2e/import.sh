@@ -30,6 +30,12 @@ printf 'question,answer\n' >"$work/c.csv"
 inspect "$work/c.csv" >"$work/out" && die "a header alone"
 has "$work/out" 'nothing that can be used'
 inspect "$work/nothing" 2>/dev/null && die "a file that is not there"
+mkdir -p "$work/in/.git" "$work/in/sub"
+cp "$work/a.txt" "$work/in/sub"
+touch "$work/in/.hidden" "$work/in/.git/config"
+ln -s sub "$work/in/link"
+inspect "$work/in" >"$work/out" || die "a folder"
+has "$work/out" 'left out: 2 hidden files and folders, 1 link to a folder or to nothing'
 
 # The same in a pipeline: the demonstrations have other names, one is broken, a prompt file is packed.
 cp -r "$here/tiny" "$work/tiny"

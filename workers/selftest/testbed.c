@@ -54,7 +54,7 @@ int testbed_file(struct id *out, struct testbed *t, const char *name, const char
     if (rc == OK)
         rc = file_write(path, content, strlen(content), e);
     if (rc == OK)
-        rc = files_take(&o, t->store, path, &how, e);
+        rc = files_take(&o, t->store, path, &how, NULL, e);
     if (rc == OK)
         id_from_span(out, o->id.data, o->id.len);
     message_free(o);

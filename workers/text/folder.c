@@ -19,7 +19,7 @@ static bool is_file(const FTSENT *f)
 }
 
 int folder_each(const char *path, int (*each)(void *ctx, const char *path, struct err *e),
-    void *ctx, struct err *e)
+    void *ctx, struct files_left *left, struct err *e)
 {
     char *const roots[] = { (char *)(uintptr_t)path, NULL };
     FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
@@ -31,12 +31,16 @@ int folder_each(const char *path, int (*each)(void *ctx, const char *path, struc
         return err_errno(e, "cannot read '%s'", path);
     while (rc == OK && (f = fts_read(tree))) {
         if (f->fts_level > 0 && f->fts_name[0] == '.') {
+            left->hidden += f->fts_info != FTS_DP; /* a folder is met again when it is left */
             fts_set(tree, f, FTS_SKIP);
         } else if (f->fts_info == FTS_DNR || f->fts_info == FTS_ERR || f->fts_info == FTS_NS) {
             rc = err_set(e, E_INPUT, "cannot read '%s': %s", f->fts_path, strerror(f->fts_errno));
         } else if (is_file(f)) {
             n++;
             rc = each(ctx, f->fts_path, e);
+        } else if (f->fts_info != FTS_D && f->fts_info != FTS_DP) {
+            left->links += f->fts_info == FTS_SL || f->fts_info == FTS_SLNONE;
+            left->others += f->fts_info == FTS_DEFAULT;
         }
     }
     fts_close(tree);

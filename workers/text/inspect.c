@@ -234,7 +234,7 @@ int inspect_path(
     x->o = o;
     rc = begin(x, path, e);
     if (rc == OK)
-        rc = folder_each(path, inspect_file, x, e);
+        rc = folder_each(path, inspect_file, x, &x->left, e);
     if (rc == OK)
         rc = inspect_finish(x, e);
     if (rc == OK) {

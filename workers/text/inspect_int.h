@@ -1,6 +1,7 @@
 #ifndef WORKERS_TEXT_INSPECT_INT_H
 #define WORKERS_TEXT_INSPECT_INT_H
 
+#include "store/records.h"
 #include "workers/text/documents_int.h"
 #include "workers/text/inspect.h"
 #include "workers/text/script.h"
@@ -13,6 +14,7 @@ struct inspecting {
     InspectedInput *m;                   /* in the making */
     struct intake *im, *items, *prompts; /* items, prompts: what there was before */
     enum gives gives;
+    struct files_left left; /* of a folder */
     uint64_t number, languages[SCRIPTS], with_answers[ANSWERS_MAX + 1];
     struct spread documents, prompt_length, answers, turns, tokens;
 };
@@ -29,8 +31,8 @@ int inspect_finish(struct inspecting *x, struct err *e);
 int facts_count(Fact ***facts, size_t *n, const char *name, int64_t by, struct err *e);
 
 /* Calls each() for a file, or for all files below a folder in the order of their names; dot-files
- * and links to folders are left out. E_INPUT: there are none. */
+ * and links to folders are left out, and counted. E_INPUT: there are none. */
 int folder_each(const char *path, int (*each)(void *ctx, const char *path, struct err *e),
-    void *ctx, struct err *e);
+    void *ctx, struct files_left *left, struct err *e);
 
 #endif

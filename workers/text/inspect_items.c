@@ -357,6 +357,7 @@ static int finish_counts(struct inspecting *x, struct err *e)
 int inspect_finish(struct inspecting *x, struct err *e)
 {
     InspectedInput *m = x->m;
+    char left[160];
     int rc = finish_counts(x, e);
 
     m->has_replacement_characters = true;
@@ -378,5 +379,7 @@ int inspect_finish(struct inspecting *x, struct err *e)
         rc = add_lines(&m->problems, &m->n_problems, intake_complaints(x->im), e);
     if (rc == OK)
         rc = add_lines(&m->notes, &m->n_notes, intake_notes(x->im), e);
+    if (rc == OK && files_left_say(left, sizeof left, &x->left))
+        rc = add_lines(&m->notes, &m->n_notes, left, e);
     return rc == OK && !m->gives ? err_set(e, E_NOMEM, "out of memory") : rc;
 }

@@ -42,15 +42,21 @@ static void link_to(const char *home, const char *name, const char *target)
     free(path);
 }
 
-static Output *take(struct store *s, const char *home, const char *name)
+static Output *take_counting(
+    struct store *s, const char *home, const char *name, struct files_left *left)
 {
     struct err e = ERR_INIT;
     char *path = path_in(home, name);
     Output *out = NULL;
 
-    assert_ok(files_take(&out, s, path, NULL, &e), e);
+    assert_ok(files_take(&out, s, path, NULL, left, &e), e);
     free(path);
     return out;
+}
+
+static Output *take(struct store *s, const char *home, const char *name)
+{
+    return take_counting(s, home, name, NULL);
 }
 
 static int note(void *ctx, const char *path, struct span bytes, struct err *e)
@@ -98,6 +104,8 @@ static void a_folder_is_taken_in_the_byte_order_of_its_paths(void **state)
 {
     struct store *s = store_in(*state);
     char *found;
+    struct files_left left;
+    char said[160];
     Output *o;
 
     folder(*state, "in");
@@ -114,11 +122,15 @@ static void a_folder_is_taken_in_the_byte_order_of_its_paths(void **state)
     file(*state, "in/.hidden", "9", 1);
     folder(*state, "in/.git");
     file(*state, "in/.git/config", "9", 1);
-    o = take(s, *state, "in");
+    o = take_counting(s, *state, "in", &left);
     found = contents(s, o);
     assert_string_equal(found, "B=7;a.txt=5;a/deep/x=3;a/x=4;a0=6;b=2;empty=;\xe4\xb8\xad=8;");
     assert_int_equal(fact_value(o->facts, o->n_facts, "files", -1), 8);
     assert_int_equal(fact_value(o->facts, o->n_facts, "bytes", -1), 7);
+    assert_int_equal(left.hidden, 2); /* .hidden, .git */
+    assert_int_equal(left.links + left.others, 0);
+    assert_true(files_left_say(said, sizeof said, &left));
+    assert_string_equal(said, "left out: 2 hidden files and folders");
     free(found);
     message_free(o);
     store_close(s);
@@ -128,6 +140,8 @@ static void links_to_files_are_read_and_links_to_folders_are_not_followed(void *
 {
     struct store *s = store_in(*state);
     char *found, *pipe;
+    struct files_left left;
+    char said[160];
     Output *o;
 
     folder(*state, "in");
@@ -140,9 +154,13 @@ static void links_to_files_are_read_and_links_to_folders_are_not_followed(void *
     link_to(*state, "in/e", "."); /* a circle */
     pipe = path_in(*state, "in/f");
     assert_int_equal(mkfifo(pipe, 0600), 0);
-    o = take(s, *state, "in");
+    o = take_counting(s, *state, "in", &left);
     found = contents(s, o);
     assert_string_equal(found, "a=yes;b=yes;");
+    assert_true(files_left_say(said, sizeof said, &left));
+    assert_string_equal(
+        said, "left out: 3 links to folders or to nothing, 1 that is neither file nor folder");
+    assert_false(files_left_say(said, sizeof said, &(struct files_left){ 0 }));
     free(found);
     free(pipe);
     message_free(o);
@@ -226,11 +244,11 @@ static void what_cannot_be_read_is_a_mistake_of_the_input(void **state)
     Output *out = NULL;
 
     folder(*state, "empty");
-    assert_int_equal(files_take(&out, s, path, NULL, &e), E_INPUT);
+    assert_int_equal(files_take(&out, s, path, NULL, NULL, &e), E_INPUT);
     assert_says(e, "nothing");
-    assert_int_equal(files_take(&out, s, empty, NULL, &e), E_INPUT);
+    assert_int_equal(files_take(&out, s, empty, NULL, NULL, &e), E_INPUT);
     assert_says(e, "there are no files");
-    assert_int_equal(files_take(&out, s, "/dev/null", NULL, &e), E_INPUT);
+    assert_int_equal(files_take(&out, s, "/dev/null", NULL, NULL, &e), E_INPUT);
     assert_says(e, "neither a file nor a folder");
     assert_null(out);
     free(path);

@@ -80,7 +80,7 @@ static inline struct id chain_file(
     how.split = (Split)split;
     snprintf(path, sizeof path, "%s/%s", c->home, name);
     chain_check(c, file_write(path, content, strlen(content), &c->e));
-    chain_check(c, files_take(&o, c->store, path, &how, &c->e));
+    chain_check(c, files_take(&o, c->store, path, &how, NULL, &c->e));
     id_from_span(&id, o->id.data, o->id.len);
     message_free(o);
     return id;

@@ -24,7 +24,7 @@ static void take(struct id *out, struct store *s, const char *path, Split split)
 
     how.has_split = true;
     how.split = split;
-    assert_int_equal(files_take(&taken, s, path, &how, &e), OK);
+    assert_int_equal(files_take(&taken, s, path, &how, NULL, &e), OK);
     assert_true(id_from_span(out, taken->id.data, taken->id.len));
     message_free(taken);
 }

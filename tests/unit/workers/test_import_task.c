@@ -34,7 +34,7 @@ static struct id taken_model(struct chain *c, size_t *parameters)
     *parameters = m->n_params;
     snprintf(path, sizeof path, "%s/m.gguf", c->home);
     chain_check(c, gguf_export(m, t, path, ELEMENT_F16, "m", &c->e));
-    chain_check(c, files_take(&o, c->store, path, NULL, &c->e));
+    chain_check(c, files_take(&o, c->store, path, NULL, NULL, &c->e));
     id_from_span(&id, o->id.data, o->id.len);
     message_free(o);
     message_free(t);

@@ -60,7 +60,7 @@ static int take_in(const char *home, const char *path, uint64_t records, uint64_
     if (rc == OK)
         rc = store_open(&s, home, true, &e);
     if (rc == OK)
-        rc = files_take(&o, s, path, NULL, &e);
+        rc = files_take(&o, s, path, NULL, NULL, &e);
     if (rc == OK)
         rc = intake_new(&im, &e);
     if (rc == OK) {
