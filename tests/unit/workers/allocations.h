@@ -85,7 +85,7 @@ void free(void *p)
 #else
 #define COUNTED 0
 static const size_t allocations;
-static size_t allocated, most_allocated;
+static size_t allocated __attribute__((unused)), most_allocated __attribute__((unused));
 #endif
 
 #endif
