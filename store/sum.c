@@ -53,6 +53,7 @@ static uint64_t nh_sse2(const uint8_t *p, uint8_t *to)
 __attribute__((target("avx512f"))) static uint64_t nh_avx512(const uint8_t *p, uint8_t *to)
 {
     __m512i sum = _mm512_setzero_si512();
+    uint64_t eighths[8];
 
     for (size_t i = 0; i < BLOCK; i += 64) {
         _mm_prefetch((const char *)p + i + BLOCK / 2, _MM_HINT_T0); /* 7 % quicker */
@@ -62,7 +63,10 @@ __attribute__((target("avx512f"))) static uint64_t nh_avx512(const uint8_t *p, u
         if (to)
             _mm512_stream_si512((void *)(to + i), x);
     }
-    return (uint64_t)_mm512_reduce_add_epi64(sum);
+    _mm512_storeu_si512(eighths, sum);
+    for (int i = 1; i < 8; i++)
+        eighths[0] += eighths[i];
+    return eighths[0];
 }
 
 static uint64_t (*nh)(const uint8_t *p, uint8_t *to) = nh_sse2;
