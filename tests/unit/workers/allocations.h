@@ -33,7 +33,8 @@ void __libc_free(void *p);
 
 static void *count_in(void *p)
 {
-    size_t now = (allocated += malloc_usable_size(p)), most = most_allocated;
+    size_t more = malloc_usable_size(p), now = atomic_fetch_add(&allocated, more) + more;
+    size_t most = most_allocated;
 
     while (now > most && !atomic_compare_exchange_weak(&most_allocated, &most, now)) {
     }
