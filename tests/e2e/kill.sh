@@ -1,7 +1,7 @@
 #!/bin/sh
 # Whatever is killed, however often, and however many workers there are: the same bytes come out.
 . "$(dirname "$0")/common.inc"
-long="--set base.steps=3000 --set base.checkpoint_every=250 --set chat.iterations=30"
+long="--set base.steps=3000 --set base.checkpoint_every=250 --set chat.iterations=120"
 
 "$jielong" run "$tiny" $long --home "$work/calm" --workers 1 >/dev/null 2>&1 || die "the undisturbed run"
 outputs "$work/calm" >"$work/want"
