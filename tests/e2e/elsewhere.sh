@@ -49,7 +49,7 @@ mkdir "$work/another"
 "$jielong" keys new mal "$work/mal.key" --home "$work/another" >/dev/null || die "keys new"
 "$jielong" worker --home "$work/z" --name mal --connect "tcp://127.0.0.1:$port" --key "$work/mal.key" 2>"$work/mal.log" &
 mal=$!
-# Who notices first that the keys do not fit leaves, which may be eve, and she does not come again.
+# Who notices first that the keys do not fit leaves; when that is eve, the line says only that she left.
 wait_for 30 said 'refused .*: \(of it and this port, one has a key and the other has none\|it left before\)' "$work/guarded.log"
 wait_for 30 said "refused .*: it has another orchestrator's key" "$work/guarded.log"
 for w in bob eve mal; do wait_for 30 said 'no answer from' "$work/$w.log"; done
