@@ -1,5 +1,6 @@
 #include "tests/unit/store/home.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 
@@ -278,6 +279,51 @@ static void a_killed_reader_does_not_let_the_file_grow(void **state)
     close(reading[1]);
 }
 
+/* Kills itself as a writer that has written its commit and not yet counted it in the lock file:
+ * there the count follows two numbers of 4 bytes and the readers' lock. */
+static int commit_uncounted(const char *home)
+{
+    struct err e = ERR_INIT;
+    struct store *s = NULL;
+    MDB_txn *t = NULL;
+    char path[512];
+    size_t count = 0;
+
+    snprintf(path, sizeof path, "%s/store/lock.mdb", home);
+    int fd = open(path, O_RDWR);
+    if (fd < 0 || store_open(&s, home, false, &e) != OK)
+        return 1;
+    artifact_of(s, ARTIFACT_KIND__TOKENS, "not counted", 11);
+    if (env_begin(&t, &s->env, true, &e) != OK ||
+        pread(fd, &count, sizeof count, 8 + sizeof(pthread_mutex_t)) != sizeof count ||
+        count + 1 != mdb_txn_id(t))
+        return 2;
+    count--;
+    if (pwrite(fd, &count, sizeof count, 8 + sizeof(pthread_mutex_t)) != sizeof count)
+        return 3;
+    return raise(SIGKILL);
+}
+
+static void a_commit_that_its_killed_writer_did_not_count_is_no_obstacle(void **state)
+{
+    struct err e = ERR_INIT;
+    struct store *s;
+    char byte;
+
+    assert_int_equal(pipe(reading), 0);
+    store_close(store_in(*state));
+    pid_t reader = start(read_and_wait, *state); /* else whoever opens first counts anew */
+    assert_int_equal(read(reading[0], &byte, 1), 1);
+    assert_int_equal(in_child(commit_uncounted, *state), 128 + SIGKILL);
+    assert_ok(store_open(&s, *state, false, &e), e);
+    assert_int_equal(entries(s, STORE_MANIFEST), 1);
+    assert_intact(s);
+    store_close(s);
+    kill_it(reader);
+    close(reading[0]);
+    close(reading[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +333,7 @@ int main(void)
         home_test(a_writer_that_counted_on_a_chunk_is_told),
         home_test(what_a_killed_writer_leaves_is_seen_by_nobody_and_collected),
         home_test(a_killed_reader_does_not_let_the_file_grow),
+        home_test(a_commit_that_its_killed_writer_did_not_count_is_no_obstacle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
