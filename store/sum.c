@@ -28,13 +28,13 @@ static void make_keys(void)
 }
 
 /* The sum of (x[i] + k[i]) (x[i + 1] + k[i + 1]) over pairs of 32-bit words, modulo 2^64. to: gets
- * a copy, past the caches where there are instructions for it, at a multiple of ALIGNED; or NULL.
- */
+ * a copy of as many bytes that begin so far ahead of p, past the caches where there are
+ * instructions for it, at a multiple of ALIGNED; or NULL. */
 #define ALIGNED 64
 
 #if defined(__x86_64__)
 
-static uint64_t nh_sse2(const uint8_t *p, uint8_t *to)
+static uint64_t nh_sse2(const uint8_t *p, uint8_t *to, size_t ahead)
 {
     __m128i sum = _mm_setzero_si128();
     uint64_t halves[2];
@@ -44,13 +44,15 @@ static uint64_t nh_sse2(const uint8_t *p, uint8_t *to)
         __m128i a = _mm_add_epi32(x, _mm_load_si128((const __m128i *)(const void *)(keys + i / 4)));
         sum = _mm_add_epi64(sum, _mm_mul_epu32(a, _mm_srli_epi64(a, 32)));
         if (to)
-            _mm_stream_si128((__m128i *)(void *)(to + i), x);
+            _mm_stream_si128((__m128i *)(void *)(to + i),
+                _mm_loadu_si128((const __m128i *)(const void *)(p + ahead + i)));
     }
     _mm_storeu_si128((__m128i *)(void *)halves, sum);
     return halves[0] + halves[1];
 }
 
-__attribute__((target("avx512f"))) static uint64_t nh_avx512(const uint8_t *p, uint8_t *to)
+__attribute__((target("avx512f"))) static uint64_t nh_avx512(
+    const uint8_t *p, uint8_t *to, size_t ahead)
 {
     __m512i sum = _mm512_setzero_si512();
     uint64_t eighths[8];
@@ -60,7 +62,7 @@ __attribute__((target("avx512f"))) static uint64_t nh_avx512(const uint8_t *p, u
         __m512i a = _mm512_add_epi32(x, _mm512_load_si512(keys + i / 4));
         sum = _mm512_add_epi64(sum, _mm512_mul_epu32(a, _mm512_srli_epi64(a, 32)));
         if (to)
-            _mm512_stream_si512((void *)(to + i), x);
+            _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512(p + ahead + i));
     }
     _mm512_storeu_si512(eighths, sum);
     for (int i = 1; i < 8; i++)
@@ -68,7 +70,7 @@ __attribute__((target("avx512f"))) static uint64_t nh_avx512(const uint8_t *p, u
     return eighths[0];
 }
 
-static uint64_t (*nh)(const uint8_t *p, uint8_t *to) = nh_sse2;
+static uint64_t (*nh)(const uint8_t *p, uint8_t *to, size_t ahead) = nh_sse2;
 
 static void choose(void)
 {
@@ -78,7 +80,7 @@ static void choose(void)
 
 #else
 
-static uint64_t nh(const uint8_t *p, uint8_t *to)
+static uint64_t nh(const uint8_t *p, uint8_t *to, size_t ahead)
 {
     uint64_t sum = 0;
 
@@ -88,7 +90,7 @@ static uint64_t nh(const uint8_t *p, uint8_t *to)
         sum += (uint64_t)(x[0] + keys[i / 4]) * (uint32_t)(x[1] + keys[i / 4 + 1]);
     }
     if (to)
-        memcpy(to, p, BLOCK);
+        memcpy(to, p + ahead, BLOCK);
     return sum;
 }
 
@@ -111,7 +113,7 @@ static uint64_t sum_rest(uint64_t sum, const uint8_t *p, size_t n)
     if (n == 0)
         return sum;
     memcpy(rest, p, n);
-    return mix(sum, nh(rest, NULL));
+    return mix(sum, nh(rest, NULL, 0));
 }
 
 static void prepare(void)
@@ -134,27 +136,29 @@ uint64_t sum64(const void *p, size_t n)
     uint64_t sum = begin(n);
 
     for (; at < end; at += BLOCK)
-        sum = mix(sum, nh(at, NULL));
+        sum = mix(sum, nh(at, NULL, 0));
     sum = sum_rest(sum, at, n % BLOCK);
     return sum ^ sum >> 32;
 }
 
 uint64_t sum64_copy(void *to, const void *p, size_t n)
 {
-    const uint8_t *at = p, *end = at + n / BLOCK * BLOCK;
+    const uint8_t *from = p;
     uint64_t sum = begin(n);
     uint8_t *out = to;
+    size_t i = 0, ahead = -(uintptr_t)to % ALIGNED, copied = ahead < n ? ahead : n;
 
-    if ((uintptr_t)to % ALIGNED != 0) {
-        memcpy(to, p, n);
-        return sum64(p, n);
+    memcpy(out, from, copied);
+    for (; i + BLOCK <= n; i += BLOCK) {
+        bool fits = i + ahead + BLOCK <= n;
+        sum = mix(sum, nh(from + i, fits ? out + i + ahead : NULL, ahead));
+        if (fits)
+            copied += BLOCK;
     }
-    for (; at < end; at += BLOCK, out += BLOCK)
-        sum = mix(sum, nh(at, out));
-    memcpy(out, at, n % BLOCK);
+    memcpy(out + copied, from + copied, n - copied);
 #if defined(__x86_64__)
     _mm_sfence();
 #endif
-    sum = sum_rest(sum, at, n % BLOCK);
+    sum = sum_rest(sum, from + i, n % BLOCK);
     return sum ^ sum >> 32;
 }

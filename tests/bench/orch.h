@@ -18,15 +18,24 @@
 
 /* ---- orch_limits.c: what the machine can do at most, by loops that do nothing else ---- */
 struct limits {
-    double sync;       /* s: 4 KiB into a file that has its size, and fdatasync */
-    double trip;       /* s: one byte over TCP on this host, there and back */
-    double hash;       /* bytes/s: SHA-256, one core */
-    double overwrite;  /* bytes/s: a file that has its size, with one fsync */
-    double read;       /* bytes/s: that file, from its map into memory */
-    double socket;     /* bytes/s: over TCP on this host */
-    size_t file_bytes; /* of the file */
+    double sync;   /* s: 4 KiB into a file that has its size, and fdatasync */
+    double trip;   /* s: one byte over TCP on this host, there and back */
+    double hash;   /* bytes/s: SHA-256, one core */
+    double socket; /* bytes/s: over TCP on this host */
 };
-int limits_measure(struct limits *l, const char *folder, size_t file_bytes, struct err *e);
+int limits_measure(struct limits *l, const char *folder, struct err *e);
+
+/* A plain file: rows about bytes are measured in turns with it, with the same bytes. n is a
+ * multiple of 1 MiB. *took: seconds. raw_close also after raw_open has failed. */
+struct raw {
+    char path[300], *map;
+    int fd;
+    size_t n;
+};
+int raw_open(struct raw *r, const char *folder, size_t n, struct err *e);
+int raw_write(double *took, const struct raw *r, const void *from, struct err *e); /* and fsync */
+void raw_read(double *took, const struct raw *r, void *to); /* from its map */
+void raw_close(struct raw *r);
 
 /* ---- orch_shared.c: what the bench and its executors both see ---- */
 #define POOL 1100 /* artifacts that executors answer with */
@@ -69,6 +78,7 @@ struct orch {
     const char *only;
     bool quick, help;
     char folder[128];
+    size_t checkpoint_bytes;
     struct limits limits;
     struct scene *scene; /* opened by the first row that needs it */
 };

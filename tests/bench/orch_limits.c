@@ -30,79 +30,74 @@ double median(double *x, size_t n)
 
 /* ---- the disk ---- */
 
-static int write_whole(int fd, const char *block, size_t n, struct err *e)
+static int measure_syncs(struct limits *l, const char *folder, struct err *e)
 {
-    for (size_t at = 0; at < n; at += BLOCK)
-        if (pwrite(fd, block, BLOCK, (off_t)at) != (ssize_t)BLOCK)
-            return err_errno(e, "writing");
-    return fsync(fd) == 0 ? OK : err_errno(e, "writing");
-}
-
-static int measure_syncs(struct limits *l, int fd, const char *block, struct err *e)
-{
+    char path[300], block[4096] = { 1 };
     double spent[SYNCS];
 
-    for (int i = 0; i < SYNCS; i++) {
-        double began = seconds();
-        if (pwrite(fd, block, 4096, i % 64 * 4096) != 4096 || fdatasync(fd) != 0)
-            return err_errno(e, "writing");
-        spent[i] = seconds() - began;
-    }
-    l->sync = median(spent, SYNCS);
-    return OK;
-}
-
-/* Into memory that was touched before, as a model's is. */
-static int measure_reads(struct limits *l, int fd, struct err *e)
-{
-    char *p = mmap(NULL, l->file_bytes, PROT_READ, MAP_SHARED, fd, 0);
-    char *to = malloc(l->file_bytes);
-    double spent[3];
-
-    if (p == MAP_FAILED || !to) {
-        free(to);
-        return err_errno(e, "reading");
-    }
-    memset(to, 1, l->file_bytes);
-    for (int turn = 0; turn < 3; turn++) {
-        double began = seconds();
-        memcpy(to, p, l->file_bytes);
-        spent[turn] = seconds() - began;
-    }
-    munmap(p, l->file_bytes);
-    free(to);
-    l->read = (double)l->file_bytes / median(spent, 3);
-    return OK;
-}
-
-static int measure_disk(struct limits *l, const char *folder, struct err *e)
-{
-    char path[300], *block = malloc(BLOCK);
-    double spent[3];
-
-    snprintf(path, sizeof path, "%s/raw", folder);
+    snprintf(path, sizeof path, "%s/syncs", folder);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int rc = block && fd >= 0 ? OK : err_errno(e, "'%s'", path);
-    for (size_t i = 0; block && i < BLOCK; i++)
-        block[i] = (char)(i * 2654435761u >> 13);
-    if (rc == OK)
-        rc = write_whole(fd, block, l->file_bytes, e);
-    for (int turn = 0; turn < 3 && rc == OK; turn++) {
+    int rc = fd >= 0 ? OK : err_errno(e, "'%s'", path);
+    for (int i = -64; i < SYNCS && rc == OK; i++) { /* the first 64 make the file */
         double began = seconds();
-        rc = write_whole(fd, block, l->file_bytes, e);
-        spent[turn] = seconds() - began;
+        if (pwrite(fd, block, sizeof block, (i + 64) % 64 * (off_t)sizeof block) != sizeof block ||
+            fdatasync(fd) != 0)
+            rc = err_errno(e, "writing '%s'", path);
+        if (i >= 0)
+            spent[i] = seconds() - began;
     }
-    if (rc == OK) {
-        l->overwrite = (double)l->file_bytes / median(spent, 3);
-        rc = measure_syncs(l, fd, block, e);
-    }
-    if (rc == OK)
-        rc = measure_reads(l, fd, e);
     if (fd >= 0)
         close(fd);
     unlink(path);
-    free(block);
+    if (rc == OK)
+        l->sync = median(spent, SYNCS);
     return rc;
+}
+
+int raw_open(struct raw *r, const char *folder, size_t n, struct err *e)
+{
+    *r = (struct raw){ .fd = -1, .n = n };
+    snprintf(r->path, sizeof r->path, "%s/raw", folder);
+    r->fd = open(r->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (r->fd < 0 || ftruncate(r->fd, (off_t)n) != 0)
+        return err_errno(e, "'%s'", r->path);
+    void *map = mmap(NULL, n, PROT_READ, MAP_SHARED, r->fd, 0);
+    if (map == MAP_FAILED)
+        return err_errno(e, "mapping '%s'", r->path);
+    r->map = map;
+    return OK;
+}
+
+int raw_write(double *took, const struct raw *r, const void *from, struct err *e)
+{
+    const char *p = from;
+    double began = seconds();
+
+    for (size_t at = 0; at < r->n; at += BLOCK)
+        if (pwrite(r->fd, p + at, BLOCK, (off_t)at) != (ssize_t)BLOCK)
+            return err_errno(e, "writing '%s'", r->path);
+    if (fsync(r->fd) != 0)
+        return err_errno(e, "writing '%s'", r->path);
+    *took = seconds() - began;
+    return OK;
+}
+
+void raw_read(double *took, const struct raw *r, void *to)
+{
+    double began = seconds();
+
+    memcpy(to, r->map, r->n);
+    *took = seconds() - began;
+}
+
+void raw_close(struct raw *r)
+{
+    if (r->map)
+        munmap(r->map, r->n);
+    if (r->fd >= 0) {
+        close(r->fd);
+        unlink(r->path);
+    }
 }
 
 static void measure_hash(struct limits *l)
@@ -200,10 +195,9 @@ static int measure_tcp(struct limits *l, struct err *e)
     return rc;
 }
 
-int limits_measure(struct limits *l, const char *folder, size_t file_bytes, struct err *e)
+int limits_measure(struct limits *l, const char *folder, struct err *e)
 {
-    l->file_bytes = file_bytes;
     measure_hash(l);
-    int rc = measure_disk(l, folder, e);
+    int rc = measure_syncs(l, folder, e);
     return rc == OK ? measure_tcp(l, e) : rc;
 }
