@@ -5,12 +5,19 @@
 
 #include "store/store_int.h"
 
-/* Chunks on their way into the store. The caller fills one batch while others are hashed and
- * committed by threads of their own: hashing takes longer than all the rest, so that several are
- * hashed at once; LMDB lets one commit at a time. */
+/* Chunks on their way into the store, in batches of a ring: the caller fills one while a thread
+ * hashes those before it and another commits those that are hashed, in their order.
+ *
+ *          filled       hashed       stored
+ *   filling ───▶ full ───▶ known ───▶ durable = empty
+ *
+ * INVARIANTS
+ * (1) stored ≤ hashed ≤ filled < stored + SINK_BATCHES, each of them only grows; batch i lies at
+ *     i % SINK_BATCHES and belongs to the caller (i = filled), the hasher (i = hashed < filled) or
+ *     the committer (i = stored < hashed) alone.
+ * (2) After the first failure nothing is hashed or committed: batches only pass. */
 
 struct batch {
-    struct store *store;
     uint8_t *bytes;                     /* SINK_CHUNKS of CHUNK_SIZE */
     const uint8_t *chunks[SINK_CHUNKS]; /* each in its place in bytes, or lent */
     size_t lengths[SINK_CHUNKS];
@@ -18,18 +25,22 @@ struct batch {
     uint64_t sums[SINK_CHUNKS];
     bool given[SINK_CHUNKS]; /* the id is what the bytes must have */
     size_t n;                /* chunks, of which the last may grow */
-    pthread_t thread;
-    bool running;
-    int rc;
-    struct err err;
 };
 
 struct sink {
+    struct store *store;
     struct batch batches[SINK_BATCHES];
-    size_t filling;
-    struct buf ids; /* of all chunks of batches that are done, 32 bytes each */
-    int rc;         /* the first failure; nothing is written after it */
+    struct buf ids; /* of all chunks that are stored, 32 bytes each */
+
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t moved;
+    size_t filled, hashed, stored; /* batches */
+    bool over;
+    int rc; /* the first failure */
     struct err err;
+
+    pthread_t hasher, committer;
+    bool started;
 };
 
 int sink_new(struct sink **out, struct store *s, struct err *e)
@@ -38,28 +49,40 @@ int sink_new(struct sink **out, struct store *s, struct err *e)
 
     if (!k)
         return err_set(e, E_NOMEM, "out of memory");
-    for (size_t i = 0; i < SINK_BATCHES; i++)
-        k->batches[i].store = s;
+    k->store = s;
+    pthread_mutex_init(&k->lock, NULL);
+    pthread_cond_init(&k->moved, NULL);
     *out = k;
     return OK;
 }
 
-static int fail(struct sink *k, int rc, const struct err *e)
+/* Under the lock. */
+static void fail(struct sink *k, int rc, const struct err *e)
 {
     if (k->rc == OK && rc != OK) {
         k->rc = rc;
         k->err = *e;
     }
-    return k->rc;
+}
+
+static int failure(struct sink *k, struct err *e)
+{
+    pthread_mutex_lock(&k->lock);
+    int rc = k->rc;
+    if (rc != OK)
+        *e = k->err;
+    pthread_mutex_unlock(&k->lock);
+    return rc;
 }
 
 /* ---- one batch ---- */
 
-static int batch_hash(struct batch *b, struct err *e)
+static int batch_hash(struct sink *unused, struct batch *b, struct err *e)
 {
     struct span chunks[SINK_CHUNKS];
     struct id found[SINK_CHUNKS];
 
+    (void)unused;
     for (size_t i = 0; i < b->n; i++)
         chunks[i] = (struct span){ b->chunks[i], b->lengths[i] };
     sha256_each(found, chunks, b->n);
@@ -72,95 +95,166 @@ static int batch_hash(struct batch *b, struct err *e)
     return OK;
 }
 
-static int batch_put(const struct batch *b, MDB_txn *t, struct err *e)
+static int batch_put(const struct batch *b, struct store *s, MDB_txn *t, struct err *e)
 {
     int rc = OK;
 
     for (size_t i = 0; rc == OK && i < b->n; i++)
         rc = store_add_chunk(
-            b->store, t, &b->ids[i], (struct span){ b->chunks[i], b->lengths[i] }, b->sums[i], e);
+            s, t, &b->ids[i], (struct span){ b->chunks[i], b->lengths[i] }, b->sums[i], e);
     return rc;
 }
 
-static void *batch_run(void *arg)
+static int ids_add(struct sink *k, struct batch *b, struct err *e)
 {
-    struct batch *b = arg;
-    struct env *env = &b->store->env;
-    MDB_txn *t = NULL;
+    if (buf_add(&k->ids, b->ids, b->n * sizeof *b->ids) != OK)
+        return err_set(e, E_NOMEM, "out of memory");
+    return OK;
+}
 
-    b->rc = batch_hash(b, &b->err);
-    if (b->rc == OK && b->n > 0)
-        b->rc = env_begin(&t, env, true, &b->err);
-    if (b->rc != OK || b->n == 0)
-        return NULL;
-    b->rc = batch_put(b, t, &b->err);
-    if (b->rc == OK)
-        b->rc = env_commit(env, t, &b->err);
+static int batch_commit(struct sink *k, struct batch *b, struct err *e)
+{
+    struct env *env = &k->store->env;
+    MDB_txn *t = NULL;
+    int rc = b->n > 0 ? env_begin(&t, env, true, e) : OK;
+
+    if (rc != OK || b->n == 0)
+        return rc;
+    rc = batch_put(b, k->store, t, e);
+    if (rc == OK)
+        rc = env_commit(env, t, e);
     else
         env_abort(env, t);
+    return rc == OK ? ids_add(k, b, e) : rc;
+}
+
+/* ---- the two threads ---- */
+
+typedef int step(struct sink *k, struct batch *b, struct err *e);
+
+/* Takes each batch that `before` has counted, and counts it in `done`. */
+static void stage(struct sink *k, const size_t *before, size_t *done, step *run)
+{
+    pthread_mutex_lock(&k->lock);
+    for (;;) {
+        while (*done == *before && !k->over)
+            pthread_cond_wait(&k->moved, &k->lock);
+        if (*done == *before)
+            break;
+        if (k->rc == OK) {
+            struct err e = ERR_INIT;
+            struct batch *b = &k->batches[*done % SINK_BATCHES];
+            pthread_mutex_unlock(&k->lock);
+            int rc = run(k, b, &e);
+            pthread_mutex_lock(&k->lock);
+            fail(k, rc, &e);
+        }
+        ++*done;
+        pthread_cond_broadcast(&k->moved);
+    }
+    pthread_mutex_unlock(&k->lock);
+}
+
+static void *hasher(void *sink)
+{
+    struct sink *k = sink;
+
+    stage(k, &k->filled, &k->hashed, batch_hash);
     return NULL;
 }
 
-/* Signals are the program's business: the thread takes none. */
-static void batch_start(struct batch *b)
+static void *committer(void *sink)
+{
+    struct sink *k = sink;
+
+    stage(k, &k->hashed, &k->stored, batch_commit);
+    return NULL;
+}
+
+static void end(struct sink *k)
+{
+    pthread_mutex_lock(&k->lock);
+    k->over = true;
+    pthread_cond_broadcast(&k->moved);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* Signals are the program's business: the threads take none. */
+static bool start(struct sink *k)
 {
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    b->running = pthread_create(&b->thread, NULL, batch_run, b) == 0;
+    k->started = pthread_create(&k->hasher, NULL, hasher, k) == 0;
+    if (k->started && pthread_create(&k->committer, NULL, committer, k) != 0) {
+        end(k);
+        pthread_join(k->hasher, NULL);
+        k->over = k->started = false;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!b->running)
-        batch_run(b);
-}
-
-/* Empty afterwards; its chunks are durable, or the sink has failed. */
-static void batch_join(struct sink *k, struct batch *b)
-{
-    struct err e = ERR_INIT;
-
-    if (b->running)
-        pthread_join(b->thread, NULL);
-    b->running = false;
-    if (b->rc != OK)
-        fail(k, b->rc, &b->err);
-    else if (buf_add(&k->ids, b->ids, b->n * sizeof *b->ids) != OK)
-        fail(k, err_set(&e, E_NOMEM, "out of memory"), &e);
-    b->n = 0;
+    return k->started;
 }
 
 /* ---- filling ---- */
 
-/* The next batch is empty. */
+static struct batch *filling(struct sink *k)
+{
+    return &k->batches[k->filled % SINK_BATCHES];
+}
+
+/* Waits until at most n full batches are not stored. */
+static void wait_for(struct sink *k, size_t n)
+{
+    pthread_mutex_lock(&k->lock);
+    while (k->filled - k->stored > n)
+        pthread_cond_wait(&k->moved, &k->lock);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* On the caller's own thread; every batch before it is stored. */
+static void here(struct sink *k, step *run)
+{
+    struct err e = ERR_INIT;
+
+    if (k->rc == OK)
+        fail(k, run(k, filling(k), &e), &e);
+}
+
+/* The batch that is filled goes on its way, and the next one is empty. */
 static void turn(struct sink *k)
 {
-    batch_start(&k->batches[k->filling]);
-    k->filling = (k->filling + 1) % SINK_BATCHES;
-    batch_join(k, &k->batches[k->filling]);
+    if (k->started || start(k)) {
+        pthread_mutex_lock(&k->lock);
+        k->filled++;
+        pthread_cond_broadcast(&k->moved);
+        pthread_mutex_unlock(&k->lock);
+        wait_for(k, SINK_BATCHES - 1);
+    } else {
+        here(k, batch_hash);
+        here(k, batch_commit);
+    }
+    filling(k)->n = 0;
 }
 
 /* A batch with room for another chunk; NULL: the sink has failed. */
-static struct batch *room(struct sink *k)
+static struct batch *room(struct sink *k, struct err *e)
 {
-    struct batch *b = &k->batches[k->filling];
-    struct err e = ERR_INIT;
-
-    if (b->n == SINK_CHUNKS) {
+    if (filling(k)->n == SINK_CHUNKS)
         turn(k);
-        b = &k->batches[k->filling];
-    }
-    if (!b->bytes && !(b->bytes = malloc(SINK_CHUNKS * (size_t)CHUNK_SIZE)))
-        fail(k, err_set(&e, E_NOMEM, "no memory for %d chunks", SINK_CHUNKS), &e);
-    return k->rc == OK ? b : NULL;
+    return failure(k, e) == OK ? filling(k) : NULL;
 }
 
 /* A new chunk: the n bytes at p as they lie there, or NULL: an empty one of the batch's own. */
-static size_t chunk_begin(struct batch *b, const uint8_t *p, size_t n)
+static int chunk_begin(size_t *i, struct batch *b, const uint8_t *p, size_t n, struct err *e)
 {
-    b->chunks[b->n] = p ? p : b->bytes + b->n * CHUNK_SIZE;
-    b->lengths[b->n] = n;
-    b->given[b->n] = false;
-    return b->n++;
+    if (!p && !b->bytes && !(b->bytes = malloc(SINK_CHUNKS * (size_t)CHUNK_SIZE)))
+        return err_set(e, E_NOMEM, "no memory for %d chunks", SINK_CHUNKS);
+    *i = b->n++;
+    b->chunks[*i] = p ? p : b->bytes + *i * CHUNK_SIZE;
+    b->lengths[*i] = n;
+    b->given[*i] = false;
+    return OK;
 }
 
 static void chunk_add(struct batch *b, size_t i, const uint8_t *p, size_t n)
@@ -169,44 +263,46 @@ static void chunk_add(struct batch *b, size_t i, const uint8_t *p, size_t n)
     b->lengths[i] += n;
 }
 
-/* Continues the last chunk, or begins one; returns how many bytes it took. */
-static size_t take(struct batch *b, const uint8_t *p, size_t n, bool lent)
+static bool grows(const struct batch *b)
 {
-    bool fresh = b->n == 0 || b->lengths[b->n - 1] == CHUNK_SIZE;
-    size_t i, left;
-
-    if (fresh && lent && n >= CHUNK_SIZE) {
-        chunk_begin(b, p, CHUNK_SIZE);
-        return CHUNK_SIZE;
-    }
-    i = fresh ? chunk_begin(b, NULL, 0) : b->n - 1;
-    left = CHUNK_SIZE - b->lengths[i];
-    if (n > left)
-        n = left;
-    chunk_add(b, i, p, n);
-    return n;
+    return b->n > 0 && b->lengths[b->n - 1] < CHUNK_SIZE;
 }
 
-/* The batch that the stream goes on in. */
-static struct batch *stream_room(struct sink *k)
+/* Continues the last chunk, or begins one. *took: how many bytes it took. */
+static int take(size_t *took, struct sink *k, const uint8_t *p, size_t n, bool lent, struct err *e)
 {
-    struct batch *b = &k->batches[k->filling];
+    struct batch *b = filling(k);
+    size_t i = b->n - 1;
+    int rc = OK;
 
-    return k->rc == OK && b->n > 0 && b->lengths[b->n - 1] < CHUNK_SIZE ? b : room(k);
+    if (!grows(b)) {
+        b = room(k, e);
+        lent = lent && n >= CHUNK_SIZE;
+        *took = CHUNK_SIZE;
+        rc = b ? chunk_begin(&i, b, lent ? p : NULL, lent ? CHUNK_SIZE : 0, e) : e->code;
+        if (rc != OK || lent)
+            return rc;
+    }
+    *took = CHUNK_SIZE - b->lengths[i];
+    if (n < *took)
+        *took = n;
+    chunk_add(b, i, p, *took);
+    return OK;
 }
 
 static int stream(struct sink *k, const uint8_t *p, size_t n, bool lent, struct err *e)
 {
-    struct batch *b;
+    int rc = failure(k, e);
 
-    while (n > 0 && (b = stream_room(k))) {
-        size_t took = take(b, p, n, lent);
-        p += took;
-        n -= took;
+    while (n > 0 && rc == OK) {
+        size_t took;
+        rc = take(&took, k, p, n, lent, e);
+        if (rc == OK) {
+            p += took;
+            n -= took;
+        }
     }
-    if (k->rc != OK)
-        *e = k->err;
-    return k->rc;
+    return rc;
 }
 
 int sink_write(struct sink *k, const void *p, size_t n, struct err *e)
@@ -221,58 +317,40 @@ int sink_lend(struct sink *k, const void *p, size_t n, struct err *e)
 
 int sink_chunk(struct sink *k, const void *p, size_t n, const struct id *id, struct err *e)
 {
-    struct batch *b = n > 0 && n <= CHUNK_SIZE ? room(k) : NULL;
     size_t i;
 
-    if (!b) {
-        if (k->rc == OK)
-            return err_set(e, E_INPUT, "a chunk of %zu bytes", n);
-        *e = k->err;
-        return k->rc;
-    }
-    i = chunk_begin(b, NULL, 0);
+    if (n == 0 || n > CHUNK_SIZE)
+        return err_set(e, E_INPUT, "a chunk of %zu bytes", n);
+    struct batch *b = room(k, e);
+    int rc = b ? chunk_begin(&i, b, NULL, 0, e) : e->code;
+    if (rc != OK)
+        return rc;
     chunk_add(b, i, p, n);
     b->ids[i] = *id;
     b->given[i] = true;
     return OK;
 }
 
-/* Waits for all batches but the one that is filled, the oldest first. */
-static void settle(struct sink *k)
-{
-    for (size_t i = 1; i < SINK_BATCHES; i++)
-        batch_join(k, &k->batches[(k->filling + i) % SINK_BATCHES]);
-}
-
 int sink_flush(struct sink *k, struct err *e)
 {
-    settle(k);
-    if (k->rc == OK) {
-        batch_run(&k->batches[k->filling]);
-        batch_join(k, &k->batches[k->filling]);
-    }
-    if (k->rc != OK)
-        *e = k->err;
-    return k->rc;
+    wait_for(k, 0);
+    here(k, batch_hash);
+    here(k, batch_commit);
+    filling(k)->n = 0;
+    return failure(k, e);
 }
 
 int sink_hash(struct sink *k, struct err *e)
 {
-    struct batch *b = &k->batches[k->filling];
-
-    settle(k);
-    if (k->rc == OK)
-        fail(k, batch_hash(b, &k->err), &k->err);
-    if (k->rc == OK && buf_add(&k->ids, b->ids, b->n * sizeof *b->ids) != OK)
-        fail(k, err_set(&k->err, E_NOMEM, "out of memory"), &k->err);
-    if (k->rc != OK)
-        *e = k->err;
-    return k->rc;
+    wait_for(k, 0);
+    here(k, batch_hash);
+    here(k, ids_add);
+    return failure(k, e);
 }
 
 int sink_put_last(struct sink *k, MDB_txn *t, struct err *e)
 {
-    return batch_put(&k->batches[k->filling], t, e);
+    return batch_put(filling(k), k->store, t, e);
 }
 
 struct span sink_ids(const struct sink *k)
@@ -284,9 +362,15 @@ void sink_free(struct sink *k)
 {
     if (!k)
         return;
-    settle(k);
+    if (k->started) {
+        end(k);
+        pthread_join(k->hasher, NULL);
+        pthread_join(k->committer, NULL);
+    }
     for (size_t i = 0; i < SINK_BATCHES; i++)
         free(k->batches[i].bytes);
+    pthread_cond_destroy(&k->moved);
+    pthread_mutex_destroy(&k->lock);
     buf_free(&k->ids);
     free(k);
 }

@@ -101,7 +101,7 @@ uint64_t sum64_copy(void *to, const void *p, size_t n); /* copies as well, in th
  *
  * Used by one thread. After a failure it takes nothing more. */
 
-#define SINK_CHUNKS 8 /* in one transaction */
+#define SINK_CHUNKS 4 /* in one transaction */
 #define SINK_BATCHES 4
 
 struct sink;
