@@ -167,7 +167,6 @@ static void check_import(const struct drafts *d, const struct draft *one)
 static void check_tokenizer(const struct drafts *d, const struct draft *one)
 {
     static const char *const splits[3] = { "gpt-2", "llama-bpe", "qwen2" };
-    static const TokenizerStage left_out = TOKENIZER_STAGE__INIT;
     const TokenizerStage *t = one->copy->tokenizer;
     bool reads = t->files && *t->files;
 
@@ -176,9 +175,6 @@ static void check_tokenizer(const struct drafts *d, const struct draft *one)
     if (reads && t->n_text > 0)
         tell(d, one, at_key(one, "files"), NULL,
             "a tokenizer is learnt from 'text' or read from 'files', not both");
-    if (reads && t->vocab_size != left_out.vocab_size)
-        tell(d, one, at_key(one, "vocab_size"), NULL,
-            "a tokenizer that is read from 'files' has as many tokens as they say");
 }
 
 static void check_pretrain(const struct drafts *d, const struct draft *one)

@@ -52,6 +52,11 @@ void check_draft(const struct drafts *d, const struct draft *one);
 /* What must agree between jobs; once the order is known. */
 void check_agreement(const struct drafts *d, const struct draft *one);
 
+/* ---- written.c ---- */
+/* What is written beside what decides instead of it. Of a pipeline as it is written: where defaults
+ * are filled in they look the same. */
+void check_written(const Pipeline *p, struct mistakes *m);
+
 /* ---- draft.c ---- */
 /* One draft for each job. OK or E_NOMEM; mistakes are told. */
 int drafts_make(struct drafts *d, struct err *e);

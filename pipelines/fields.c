@@ -29,6 +29,16 @@ const ProtobufCFieldDescriptor *field_named(const ProtobufCMessage *m, const cha
     return protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
 }
 
+bool field_given(const ProtobufCMessage *m, const char *name)
+{
+    const ProtobufCFieldDescriptor *f = field_named(m, name);
+    const void *text = f->type == PROTOBUF_C_TYPE_STRING ? *(char *const *)value_of(m, f) : NULL;
+
+    if (f->type == PROTOBUF_C_TYPE_STRING)
+        return text && text != f->default_value;
+    return *(const protobuf_c_boolean *)quantifier_of(m, f);
+}
+
 bool field_number(double *out, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     const void *p = value_of(m, f);

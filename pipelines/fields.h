@@ -7,6 +7,10 @@
 
 const ProtobufCFieldDescriptor *field_named(const ProtobufCMessage *m, const char *name);
 
+/* Whether this field, no list and in no oneof, is there, if only with its default. After
+ * message_fill_defaults all that have a default are. */
+bool field_given(const ProtobufCMessage *m, const char *name);
+
 /* Whether the field is one number (enums are none); *out is its value, its default when absent. */
 bool field_number(double *out, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
 

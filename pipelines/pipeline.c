@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pipelines/draft.h"
 #include "pipelines/expand.h"
 #include "pipelines/kinds.h"
 #include "pipelines/locate.h"
@@ -100,6 +101,7 @@ static int apply_settings(struct loading *l)
         if (yaml_override(&l->submit->pipeline->base, s->path, s->value, &l->refused[i]) == E_NOMEM)
             return out_of_memory(l);
     }
+    check_written(l->submit->pipeline, &l->mistakes);
     message_fill_defaults(&l->submit->base);
     return OK;
 }

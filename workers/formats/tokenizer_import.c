@@ -24,6 +24,17 @@ static int read_one(struct imported *out, const struct named_file *tiktoken,
     return rc == OK ? OK : err_wrap(e, "%s", file->name);
 }
 
+/* One that is not the default was asked for; a .tiktoken file has taken it. */
+static int check_split(const TokenizerModel *m, const char *split, struct err *e)
+{
+    size_t n = strcspn(m->split, "/"); /* a version may follow */
+
+    if (strcmp(split, "gpt-2") == 0 || (strlen(split) == n && memcmp(split, m->split, n) == 0))
+        return OK;
+    return err_set(
+        e, E_INPUT, "split: '%s' is asked for, but the files cut text by '%s'", split, m->split);
+}
+
 int tokenizer_import(struct imported *out, const struct named_file *files, size_t n,
     const char *split, struct err *e)
 {
@@ -49,6 +60,8 @@ int tokenizer_import(struct imported *out, const struct named_file *files, size_
             ".tiktoken, "
             ".gguf or llama2.c's .bin file (SentencePiece's .model is not read)");
     }
+    if (rc == OK)
+        rc = check_split(m.tokenizer, split, e);
     if (rc == OK)
         *out = m;
     else

@@ -21,6 +21,22 @@ static void numbers_of_every_width_are_read(void **state)
     assert_null(field_named(&s.base, "nowhere"));
 }
 
+static void what_is_written_is_given_even_at_its_default(void **state)
+{
+    TokenizerStage t = TOKENIZER_STAGE__INIT;
+    char text[] = "gpt-2";
+
+    (void)state;
+    assert_false(field_given(&t.base, "vocab_size"));
+    assert_false(field_given(&t.base, "split"));
+    assert_false(field_given(&t.base, "files")); /* it has no default */
+    t.has_vocab_size = 1;
+    t.split = t.files = text;
+    assert_true(field_given(&t.base, "vocab_size"));
+    assert_true(field_given(&t.base, "split"));
+    assert_true(field_given(&t.base, "files"));
+}
+
 static void of_a_oneof_only_the_member_that_it_holds_is_there(void **state)
 {
     RankBy by = RANK_BY__INIT;
@@ -112,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_of_every_width_are_read),
+        cmocka_unit_test(what_is_written_is_given_even_at_its_default),
         cmocka_unit_test(of_a_oneof_only_the_member_that_it_holds_is_there),
         cmocka_unit_test(texts_are_single_or_many),
         cmocka_unit_test(what_two_messages_share_is_copied),
