@@ -3,18 +3,7 @@
 # has them, and goes out as GGUF: the same bits with any threads, workers and segments.
 . "$(dirname "$0")/common.inc"
 
-mkdir "$work/in"
-cat >"$work/in/first.yaml" <<END
-name: first
-inputs: {corpus: {path: $here/tiny/corpus.txt, split: paragraph}}
-stages:
-  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 320, template: chatml}
-  base:
-    {kind: pretrain, tokenizer: vocabulary, text: corpus, steps: 20, batch_size: 4,
-     model: {layers: 2, width: 32, heads: 4, kv_heads: 2, context: 64, qkv_bias: true}}
-END
-"$jielong" run "$work/in/first.yaml" --home "$work/home" >"$work/log" 2>&1 || die "$(tail -5 "$work/log")"
-"$jielong" export base --home "$work/home" --format huggingface "$work/in/folder" || die "no folder"
+make_model "{layers: 2, width: 32, heads: 4, kv_heads: 2, context: 64, qkv_bias: true}"
 
 cat >"$work/in/rankings.jsonl" <<END
 {"prompt": "What color is the sky?", "chosen": "The sky is blue.", "rejected": "Why?"}

@@ -3,26 +3,15 @@
 # rankings, it comes out as GGUF, and says there what it says here.
 . "$(dirname "$0")/common.inc"
 
-mkdir "$work/in"
+make_model "{layers: 1, width: 32, heads: 2, context: 64}"
 cat >"$work/in/rankings.jsonl" <<END
 {"prompt": "天空是什么颜色?", "chosen": "蓝色。", "rejected": "What color is the sky?"}
 {"prompt": "What color is the sky?", "chosen": "Blue.", "rejected": "天空是什么颜色?"}
 {"prompt": "雪是什么颜色?", "chosen": "白色。", "rejected": "雪是什么?"}
 END
-cat >"$work/in/made.yaml" <<END
-name: made
-inputs: {corpus: {path: $here/tiny/corpus.txt, split: paragraph}}
-stages:
-  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 320, template: chatml}
-  base:
-    {kind: pretrain, tokenizer: vocabulary, text: corpus, steps: 1, batch_size: 1,
-     model: {layers: 1, width: 32, heads: 2, context: 64}}
-END
-"$jielong" run "$work/in/made.yaml" --home "$work/home" >"$work/log" 2>&1 || die "$(tail -5 "$work/log")"
-"$jielong" export base --home "$work/home" --format huggingface "$work/in/model" || die "no folder"
 
 "$jielong" run "$here/../../pipelines/finetune/finetune.yaml" --home "$work/home" \
-    --set "inputs.model.path=$work/in/model" \
+    --set "inputs.model.path=$work/in/folder" \
     --set "inputs.demonstrations.path=$here/tiny/demonstrations.jsonl" \
     --set "inputs.rankings.path=$work/in/rankings.jsonl" \
     --set "inputs.prompts.path=$here/tiny/prompts.jsonl" \

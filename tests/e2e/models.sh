@@ -3,18 +3,7 @@
 # answers as it did; what is trained on it goes out as well.
 . "$(dirname "$0")/common.inc"
 
-mkdir "$work/in"
-cat >"$work/in/first.yaml" <<END
-name: first
-inputs: {corpus: {path: $here/tiny/corpus.txt, split: paragraph}}
-stages:
-  vocabulary: {kind: tokenizer, text: corpus, vocab_size: 320, template: chatml}
-  base:
-    {kind: pretrain, tokenizer: vocabulary, text: corpus, steps: 20, batch_size: 4,
-     model: {layers: 1, width: 32, heads: 2, context: 48}}
-END
-"$jielong" run "$work/in/first.yaml" --home "$work/home" >"$work/log" 2>&1 || die "$(tail -5 "$work/log")"
-"$jielong" export base --home "$work/home" --format huggingface "$work/in/folder" || die "no folder"
+make_model "{layers: 1, width: 32, heads: 2, context: 48}"
 "$jielong" export base --home "$work/home" --format gguf "$work/in/model.gguf" || die "no file"
 if "$jielong" export base --home "$work/home" --format gguf "$work/in/model.gguf" 2>"$work/log"; then
     die "a file was written over"
@@ -42,7 +31,7 @@ say_it() {
     "$jielong" generate "$1" --home "$work/home" --prompt "$2" --raw --temperature 0 -n 12 2>/dev/null
 }
 for text in "The river" "天上"; do
-    want=$(say_it first-1/base "$text")
+    want=$(say_it made-1/base "$text")
     for name in one two; do
         [ "$(say_it "$name" "$text")" = "$want" ] || die "$name continues '$text' otherwise"
     done
@@ -79,3 +68,11 @@ for name in one two; do
 done
 grep -q '^of_namedtokenizer:' "$work/ids" || die "a tokenizer.json of another name"
 say "a tokenizer alone"
+
+cat >"$work/in/fourth.yaml" <<END
+name: fourth
+inputs: {folder: folder}
+stages: {cut: {kind: tokenizer, files: folder, split: qwen2}}
+END
+"$jielong" run "$work/in/fourth.yaml" --home "$work/home" >"$work/log" 2>&1 && die "a split that is not the folder's"
+grep -q "split: 'qwen2' is asked for, but the files cut text by 'gpt-2'" "$work/log" || die "$(cat "$work/log")"
