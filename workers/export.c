@@ -7,6 +7,7 @@
 #include "workers/formats/gguf_model.h"
 #include "workers/formats/hf_export.h"
 #include "workers/generate.h"
+#include "workers/tasks/memory.h"
 #include "workers/text/tokenizer.h"
 #include "workers/usage.h"
 
@@ -49,6 +50,23 @@ static const struct format *format_named(const char *name)
     return NULL;
 }
 
+/* The model, and a tensor as it is written. */
+static int admit(struct store *s, const struct id *checkpoint, struct err *e)
+{
+    struct memory_need need = { .what = "exporting", .process = memory_resident() };
+    ModelConfig c;
+    int rc = model_describe(&c, NULL, s, checkpoint, "", e);
+
+    if (rc != OK)
+        return rc;
+    memory_add_model(&need, &c);
+    need.other = model_largest(&c) * sizeof(float);
+    rc = memory_check(&need, memory_limit(""), e);
+    if (rc == OK)
+        usage_memory((double)memory_total(&need) / (1 << 20));
+    return rc;
+}
+
 static int run(struct work *w, const struct format *f, const char *home,
     const struct id *checkpoint, struct err *e)
 {
@@ -57,6 +75,8 @@ static int run(struct work *w, const struct format *f, const char *home,
     struct tokenizer *t = NULL;
     int rc = store_open(&s, home, false, e);
 
+    if (rc == OK)
+        rc = admit(s, checkpoint, e);
     if (rc == OK)
         rc = model_load(&m, s, checkpoint, "", e);
     if (rc == OK)

@@ -9,8 +9,19 @@
 #include "proto/utf8.h"
 #include "workers/core.h"
 #include "workers/math/engine.h"
+#include "workers/tasks/memory.h"
 #include "workers/tasks/task.h"
 #include "workers/usage.h"
+
+/* Before the model is loaded. */
+static int tell(void *ctx, const Progress *p)
+{
+    (void)ctx;
+    for (size_t i = 0; i < p->n_metrics; i++)
+        if (strcmp(p->metrics[i]->name, "memory_mib") == 0)
+            usage_memory(p->metrics[i]->value);
+    return 0;
+}
 
 static int run(
     const char *home, int threads, const struct generate_request *r, struct buf *out, struct err *e)
@@ -25,7 +36,12 @@ static int run(
     if (rc == OK)
         rc = warm_new(&warm, e);
     if (rc == OK) {
-        struct task_context c = { .store = s, .engine = &en, .warm = warm };
+        struct task_context c = { .store = s,
+            .engine = &en,
+            .warm = warm,
+            .progress = tell,
+            .memory = memory_limit(""),
+            .resident = memory_resident() };
         rc = generate_print(out, &c, r, e);
     }
     warm_free(warm);

@@ -9,6 +9,7 @@
 #include "proto/json.h"
 #include "workers/formats/model_import.h"
 #include "workers/generate.h"
+#include "workers/tasks/memory.h"
 #include "workers/text/tokenizer.h"
 
 #define FILE_MOST ((size_t)1 << 40)
@@ -16,6 +17,8 @@
 struct folder {
     struct named_file *files;
     size_t n;
+    struct memory_need need;
+    uint64_t json; /* bytes of files of JSON */
 };
 
 static bool is_folder(const char *path)
@@ -39,6 +42,26 @@ bool import_is_model(const char *path)
     return found;
 }
 
+/* Refused before it is read, when it cannot fit. */
+static int admit_file(struct folder *f, const char *path, struct err *e)
+{
+    struct stat s;
+
+    if (stat(path, &s) != 0)
+        return err_errno(e, "%s", path);
+    f->need.files += (uint64_t)s.st_size;
+    f->json += name_ends(path, ".json") ? (uint64_t)s.st_size : 0;
+    return memory_check(&f->need, memory_limit(""), e);
+}
+
+static int admit_model(void *ctx, const ModelConfig *c, struct err *e)
+{
+    struct folder *f = ctx;
+
+    memory_add_import(&f->need, c, f->json);
+    return memory_check(&f->need, memory_limit(""), e);
+}
+
 static int add_file(struct folder *f, const char *path, const char *name, struct err *e)
 {
     struct named_file *more = realloc(f->files, (f->n + 1) * sizeof *more);
@@ -48,6 +71,8 @@ static int add_file(struct folder *f, const char *path, const char *name, struct
 
     if (more)
         f->files = more;
+    if (rc == OK)
+        rc = admit_file(f, path, e);
     if (rc == OK)
         rc = file_read(&bytes, &n, path, FILE_MOST, e);
     if (rc != OK) {
@@ -182,7 +207,8 @@ static int as_json(struct buf *out, const char *what, const struct imported *m)
 int import_model_inspect(const char *path, bool json)
 {
     const char *slash = strrchr(path, '/'), *what = NULL;
-    struct folder f = { 0 };
+    struct folder f = { .need = { .what = "reading it", .process = memory_resident() } };
+    const struct import_options o = { .admit = admit_model, .ctx = &f };
     struct imported m = { 0 };
     struct tokenizer *t = NULL;
     struct buf out = { 0 };
@@ -191,7 +217,7 @@ int import_model_inspect(const char *path, bool json)
                              : add_file(&f, path, slash ? slash + 1 : path, &e);
 
     if (rc == OK)
-        rc = model_import(&m, &what, f.files, f.n, &(struct import_options){ 0 }, &e);
+        rc = model_import(&m, &what, f.files, f.n, &o, &e);
     folder_free(&f);
     if (rc == OK)
         rc = tokenizer_new(&t, m.tokenizer, &e);

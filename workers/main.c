@@ -14,11 +14,12 @@
 /* The program `jielong-worker`: the daemon, its executor, and what else needs the mathematics.
  * People type `jielong worker`, `jielong generate`, `jielong selftest`: they come here. */
 
-enum { EXIT_BAD_USAGE = 2, EXIT_BAD_DATA = 65, EXIT_INTERNAL = 70, EXIT_IO = 74 };
+enum { EXIT_FAILED = 1, EXIT_BAD_USAGE = 2, EXIT_BAD_DATA = 65, EXIT_INTERNAL = 70, EXIT_IO = 74 };
 
 int exit_code(int rc)
 {
     return rc == OK                           ? 0
+           : rc == E_TOO_LARGE                ? EXIT_FAILED
            : rc == E_INPUT || rc == E_MISSING ? EXIT_BAD_DATA
            : rc == E_IO || rc == E_CORRUPT    ? EXIT_IO
                                               : EXIT_INTERNAL;

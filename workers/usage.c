@@ -1,5 +1,6 @@
 #include "workers/usage.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "proto/bytes.h"
@@ -12,6 +13,11 @@ int usage_bad(const struct usage *u, const char *why)
         "error: %s\nusage: jielong %s %s\n  = help: `jielong %s --help` lists the options\n", why,
         u->name, u->operands, u->name);
     return 2;
+}
+
+void usage_memory(double mib)
+{
+    fprintf(stderr, "(needs %.0f MiB of memory)\n", ceil(mib));
 }
 
 int usage_help(const struct usage *u, const struct option_row *rows, size_t n)

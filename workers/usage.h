@@ -13,6 +13,8 @@ struct usage {
 };
 
 int usage_bad(const struct usage *u, const char *why);
+/* What is about to be taken, on stderr. */
+void usage_memory(double mib);
 int usage_help(const struct usage *u, const struct option_row *rows, size_t n);
 
 #endif

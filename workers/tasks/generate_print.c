@@ -4,6 +4,8 @@
 
 #include "proto/json.h"
 #include "proto/utf8.h"
+#include "workers/tasks/forward.h"
+#include "workers/tasks/prompt_set.h"
 #include "workers/tasks/sampled.h"
 #include "workers/tasks/sequences.h"
 #include "workers/tasks/task.h"
@@ -15,8 +17,11 @@ struct printing {
     const struct task_context *c;
     const struct generate_request *r;
     const struct model *m;
+    ModelConfig config; /* the model's: known before it is loaded */
     const struct tokenizer *t;
+    struct forward f;
     struct ids prompt;
+    size_t most; /* tokens of an answer */
     struct generator_options o;
     struct buf *out;
 };
@@ -35,9 +40,9 @@ static int read_prompt(struct printing *x, struct err *e)
                     : prompt_tokens(&x->prompt, x->t, turns + !r->system, r->system ? 2 : 1, e);
     if (rc == OK && r->raw)
         rc = tokenizer_encode(x->t, &x->prompt, r->prompt, strlen(r->prompt), e);
-    if (rc == OK && x->prompt.n >= x->m->config.context)
+    if (rc == OK && x->prompt.n >= x->config.context)
         rc = err_set(e, E_INPUT, "the prompt has %zu tokens; the model's context is %u",
-            x->prompt.n, x->m->config.context);
+            x->prompt.n, x->config.context);
     return rc;
 }
 
@@ -245,37 +250,97 @@ static int print_all(struct printing *x, const struct generation *g, struct err 
     return rc;
 }
 
+/* All that is known before the model is loaded. */
+static int prepare(struct printing *x, struct err *e)
+{
+    const struct generate_request *r = x->r;
+    struct id tokenizer;
+    int rc = model_describe(&x->config, &tokenizer, x->c->store, &r->checkpoint, "", e);
+
+    if (rc == OK && x->config.scalar_head)
+        rc = err_set(e, E_INPUT, "this is a reward model: it scores answers and writes none");
+    if (rc == OK)
+        rc = warm_tokenizer(&x->t, x->c, &tokenizer, e);
+    if (rc == OK)
+        rc = read_prompt(x, e);
+    if (rc != OK)
+        return rc;
+    x->most = x->config.context - x->prompt.n;
+    x->most = r->max_new_tokens < x->most ? r->max_new_tokens : x->most;
+    x->o = generator_options_for(x->t, r->seed, 0, x->most);
+    x->o.sampler = (struct sampler){ r->temperature, r->top_k, r->top_p, r->min_p };
+    generator_ban_specials(&x->o, x->t);
+    return OK;
+}
+
+/* What is shown beside answers: each position's distribution, from one pass over an answer. */
+static uint64_t shown_bytes(const struct printing *x)
+{
+    const struct distribution *d = NULL;
+    size_t vocab = x->config.vocab_size;
+
+    if (x->r->show_probabilities == 0)
+        return 0;
+    return workspace_bytes(&x->config, x->prompt.n + x->most, 0) +
+           vocab * (sizeof *d->logits + sizeof *d->model + sizeof *d->sampled + sizeof *d->scratch +
+                       sizeof *d->order);
+}
+
+/* Says what is needed, and refuses what cannot fit. */
+static int admit(struct printing *x, const struct generation *g, struct err *e)
+{
+    size_t each = sizeof *g + x->most * sizeof *g->tokens;
+    int rc;
+
+    forward_start(&x->f, x->c, "answering");
+    rc = forward_model(&x->f, &x->r->checkpoint, "", e);
+    if (rc != OK)
+        return rc;
+    forward_packs(&x->f, PRECISION__FP32);
+    memory_add_work(&x->f.need, 0, shown_bytes(x), x->r->count * each);
+    rc = forward_answers(&x->f, g, x->r->count, &x->o, x->r->count * each, e);
+    if (rc == OK)
+        rc = forward_admit(&x->f, e);
+    if (rc == OK && forward_tell(&x->f, 0, x->r->count) != 0)
+        rc = err_set(e, E_CANCELLED, "generation was stopped");
+    return rc;
+}
+
+static int answer(struct printing *x, struct generation *g, int32_t *tokens, struct err *e)
+{
+    const struct generate_request *r = x->r;
+    int rc = warm_model(&x->m, x->c, &r->checkpoint, "", e);
+
+    if (rc == OK)
+        rc = warm_panels(&x->o, x->c, x->m, &r->checkpoint, "", PRECISION__FP32, e);
+    for (size_t i = 0; i < r->count; i++)
+        g[i].tokens = tokens + i * x->most;
+    if (rc == OK)
+        rc = generate(x->c->engine, x->m, g, r->count, &x->o, NULL, NULL, e);
+    if (rc == OK) {
+        rc = print_all(x, g, e);
+        if (rc != OK && !e->code)
+            err_set(e, rc, "no memory for the answer");
+    }
+    return rc;
+}
+
 int generate_print(
     struct buf *out, const struct task_context *c, const struct generate_request *r, struct err *e)
 {
     struct printing x = { .c = c, .r = r, .out = out };
     struct generation *g = calloc(r->count + 1, sizeof *g);
-    int32_t *tokens = calloc(r->count + 1, r->max_new_tokens * sizeof *tokens);
-    int rc =
-        g && tokens ? warm_model(&x.m, c, &r->checkpoint, "", e) : err_set(e, E_NOMEM, "no memory");
+    int32_t *tokens = NULL;
+    int rc = g ? prepare(&x, e) : err_set(e, E_NOMEM, "no memory");
 
-    if (rc == OK && x.m->config.scalar_head)
-        rc = err_set(e, E_INPUT, "this is a reward model: it scores answers and writes none");
+    for (size_t i = 0; rc == OK && i < r->count; i++)
+        g[i] = (struct generation){ .prompt = x.prompt.p, .n_prompt = x.prompt.n, .item = i };
     if (rc == OK)
-        rc = warm_tokenizer(&x.t, c, &x.m->tokenizer, e);
+        rc = admit(&x, g, e);
+    if (rc == OK && !(tokens = calloc(r->count + 1, x.most * sizeof *tokens)))
+        rc = err_set(e, E_NOMEM, "no memory");
     if (rc == OK)
-        rc = read_prompt(&x, e);
-    if (rc == OK) {
-        x.o = generator_options_for(x.t, r->seed, 0, r->max_new_tokens);
-        x.o.sampler = (struct sampler){ r->temperature, r->top_k, r->top_p, r->min_p };
-        generator_ban_specials(&x.o, x.t);
-        for (size_t i = 0; i < r->count; i++)
-            g[i] = (struct generation){ .prompt = x.prompt.p,
-                .n_prompt = x.prompt.n,
-                .item = i,
-                .tokens = tokens + i * r->max_new_tokens };
-        rc = generate(c->engine, x.m, g, r->count, &x.o, NULL, NULL, e);
-    }
-    if (rc == OK) {
-        rc = print_all(&x, g, e);
-        if (rc != OK && !e->code)
-            err_set(e, rc, "no memory for the answer");
-    }
+        rc = answer(&x, g, tokens, e);
     ids_free(&x.prompt);
     free(g);
     free(tokens);

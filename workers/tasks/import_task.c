@@ -23,25 +23,17 @@ static int save(struct answer *out, const struct task_context *c, struct importe
     return rc == OK ? answer_output(out, checkpoint, e) : rc;
 }
 
-/* Reading a tokenizer.json takes so many times its bytes (measured: 28 of one of 150,000 short
- * tokens, most of it the tree of its values). */
-#define JSON_TREE 32
-
 struct importing {
     const struct task_context *c;
     const struct folder *folder;
     struct memory_need need;
 };
 
-/* The files and the model are in memory at once; beside them a tensor that is read, then the tree
- * of the tokenizer's file. */
 static int admit(void *ctx, const ModelConfig *c, struct err *e)
 {
     struct importing *x = ctx;
-    uint64_t tensor = model_largest(c) * sizeof(float), tree = JSON_TREE * x->folder->json;
 
-    x->need.weights = model_floats(c) * sizeof(float);
-    x->need.other = tensor > tree ? tensor : tree;
+    memory_add_import(&x->need, c, x->folder->json);
     return memory_check(&x->need, x->c->memory, e);
 }
 

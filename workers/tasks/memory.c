@@ -41,6 +41,20 @@ void memory_add_work(struct memory_need *n, uint64_t cache, uint64_t activations
     n->batch = batch;
 }
 
+/* Reading a tokenizer.json takes so many times its bytes (measured: 28 of one of 150,000 short
+ * tokens, most of it the tree of its values). */
+#define JSON_TREE 32
+
+/* Files and model are in memory at once; beside them a tensor that is read, then the tree of the
+ * tokenizer's file. */
+void memory_add_import(struct memory_need *n, const ModelConfig *c, uint64_t json)
+{
+    uint64_t tensor = model_largest(c) * sizeof(float), tree = JSON_TREE * json;
+
+    n->weights += model_floats(c) * sizeof(float);
+    n->other += tensor > tree ? tensor : tree;
+}
+
 /* What is there once all is loaded. */
 static uint64_t lasting(const struct memory_need *n)
 {

@@ -32,6 +32,9 @@ void memory_add_model(struct memory_need *n, const ModelConfig *c);
 /* Work that is over before the next begins: of all that is added, the largest counts. */
 void memory_add_work(struct memory_need *n, uint64_t cache, uint64_t activations, uint64_t batch);
 
+/* A model is made of files, so many bytes of which are JSON; `files` is set. */
+void memory_add_import(struct memory_need *n, const ModelConfig *c, uint64_t json);
+
 uint64_t memory_total(const struct memory_need *n);
 
 /* E_TOO_LARGE, with the numbers, when that is more than `limit` bytes; 0: no limit is known. */

@@ -266,6 +266,69 @@ static void a_task_that_does_not_fit_fails_at_once_with_the_numbers(void **state
     }
 }
 
+/* ---- what is asked outside a job ---- */
+
+static int hear_memory(void *ctx, const Progress *p)
+{
+    assert_int_equal(p->n_metrics, 1);
+    assert_string_equal(p->metrics[0]->name, "memory_mib");
+    *(double *)ctx = p->metrics[0]->value;
+    return 0;
+}
+
+/* told: MiB; 0: it was refused before. */
+static int ask(struct forwarding *x, uint64_t memory, int rows, double *told)
+{
+    struct chain *c = &x->w.c;
+    const struct generate_request r = { .prompt = "the cat",
+        .checkpoint = x->model,
+        .max_new_tokens = 100000, /* the context has no room for so many */
+        .temperature = 1,
+        .top_p = 1,
+        .count = 3,
+        .show_probabilities = rows };
+    const struct task_context t = { .store = c->store,
+        .engine = &c->engine,
+        .warm = c->warm,
+        .progress = hear_memory,
+        .ctx = told,
+        .memory = memory };
+    struct buf out = { 0 };
+    int rc;
+
+    *told = 0;
+    most_allocated = allocated;
+    rc = generate_print(&out, &t, &r, &c->e);
+    buf_free(&out);
+    return rc;
+}
+
+static void an_answer_outside_a_job_says_what_it_needs_and_is_refused_where_that_is_not(
+    void **state)
+{
+    struct forwarding *x = *state;
+    struct chain *c = &x->w.c;
+    double told, none;
+
+    for (int rows = 0; rows < 2; rows++) {
+        chain_cold(c, 2);
+        size_t before = allocated;
+        chain_check(c, ask(x, 0, rows, &told));
+        double taken = (double)(most_allocated - before) / (1 << 20);
+        print_message("answering: %.2f MiB are taken, %.2f were computed\n", taken, told);
+        if (COUNTED)
+            assert_true(fabs(taken - told) < .05 * told);
+        chain_cold(c, 2);
+        assert_int_equal(ask(x, (uint64_t)((told - .1) * (1 << 20)), rows, &none), E_TOO_LARGE);
+        assert_true(none == 0);
+        assert_non_null(strstr(c->e.msg, "answering needs "));
+        assert_non_null(strstr(c->e.msg, "weights "));
+        c->e = (struct err)ERR_INIT;
+        chain_check(c, ask(x, (uint64_t)((told + .1) * (1 << 20)), rows, &none));
+        assert_true(none == told);
+    }
+}
+
 /* The trainer of a segment before, and a model that is not needed now. */
 static void keep_a_trainer(struct forwarding *x)
 {
@@ -327,6 +390,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_task_takes_what_was_computed),
         cmocka_unit_test(a_task_that_does_not_fit_fails_at_once_with_the_numbers),
+        cmocka_unit_test(
+            an_answer_outside_a_job_says_what_it_needs_and_is_refused_where_that_is_not),
         cmocka_unit_test(what_is_kept_counts_and_goes_where_there_is_no_room_for_it),
     };
 
