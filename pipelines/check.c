@@ -202,6 +202,9 @@ static void check_pretrain(const struct drafts *d, const struct draft *one)
     if (c->qk_norm && (c->qkv_bias || c->family != MODEL_CONFIG__FAMILY__LLAMA))
         tell(d, one, site_key(model, "qk_norm"), NULL,
             "'qk_norm' is for the llama family without 'qkv_bias'");
+    if (c->rope_scaling != MODEL_CONFIG__ROPE_SCALING__NONE &&
+        c->family != MODEL_CONFIG__FAMILY__LLAMA)
+        tell(d, one, site_key(model, "rope_scaling"), NULL, "only the llama family has RoPE");
     if (c->rope_low_freq_factor >= c->rope_high_freq_factor)
         tell(d, one, site_key(model, "rope_low_freq_factor"), NULL,
             "rope_low_freq_factor %g is not below rope_high_freq_factor %g",

@@ -268,17 +268,34 @@ static void describe(Failure *f, int status, char *text, size_t size)
     }
 }
 
-int child_failure(Failure **out, struct child *c, struct err *e)
+/* It may live on, and wait for us as we would for it; or it crashed in the middle of a message. */
+static void describe_unreadable(
+    Failure *f, struct child *c, const char *why, char *text, size_t size)
+{
+    kill(c->pid, SIGKILL);
+    int status = reap(c);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
+        describe(f, status, text, size);
+        return;
+    }
+    f->cause = CAUSE__CRASH;
+    snprintf(text, size, "the executor sent what cannot be read: %s", why);
+}
+
+int child_failure(Failure **out, struct child *c, const char *unreadable, struct err *e)
 {
     Failure *f = calloc(1, sizeof *f);
-    char text[200];
+    char text[400];
 
     if (!f)
         return err_set(e, E_NOMEM, "no memory for a failure");
     failure__init(f);
     child_log(c, NULL, NULL);
     f->has_cause = true;
-    describe(f, reap(c), text, sizeof text);
+    if (unreadable)
+        describe_unreadable(f, c, unreadable, text, sizeof text);
+    else
+        describe(f, reap(c), text, sizeof text);
     f->message = strdup(text);
     f->log = calloc(TAIL_LINES, sizeof *f->log);
     size_t n = c->n_lines < TAIL_LINES ? c->n_lines : TAIL_LINES;

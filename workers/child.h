@@ -29,14 +29,16 @@ int child_log_fd(const struct child *c);      /* readable: child_log */
 int child_execute(struct child *c, const Assignment *a, struct err *e);
 
 bool child_has_more(const struct child *c); /* child_receive would not wait */
-/* One message of the executor; *out NULL with OK: it has ended (call child_failure). */
+/* One message of the executor; *out NULL with OK: it has ended. After that, and after an error,
+ * there is nothing more to be had of it: call child_failure. */
 int child_receive(struct child *c, Envelope **out, struct err *e);
 
 /* Reads what it wrote to stderr; line(ctx, text) for each whole line. False: nothing more will
  * come. */
 bool child_log(struct child *c, void (*line)(void *ctx, const char *text), void *ctx);
 
-/* Why it ended, with its last lines; waits for it. Freed by message_free. */
-int child_failure(Failure **out, struct child *c, struct err *e);
+/* Why it ended, with its last lines; waits for it. unreadable: what was wrong with its last
+ * message, for which it is killed; NULL: it ended by itself. Freed by message_free. */
+int child_failure(Failure **out, struct child *c, const char *unreadable, struct err *e);
 
 #endif

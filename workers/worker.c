@@ -306,12 +306,13 @@ static void tell_failure(const struct worker *w, const char *message)
     log_event(LOG_WARN, &about, "%s", message);
 }
 
-static void child_ended(struct worker *w)
+/* unreadable: NULL, or why it must end. */
+static void child_ended(struct worker *w, const char *unreadable)
 {
     Failure *f = NULL;
     struct err e = ERR_INIT;
 
-    if (child_failure(&f, w->child, &e) != OK)
+    if (child_failure(&f, w->child, unreadable, &e) != OK)
         log_error("%s", e.msg);
     else if (w->running)
         tell_failure(w, f->message);
@@ -336,7 +337,7 @@ static void hear_child(struct worker *w, int64_t now)
     int rc = child_receive(w->child, &m, &e);
 
     if (rc != OK || !m) {
-        child_ended(w);
+        child_ended(w, rc != OK ? e.msg : NULL);
         return;
     }
     if (m->kind_case == ENVELOPE__KIND_PROGRESS && w->running)

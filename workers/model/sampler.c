@@ -170,6 +170,11 @@ static bool cuts(const struct sampler *s, size_t v)
     return (s->top_k > 0 && s->top_k < v) || s->top_p < 1 || s->min_p > 0;
 }
 
+bool sampler_is_greedy(double temperature)
+{
+    return temperature < 1e-6;
+}
+
 void sampler_probabilities(
     float *probability, const float *logits, size_t v, const struct sampler *s, int32_t *scratch)
 {
@@ -179,7 +184,7 @@ void sampler_probabilities(
         memset(probability, 0, v * sizeof *probability);
         return;
     }
-    if (s->temperature <= 0) {
+    if (sampler_is_greedy(s->temperature)) {
         size_t best = 0;
         memset(probability, 0, v * sizeof *probability);
         while (logits[best] != top)
@@ -225,7 +230,7 @@ static int32_t greedy(float *log_prob, const float *logits, size_t v)
 int32_t sampler_draw(const struct kernels *k, float *log_prob, const float *logits, size_t v,
     const struct sampler *s, double u, float *scratch)
 {
-    if (s->temperature <= 0)
+    if (sampler_is_greedy(s->temperature))
         return greedy(log_prob, logits, v);
     if (!cuts(s, v))
         return k->softmax_draw(log_prob, logits, v, (float)(1 / s->temperature), u, scratch);

@@ -14,6 +14,10 @@ struct sampler {
     double min_p;       /* 0: off */
 };
 
+/* Below a temperature of 1e-6, too, nothing but the best token has a chance; but divided by less
+ * than about 1e-8, logits differ by more than float can tell from a rounding error. */
+bool sampler_is_greedy(double temperature);
+
 /* What a sampler makes of logits: probability[v] after temperature, top-k, top-p, min-p,
  * normalised; cut tokens are 0. All are 0 when no logit is finite or one is infinite: then
  * sampler_pick gives -1. scratch: v ints. */

@@ -1,5 +1,6 @@
 #include "workers/tasks/answer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@ int answer_output(struct answer *a, Output *takes, struct err *e)
 
 int answer_metric(struct answer *a, const char *name, double value, struct err *e)
 {
+    if (!isfinite(value))
+        return err_set(e, E_INVARIANT, "invariant 'finite metric': %s is %g", name, value);
     Metric **more = realloc(a->m->metrics, (a->m->n_metrics + 1) * sizeof *more);
     Metric *m = more ? malloc(sizeof *m) : NULL;
 

@@ -337,6 +337,14 @@ static double sampling_kl(const struct rollout *r)
     return tokens > 0 ? sum / tokens : 0;
 }
 
+/* Not finite where the policy's numbers are not. */
+static int tell_sampling(const struct rollout *r, struct answer *out, struct err *e)
+{
+    int rc = answer_metric(out, "sampling/kl", sampling_kl(r), e);
+
+    return rc == OK ? OK : err_wrap(e, "iteration %u", r->spec->rollout->iteration);
+}
+
 static void rollout_free(struct rollout *r)
 {
     prompt_set_free(&r->prompts);
@@ -382,7 +390,7 @@ int rollout_run(
     if (rc == OK)
         rc = forward_metric(&r.forward, out, e);
     if (rc == OK)
-        rc = answer_metric(out, "sampling/kl", sampling_kl(&r), e);
+        rc = tell_sampling(&r, out, e);
     if (rc == OK && spec->rollout->iteration == 0) /* the file is the same in all of them */
         rc = answer_intake(out, r.prompts.intake, e);
     rollout_free(&r);

@@ -94,9 +94,9 @@ static void measures_free(struct measures *m)
 static int measure(struct measures *y, struct scoring *x, const struct sampled *a, struct err *e)
 {
     size_t n = a->n * a->each, room = x->k->evaluate->max_new_tokens;
-    const struct scorer_options how = {
-        x->k->evaluate->temperature > 0 ? x->k->evaluate->temperature : 1, PRECISION__FP32
-    };
+    double temperature = x->k->evaluate->temperature;
+    const struct scorer_options how = { sampler_is_greedy(temperature) ? 1 : temperature,
+        PRECISION__FP32 };
     int rc = OK;
 
     y->s = calloc(n + 1, sizeof *y->s);

@@ -300,6 +300,14 @@ static int report(struct trainer *t)
     return t->c->progress ? t->c->progress(t->c->ctx, &p) : 0;
 }
 
+static int check_loss(const struct trainer *t, struct err *e)
+{
+    if (isfinite(t->tally.loss))
+        return OK;
+    return err_set(e, E_INVARIANT, "step %llu: invariant 'finite loss': it is %g",
+        (unsigned long long)t->counters.step, t->tally.loss);
+}
+
 static int train_loop(struct trainer *t, struct err *e)
 {
     int rc = OK;
@@ -310,6 +318,8 @@ static int train_loop(struct trainer *t, struct err *e)
         rc = t->objective->batch(t, e);
         if (rc == OK)
             rc = step_gradient(t, e);
+        if (rc == OK)
+            rc = check_loss(t, e);
         if (rc == OK)
             rc = network_update(t, &t->policy, t->average, t->task->learning_rate, e);
         if (rc == OK && t->apart)

@@ -58,6 +58,29 @@ static void ends_are_in_the_range_unless_they_are_open(void **state)
     assert_false(range_holds(top_p, INFINITY));
 }
 
+/* Training computes in float: what it cannot tell from the end of a range is out of it. */
+static void what_float_takes_for_the_end_is_out_of_range(void **state)
+{
+    static const struct {
+        const char *field;
+        double in, out;
+    } cases[] = {
+        { "eps", 1e-16, 1e-46 },
+        { "beta1", .9999, .99999999 },
+        { "beta2", .999999, .99999999 },
+        { "ema_decay", .999999, .99999999 },
+        { "temperature", .01, 1e-30 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct range *r = range_of(&ppo_stage__descriptor, cases[i].field);
+        assert_true(range_holds(r, cases[i].in));
+        assert_false(range_holds(r, cases[i].out));
+    }
+    assert_false(range_holds(range_of(&model_config__descriptor, "norm_eps"), 1e-46));
+}
+
 static void a_row_for_one_message_comes_before_that_for_all(void **state)
 {
     (void)state;
@@ -91,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_has_a_range_that_holds_its_default),
         cmocka_unit_test(ends_are_in_the_range_unless_they_are_open),
+        cmocka_unit_test(what_float_takes_for_the_end_is_out_of_range),
         cmocka_unit_test(a_row_for_one_message_comes_before_that_for_all),
         cmocka_unit_test(messages_are_checked_to_their_depth),
     };

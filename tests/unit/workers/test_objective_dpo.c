@@ -126,12 +126,30 @@ static void another_models_reference_stops_the_training(void **state)
     spec_fails(&w->c, &s, E_INVARIANT, "it must be exactly 0");
 }
 
+/* A loss of its own may be infinite where every number that went into it is not. */
+static void an_infinite_loss_stops_the_training(void **state)
+{
+    struct world *w = *state;
+    struct id examples = compared(w, w->base);
+    struct spec s;
+    TrainTask k;
+
+    dpo_task(&k, DPO_STAGE__LOSS__IPO, 1);
+    k.beta = 1e-300; /* (1 / (2 beta))^2 */
+    spec_start(&s, TASK_SPEC__KIND_TRAIN);
+    s.m.train = &k;
+    spec_input(&s, "init", w->base);
+    spec_input(&s, "examples", examples);
+    spec_fails(&w->c, &s, E_INVARIANT, "step 0: invariant 'finite loss': it is inf");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_loss_is_that_of_no_preference),
         cmocka_unit_test(a_clear_preference_is_learnt_by_every_loss),
         cmocka_unit_test(another_models_reference_stops_the_training),
+        cmocka_unit_test(an_infinite_loss_stops_the_training),
         cmocka_unit_test(dpo_gives_the_same_bytes_with_any_segments_and_threads),
     };
     return cmocka_run_group_tests(tests, start, end);

@@ -100,6 +100,27 @@ static void greedy_takes_the_lowest_id_of_the_best(void **state)
     assert_int_equal(sampler_pick(probability, 5, 0.999999), 1);
 }
 
+/* However cold it is: 1 / temperature may be beyond float, and logits are far apart long before. */
+static void a_temperature_near_zero_is_greedy(void **state)
+{
+    static const double cold[] = { 9e-7, 1e-10, 1e-30, 5e-324 };
+    static const float logits[V] = { 1, 7.25F, 0, 7.2500005F, -3, 2 };
+    const struct kernels *k = kernels_get(NULL);
+    float probability[V], scratch[2 * V], log_prob;
+    int32_t ids[V];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cold / sizeof *cold; i++) {
+        struct sampler s = { .temperature = cold[i], .top_p = 1 };
+        sampler_probabilities(probability, logits, V, &s, ids);
+        assert_true(probability[3] == 1);
+        for (s.top_k = 0; s.top_k < 4; s.top_k += 2) {
+            assert_int_equal(sampler_draw(k, &log_prob, logits, V, &s, .99, scratch), 3);
+            assert_true(log_prob == 0);
+        }
+    }
+}
+
 static void a_quantile_picks_its_token(void **state)
 {
     (void)state;
@@ -181,6 +202,7 @@ int main(void)
         cmocka_unit_test(min_p_keeps_what_has_its_share_of_the_best),
         cmocka_unit_test(top_p_measures_what_top_k_left),
         cmocka_unit_test(greedy_takes_the_lowest_id_of_the_best),
+        cmocka_unit_test(a_temperature_near_zero_is_greedy),
         cmocka_unit_test(a_quantile_picks_its_token),
         cmocka_unit_test(what_rounding_leaves_goes_to_the_last_possible_token),
         cmocka_unit_test(a_banned_token_has_no_probability),

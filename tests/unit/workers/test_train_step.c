@@ -1,5 +1,6 @@
 #include "tests/unit/workers/allocations.h"
 #include "tests/unit/workers/world.h"
+#include "workers/tasks/answer.h"
 #include "workers/tasks/train.h"
 
 /* What a step of training takes, and what stops it. */
@@ -106,6 +107,21 @@ static void a_loss_that_is_not_finite_stops_the_job(void **state)
     model_free(m);
 }
 
+static void a_metric_that_is_not_finite_is_refused(void **state)
+{
+    struct answer a;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(answer_init(&a, &e), OK);
+    assert_int_equal(answer_metric(&a, "sampling/kl", 1, &e), OK);
+    assert_int_equal(answer_metric(&a, "sampling/kl", INFINITY, &e), E_INVARIANT);
+    assert_string_equal(e.msg, "invariant 'finite metric': sampling/kl is inf");
+    assert_int_equal(answer_metric(&a, "sampling/kl", NAN, &e), E_INVARIANT);
+    assert_int_equal(a.m->n_metrics, 1);
+    answer_free(&a);
+}
+
 static void a_mask_that_does_not_sum_to_the_token_count_is_found(void **state)
 {
     struct trainer t = { .counters.step = 12 };
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(a_training_that_does_not_fit_fails_at_once_with_the_numbers),
         cmocka_unit_test(a_loss_that_is_not_finite_stops_the_job),
+        cmocka_unit_test(a_metric_that_is_not_finite_is_refused),
         cmocka_unit_test(a_mask_that_does_not_sum_to_the_token_count_is_found),
     };
     return cmocka_run_group_tests(tests, start, end);
