@@ -50,28 +50,25 @@ static bool is_refusable(int code)
 
 /* ---- submit ---- */
 
-static int check_submit(const struct orchestrator *o, const Submit *s, struct err *e)
+static int check_inputs(const struct orchestrator *o, const Submit *s, struct err *e)
 {
-    struct plan *plan = NULL;
     struct id id;
-    int rc =
-        s->pipeline ? plan_make(&plan, s, e) : err_set(e, E_INPUT, "there is no pipeline in it");
 
-    plan_free(plan);
-    for (size_t i = 0; i < s->n_inputs && rc == OK; i++) {
+    for (size_t i = 0; i < s->n_inputs; i++) {
         const TakenInput *in = s->inputs[i];
         if (!in->name || !in->artifact ||
             !id_from_span(&id, in->artifact->id.data, in->artifact->id.len) ||
             !store_has(o->store, &id))
-            rc = err_set(e, E_INPUT, "input '%s' is not in the store", in->name ? in->name : "?");
+            return err_set(e, E_INPUT, "input '%s' is not in the store", in->name ? in->name : "?");
     }
-    return rc;
+    return OK;
 }
 
-static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, struct err *e)
+/* A run that is not numbered yet, and its plan, which borrows from it. */
+static int draft_run(RunRecord **out, struct plan **plan, const struct orchestrator *o,
+    const Submit *s, struct err *e)
 {
     RunRecord *r = malloc(sizeof *r);
-    const char *class = s->pipeline->numeric_class;
     int rc;
 
     if (!r)
@@ -80,16 +77,14 @@ static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, str
     r->has_number = r->has_state = r->has_submitted_ms = true;
     r->state = RUN_STATE__RUN_RUNNING;
     r->submitted_ms = o->now.unix_ms;
-    rc = runs_name(&r->name, o, s->pipeline->name, e);
+    rc = s->pipeline ? message_copy((ProtobufCMessage **)&r->submit, &s->base, e)
+                     : err_set(e, E_INPUT, "there is no pipeline in it");
     if (rc == OK)
-        rc = journal_new_run(o->journal, &r->number, e);
+        rc = plan_make(plan, r->submit, e);
     if (rc == OK)
-        rc = message_copy((ProtobufCMessage **)&r->submit, &s->base, e);
-    if (rc == OK && class && *class && strcmp(class, "auto"))
-        rc = field_text(&r->numeric_class, class, e);
-    if (rc == OK)
-        rc = journal_put_run(o->journal, r, e);
+        rc = check_inputs(o, r->submit, e);
     if (rc != OK) {
+        plan_free(*plan);
         message_free(r);
         return rc;
     }
@@ -97,30 +92,43 @@ static int new_run(RunRecord **out, struct orchestrator *o, const Submit *s, str
     return OK;
 }
 
+static int number_run(RunRecord *r, struct orchestrator *o, struct err *e)
+{
+    const Pipeline *p = r->submit->pipeline;
+    int rc = runs_name(&r->name, o, p->name, e);
+
+    if (rc == OK)
+        rc = journal_new_run(o->journal, &r->number, e);
+    if (rc == OK && p->numeric_class && *p->numeric_class && strcmp(p->numeric_class, "auto"))
+        rc = field_text(&r->numeric_class, p->numeric_class, e);
+    return rc;
+}
+
 int request_submit(
     struct orchestrator *o, const struct peer *from, const Envelope *m, struct err *e)
 {
+    struct plan *plan = NULL;
     RunRecord *r = NULL;
     Submitted *reply;
-    int rc = check_submit(o, m->submit, e);
+    int rc = draft_run(&r, &plan, o, m->submit, e);
 
     if (rc != OK)
         return rc == E_NOMEM ? rc : reply_refused(o, from, m->request, EXIT_BAD_DATA, e->msg, e);
     reply = malloc(sizeof *reply);
-    if (!reply)
-        return err_set(e, E_NOMEM, "out of memory");
-    submitted__init(reply);
-    rc = new_run(&r, o, m->submit, e);
-    if (rc == OK)
+    rc = reply ? number_run(r, o, e) : err_set(e, E_NOMEM, "out of memory");
+    if (rc == OK) {
+        submitted__init(reply);
         rc = field_text(&reply->run, r->name, e);
+    }
     if (rc != OK) {
+        plan_free(plan);
         message_free(r);
-        message_free(reply);
+        free(reply);
         return rc;
     }
     outbox_tell(
         &o->outbox, LOG_INFO, &(struct log_about){ .run = r->name }, "run %s: submitted", r->name);
-    rc = runs_add(o, r, true, e);
+    rc = runs_add(o, r, plan, e);
     if (rc == OK)
         rc = runs_start(o, e);
     if (rc == OK)
@@ -166,11 +174,27 @@ int request_list_workers(
     return rc;
 }
 
-static int one_run(
-    StatusReply **out, struct orchestrator *o, struct state_txn *t, const char *run, struct err *e)
+static int known_run(
+    RunStatus **out, const struct orchestrator *o, const struct run_book *r, struct err *e)
+{
+    size_t n = r->plan->n_jobs;
+    JobRecord **jobs = malloc((n + 1) * sizeof *jobs);
+    int rc;
+
+    if (!jobs)
+        return err_set(e, E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        jobs[i] = r->jobs[i].record;
+    rc = status_of(out, r->record, r->plan, jobs, o->now.unix_ms, e);
+    free(jobs);
+    return rc;
+}
+
+static int one_run(StatusReply **out, struct orchestrator *o, const char *run, struct err *e)
 {
     StatusReply *reply = malloc(sizeof *reply);
     const struct run_book *known = run ? runs_find(o, run) : NULL;
+    struct state_txn *t = NULL;
     int rc = OK;
 
     if (!reply)
@@ -180,8 +204,8 @@ static int one_run(
     if (!reply->runs)
         rc = err_set(e, E_NOMEM, "out of memory");
     else if (known) /* need not be looked for */
-        rc = status_of(&reply->runs[0], t, known->record, true, o->now.unix_ms, e);
-    else
+        rc = known_run(&reply->runs[0], o, known, e);
+    else if ((rc = journal_txn(o->journal, &t, e)) == OK)
         rc = status_run(&reply->runs[0], t, run, true, o->now.unix_ms, e);
     reply->n_runs = rc == OK;
     if (rc == OK)
@@ -194,16 +218,20 @@ static int one_run(
     return OK;
 }
 
+static int all_runs(StatusReply **out, struct orchestrator *o, struct err *e)
+{
+    struct state_txn *t = NULL;
+    int rc = journal_txn(o->journal, &t, e);
+
+    return rc == OK ? status_runs(out, t, true, o->now.unix_ms, e) : rc;
+}
+
 int reply_status(
     struct orchestrator *o, const struct peer *to, uint64_t request, const char *run, struct err *e)
 {
     StatusReply *reply = NULL;
-    struct state_txn *t = NULL;
-    int rc = journal_txn(o->journal, &t, e);
+    int rc = run && !strcmp(run, "all") ? all_runs(&reply, o, e) : one_run(&reply, o, run, e);
 
-    if (rc == OK)
-        rc = run && !strcmp(run, "all") ? status_runs(&reply, t, true, o->now.unix_ms, e)
-                                        : one_run(&reply, o, t, run, e);
     if (rc != OK)
         return is_refusable(rc) ? reply_refused(o, to, request, EXIT_USAGE, e->msg, e) : rc;
     return outbox_put(&o->outbox, to, request, ENVELOPE__KIND_STATUS_REPLY, reply, e);

@@ -186,19 +186,29 @@ static int schedule(struct orchestrator *o, struct run_book *r, bool fresh, stru
     return rc;
 }
 
-int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *e)
+static void run_changed(struct orchestrator *o, struct run_book *r)
+{
+    if (r->changed)
+        return;
+    r->changed = true;
+    r->next_changed = o->changed_runs;
+    o->changed_runs = r;
+}
+
+static int add(
+    struct orchestrator *o, RunRecord *record, struct plan *plan, bool fresh, struct err *e)
 {
     struct run_book *r = calloc(1, sizeof *r);
     int rc;
 
     if (!r) {
+        plan_free(plan);
         message_free(record);
         return err_set(e, E_NOMEM, "out of memory");
     }
     r->record = record;
-    rc = plan_make(&r->plan, record->submit, e);
-    if (rc == OK)
-        rc = book_jobs(o, r, fresh, e);
+    r->plan = plan;
+    rc = book_jobs(o, r, fresh, e);
     if (rc == OK && !fresh)
         rc = progress_load_lines(o, r, e);
     if (rc == OK)
@@ -210,7 +220,14 @@ int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *
     r->prev = o->last_book;
     *(r->prev ? &r->prev->next : &o->books) = r;
     o->last_book = r;
+    if (fresh)
+        run_changed(o, r);
     return OK;
+}
+
+int runs_add(struct orchestrator *o, RunRecord *record, struct plan *plan, struct err *e)
+{
+    return add(o, record, plan, true, e);
 }
 
 /* ---- going on after a restart ---- */
@@ -262,6 +279,25 @@ static int give_up(struct orchestrator *o, uint64_t number, const struct err *wh
     return rc;
 }
 
+/* Takes the record. */
+static int go_on(struct orchestrator *o, RunRecord *r, struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct plan *plan = NULL;
+    uint64_t number = r->number;
+    int rc = plan_make(&plan, r->submit, &why);
+
+    if (rc == OK)
+        rc = add(o, r, plan, false, &why);
+    else
+        message_free(r);
+    if (rc == E_INPUT || rc == E_MISSING)
+        return give_up(o, number, &why, e);
+    if (rc != OK)
+        *e = why;
+    return rc;
+}
+
 int runs_load(struct orchestrator *o, struct err *e)
 {
     struct loading l = { 0 };
@@ -272,17 +308,10 @@ int runs_load(struct orchestrator *o, struct err *e)
         rc = state_each(t, STATE_RUN, (struct state_key){ .n = 0 }, false, &run_record__descriptor,
             collect, &l, e);
     for (size_t i = 0; i < l.n; i++) {
-        struct err why = ERR_INIT;
-        uint64_t number = l.items[i]->number;
-        if (rc != OK) {
+        if (rc == OK)
+            rc = go_on(o, l.items[i], e);
+        else
             message_free(l.items[i]);
-            continue;
-        }
-        rc = runs_add(o, l.items[i], false, &why);
-        if (rc == E_INPUT || rc == E_MISSING)
-            rc = give_up(o, number, &why, e);
-        else if (rc != OK)
-            *e = why;
     }
     free(l.items);
     return rc == OK ? runs_start(o, e) : rc;
@@ -299,10 +328,9 @@ static int choose_class(struct orchestrator *o, struct run_book *r, struct err *
         if (!best)
             return OK;
         rc = field_text(&r->record->numeric_class, best, e);
-        if (rc == OK)
-            rc = journal_put_run(o->journal, r->record, e);
         if (rc != OK)
             return rc;
+        run_changed(o, r);
     }
     return fleet_class(o->fleet, r->record->numeric_class, &r->class_tag, e);
 }
@@ -434,8 +462,8 @@ static int finish(struct orchestrator *o, struct run_book *r, struct err *e)
     r->record->finished_ms = o->now.unix_ms;
     outbox_tell(&o->outbox, LOG_INFO, &(struct log_about){ .run = r->record->name }, "run %s: %s",
         r->record->name, words[r->record->state]);
-    int rc = journal_put_run(o->journal, r->record, e);
-    return rc == OK ? watchers_tell(o, r->record->name, e) : rc;
+    run_changed(o, r);
+    return watchers_tell(o, r->record->name, e);
 }
 
 static void unlink_book(struct orchestrator *o, struct run_book *r)
@@ -456,10 +484,17 @@ int runs_flush(struct orchestrator *o, struct err *e)
             rc = journal_put_job(o->journal, b->record, b->changed ? FIRM : SOFT, e);
         b->changed = b->leased = b->touched = false;
     }
+    for (struct run_book *r = o->over; r && rc == OK; r = r->next_over)
+        rc = finish(o, r, e);
+    while (o->changed_runs && rc == OK) {
+        struct run_book *r = o->changed_runs;
+        o->changed_runs = r->next_changed;
+        rc = journal_put_run(o->journal, r->record, e);
+        r->changed = false;
+    }
     while (o->over && rc == OK) {
         struct run_book *r = o->over;
         o->over = r->next_over;
-        rc = finish(o, r, e);
         sched_remove_run(o->sched, r->run);
         unlink_book(o, r);
         book_free(r);

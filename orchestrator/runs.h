@@ -69,9 +69,9 @@ struct run_book {
     struct job_book *jobs; /* as plan->jobs */
     uint32_t class_tag;    /* 0: not chosen yet, the run is not started */
     uint64_t next_line;
-    bool over;
+    bool over, changed;           /* in this turn */
     struct run_book *next, *prev; /* older first */
-    struct run_book *next_over;
+    struct run_book *next_over, *next_changed;
 };
 
 struct orchestrator {
@@ -82,7 +82,7 @@ struct orchestrator {
     struct outbox outbox;
     struct run_book *books, *last_book;
     struct job_book *changed; /* in this turn */
-    struct run_book *over;    /* in this turn */
+    struct run_book *changed_runs, *over;
     struct name_count *names; /* of runs, by pipeline */
     struct event *queue;      /* events that follow from actions */
     size_t n_queue, cap_queue;
@@ -104,8 +104,8 @@ struct orchestrator {
 
 /* ---- runs.c: the books ---- */
 int runs_load(struct orchestrator *o, struct err *e);
-/* Takes record, which has its submit. */
-int runs_add(struct orchestrator *o, RunRecord *record, bool fresh, struct err *e);
+/* A new run. Takes record, which has its submit, and the plan made from that. */
+int runs_add(struct orchestrator *o, RunRecord *record, struct plan *plan, struct err *e);
 int runs_start(struct orchestrator *o, struct err *e); /* those whose class can now be chosen */
 /* Ends a turn: writes changed records, drops books that are over. */
 int runs_flush(struct orchestrator *o, struct err *e);

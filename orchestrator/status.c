@@ -317,38 +317,23 @@ static int fill_run(RunStatus *s, const RunRecord *r, const char *state, int64_t
     return rc;
 }
 
-static int make_run(RunStatus **out, struct state_txn *t, const RunRecord *r, bool jobs, bool alive,
-    int64_t now, struct err *e)
+/* p: NULL: without its jobs. */
+static int fill(RunStatus **out, const RunRecord *r, const struct plan *p,
+    JobRecord *const *records, size_t n, bool alive, int64_t now, struct err *e)
 {
     RunStatus *s = malloc(sizeof *s);
-    struct plan *p = NULL;
-    JobRecord **records = NULL;
-    size_t n = 0;
     int rc;
 
     if (!s)
         return err_set(e, E_NOMEM, "out of memory");
     run_status__init(s);
-    rc = plan_make(&p, r->submit, e);
-    if (rc == E_INPUT && !jobs)
-        rc = OK; /* a run of another program's time can still be listed */
-    if (rc == OK && !(records = calloc(p ? p->n_jobs + 1 : 1, sizeof *records)))
-        rc = err_set(e, E_NOMEM, "out of memory");
-    for (; rc == OK && p && n < p->n_jobs; n += rc == OK)
-        rc = job_record(&records[n], t, r->number, (uint32_t)n, e);
-    if (rc == OK && !alive)
+    if (!alive)
         now = last_event(r, records, n);
-    if (rc == OK)
-        rc = fill_run(s, r, run_word(r, alive, waits_only_for_people(records, n)), now, e);
-    if (rc == OK && jobs)
+    rc = fill_run(s, r, run_word(r, alive, waits_only_for_people(records, n)), now, e);
+    if (rc == OK && p)
         rc = fill_jobs(s, p, records, now, e);
-    for (size_t i = 0; i < n; i++) {
-        if (!alive && i < s->n_jobs)
-            s->jobs[i]->has_seconds_left = false;
-        message_free(records[i]);
-    }
-    free(records);
-    plan_free(p);
+    for (size_t i = 0; !alive && i < s->n_jobs; i++)
+        s->jobs[i]->has_seconds_left = false;
     if (rc != OK) {
         message_free(s);
         return err_wrap(e, "run '%s'", r->name);
@@ -357,10 +342,34 @@ static int make_run(RunStatus **out, struct state_txn *t, const RunRecord *r, bo
     return OK;
 }
 
-int status_of(RunStatus **out, struct state_txn *t, const RunRecord *run, bool alive,
-    int64_t now_unix_ms, struct err *e)
+int status_of(RunStatus **out, const RunRecord *run, const struct plan *plan,
+    JobRecord *const *jobs, int64_t now_unix_ms, struct err *e)
 {
-    return make_run(out, t, run, true, alive, now_unix_ms, e);
+    return fill(out, run, plan, jobs, plan->n_jobs, true, now_unix_ms, e);
+}
+
+/* Of a record alone: the rest is made and read. */
+static int make_run(RunStatus **out, struct state_txn *t, const RunRecord *r, bool jobs, bool alive,
+    int64_t now, struct err *e)
+{
+    struct plan *p = NULL;
+    JobRecord **records = NULL;
+    size_t n = 0;
+    int rc = plan_make(&p, r->submit, e);
+
+    if (rc == E_INPUT && !jobs)
+        rc = OK; /* a run of another program's time can still be listed */
+    if (rc == OK && !(records = calloc(p ? p->n_jobs + 1 : 1, sizeof *records)))
+        rc = err_set(e, E_NOMEM, "out of memory");
+    for (; rc == OK && p && n < p->n_jobs; n += rc == OK)
+        rc = job_record(&records[n], t, r->number, (uint32_t)n, e);
+    rc = rc == OK ? fill(out, r, jobs ? p : NULL, records, n, alive, now, e)
+                  : err_wrap(e, "run '%s'", r->name);
+    for (size_t i = 0; i < n; i++)
+        message_free(records[i]);
+    free(records);
+    plan_free(p);
+    return rc;
 }
 
 int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive,
@@ -370,7 +379,7 @@ int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive
     int rc = run_record_find(&r, t, run, e);
 
     if (rc == OK)
-        rc = status_of(out, t, r, alive, now_unix_ms, e);
+        rc = make_run(out, t, r, true, alive, now_unix_ms, e);
     message_free(r);
     return rc;
 }

@@ -1,6 +1,7 @@
 #ifndef ORCHESTRATOR_STATUS_H
 #define ORCHESTRATOR_STATUS_H
 
+#include "pipelines/plan.h"
 #include "store/state.h"
 
 /* What people see of a run: a pure function of the state environment (and of `now`), whether an
@@ -9,9 +10,9 @@
 int status_run(RunStatus **out, struct state_txn *t, const char *run, bool alive,
     int64_t now_unix_ms, struct err *e);
 
-/* Of a record that is at hand. */
-int status_of(RunStatus **out, struct state_txn *t, const RunRecord *run, bool alive,
-    int64_t now_unix_ms, struct err *e);
+/* Of records that are at hand, those of the plan's jobs in its order; its orchestrator is alive. */
+int status_of(RunStatus **out, const RunRecord *run, const struct plan *plan,
+    JobRecord *const *jobs, int64_t now_unix_ms, struct err *e);
 
 /* Every run, oldest first, without jobs. */
 int status_runs(
