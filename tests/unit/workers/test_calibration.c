@@ -98,6 +98,19 @@ static void calibration_compares_predicted_and_observed(void **state)
     message_free(r);
 }
 
+/* A pair with equal scores is not right: a model that says nothing has accuracy 0, not 1. */
+static void equal_scores_are_not_right(void **state)
+{
+    struct calibration c = { 0 };
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        add_pair(&c, i == 0 ? 1 : 0, 5, 5);
+    RewardReport *r = report_of(&c);
+    near(r->accuracy->mean, 1. / 3);
+    message_free(r);
+}
+
 /* Scores drawn so that the chance of being right is sigmoid(|d|): the error goes to 0. */
 static void scores_that_are_right_as_often_as_they_say_have_no_error(void **state)
 {
@@ -198,6 +211,7 @@ int main(void)
         cmocka_unit_test(pairs_of_one_prompt_count_as_one),
         cmocka_unit_test(no_pairs_have_no_accuracy_and_one_prompt_no_interval),
         cmocka_unit_test(calibration_compares_predicted_and_observed),
+        cmocka_unit_test(equal_scores_are_not_right),
         cmocka_unit_test(scores_that_are_right_as_often_as_they_say_have_no_error),
         cmocka_unit_test(accuracy_is_told_by_length_and_by_answers),
         cmocka_unit_test(length_bias_is_a_correlation_within_prompts),

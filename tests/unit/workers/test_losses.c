@@ -102,6 +102,18 @@ static void advantages_and_returns_are_the_known_ones(void **state)
         near(a[i], want_w[i], 1e-4);
 }
 
+/* Two tokens, by hand: delta_1 = 2 - .5, delta_0 = 1 + .8 x .5 - .25, and .8 x .5 of the former. */
+static void a_discount_counts_for_values_and_for_what_comes_later(void **state)
+{
+    (void)state;
+    float r[] = { 1, 2 }, v[] = { .25f, .5f }, a[2], ret[2];
+
+    gae(a, ret, r, v, 2, .8, .5);
+    near(a[1], 1.5, 1e-6);
+    near(a[0], 1.15 + .4 * 1.5, 1e-6);
+    near(ret[0], 2, 1e-6);
+}
+
 static void whitening_rewards_can_keep_their_mean(void **state)
 {
     (void)state;
@@ -306,6 +318,27 @@ static void the_value_losss_gradient_is_its_finite_difference(void **state)
         }
 }
 
+/* Ratios .7 and 1.3 at clip .2: a good action gains nothing above 1.2, a bad one nothing below .8;
+ * the other way round they count in full. */
+static void the_policy_loss_is_the_worse_of_free_and_clipped(void **state)
+{
+    (void)state;
+    near(policy_at(-1 + log(1.3), .5), -.5 * 1.2, 1e-12);
+    near(policy_at(-1 + log(1.3), -.5), .5 * 1.3, 1e-12);
+    near(policy_at(-1 + log(.7), .5), -.5 * .7, 1e-12);
+    near(policy_at(-1 + log(.7), -.5), .5 * .8, 1e-12);
+}
+
+/* From .1, a value may move by .2. At 1 it stands for .3: towards a return of 2 that is farther
+ * off, towards one of 0 nearer, and the worse of the two counts. */
+static void the_value_loss_is_the_worse_of_free_and_clipped(void **state)
+{
+    (void)state;
+    near(value_at(1, .1, 2), .5 * 1.7 * 1.7, 1e-12);
+    near(value_at(1, .1, 0), .5, 1e-12);
+    near(value_at(.2, .1, 2), .5 * 1.8 * 1.8, 1e-12);
+}
+
 static void a_ratio_of_one_is_never_clipped(void **state)
 {
     (void)state;
@@ -334,6 +367,7 @@ int main(void)
         cmocka_unit_test(ties_drop_out_of_the_ranking_loss),
         cmocka_unit_test(bradley_terry_fit_recovers_the_known_scores),
         cmocka_unit_test(advantages_and_returns_are_the_known_ones),
+        cmocka_unit_test(a_discount_counts_for_values_and_for_what_comes_later),
         cmocka_unit_test(whitening_rewards_can_keep_their_mean),
         cmocka_unit_test(the_kl_reward_is_signed_and_the_score_lands_on_the_last_token),
         cmocka_unit_test(losses_of_a_pair_are_the_known_ones),
@@ -349,6 +383,8 @@ int main(void)
         cmocka_unit_test(best_of_n_kl_is_the_known_one),
         cmocka_unit_test(the_policy_losss_gradient_is_its_finite_difference),
         cmocka_unit_test(the_value_losss_gradient_is_its_finite_difference),
+        cmocka_unit_test(the_policy_loss_is_the_worse_of_free_and_clipped),
+        cmocka_unit_test(the_value_loss_is_the_worse_of_free_and_clipped),
         cmocka_unit_test(a_ratio_of_one_is_never_clipped),
         cmocka_unit_test(the_confidence_interval_is_1_96_standard_errors),
     };

@@ -77,6 +77,27 @@ static void the_first_step_is_the_learning_rate_and_matrices_decay(void **state)
     }
 }
 
+/* At a gradient of .5 and eps .1: lr g / (g + eps), or with eps beside the root of the raw second
+ * moment, which is .05 g^2: lr g / (g + eps / sqrt(.05)). Huang et al. 2024, "The N implementation
+ * details of RLHF with PPO", on TensorFlow's Adam. */
+static void eps_stands_within_the_bias_correction_or_outside(void **state)
+{
+    struct fixture *f = *state;
+    const struct average none = { NULL, 0 };
+
+    for (int outside = 0; outside < 2; outside++) {
+        const struct optimizer o = { .9, .95, .1, 0, 0, outside };
+        double step = .01 * .5 / (.5 + (outside ? .1 / sqrt(.05) : .1));
+        for (size_t i = 0; i < f->n.model->n_params; i++) {
+            f->n.model->params[i] = 1;
+            f->n.m[i] = f->n.v[i] = 0;
+            f->n.grad[i] = .5F;
+        }
+        network_step(&f->engine, &f->n, &o, &none, .01, 1, norm_of(f));
+        assert_float_equal(f->n.model->params[0], 1 - step, 1e-6);
+    }
+}
+
 static void a_step_leaves_the_gradient_zero(void **state)
 {
     struct fixture *f = *state;
@@ -145,6 +166,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             the_first_step_is_the_learning_rate_and_matrices_decay, start, end),
+        cmocka_unit_test_setup_teardown(
+            eps_stands_within_the_bias_correction_or_outside, start, end),
         cmocka_unit_test_setup_teardown(a_step_leaves_the_gradient_zero, start, end),
         cmocka_unit_test_setup_teardown(the_average_follows_the_weights, start, end),
         cmocka_unit_test_setup_teardown(the_norm_is_of_all_gradients, start, end),
