@@ -417,6 +417,27 @@ static void check_context(const struct drafts *d, const struct draft *one,
             model->name, context);
 }
 
+/* Of a model that is trained from here on; one that was imported is known to its worker alone. */
+static void check_adapters(const struct drafts *d, const struct draft *one)
+{
+    const ProtobufCMessage *m = stage_config(one->copy);
+    const ProtobufCFieldDescriptor *f = field_named(m, "lora");
+    const LoraConfig *lora = f ? (const LoraConfig *)field_message(m, f) : NULL;
+    struct site at = at_key(one, "lora");
+
+    if (!lora || !one->init || !one->init->base)
+        return;
+    const ModelConfig *c = one->init->base->copy->pretrain->model;
+    if (lora->rank > c->width)
+        tell(d, one, site_key(at, "rank"), NULL, "rank %u is more than the width %u of '%s'",
+            lora->rank, c->width, one->init->name);
+    for (size_t i = 0; i < lora->n_targets && c->family == MODEL_CONFIG__FAMILY__GPT2; i++)
+        if (lora->targets[i] == LORA_CONFIG__TARGET__GATE ||
+            lora->targets[i] == LORA_CONFIG__TARGET__GATE_PROJ)
+            tell(d, one, site_item(site_key(at, "targets"), i), NULL, "'%s' has no gates",
+                one->init->name);
+}
+
 static void agree_sample(const struct drafts *d, const struct draft *one)
 {
     check_context(d, one, source_of(d, one, "model"), one->copy->sample->max_new_tokens);
@@ -494,4 +515,5 @@ void check_agreement(const struct drafts *d, const struct draft *one)
     for (size_t i = 0; i < sizeof agreements / sizeof *agreements; i++)
         if (agreements[i].kind == one->kind->number)
             agreements[i].check(d, one);
+    check_adapters(d, one);
 }
