@@ -62,6 +62,9 @@ static const struct speaker {
     { "assistant", ROLE__ASSISTANT },
     { "gpt", ROLE__ASSISTANT },
     { "bot", ROLE__ASSISTANT },
+    { "chatgpt", ROLE__ASSISTANT },
+    { "bing", ROLE__ASSISTANT },
+    { "bard", ROLE__ASSISTANT },
     { "model", ROLE__ASSISTANT },
     { "function_call", ROLE__ASSISTANT },
     { "tool", ROLE__TOOL },
@@ -125,12 +128,14 @@ static int join_parts(struct buf *out, const struct json *parts, const char *key
     return rc == OK ? OK : err_set(e, E_NOMEM, "out of memory");
 }
 
-/* What would be lost in silence: calls of tools beside the content, and answers not to be learnt.
- */
+/* What would be lost in silence: calls of tools and thoughts beside the content, and answers not to
+ * be learnt. */
 static int check_message(const struct json *message, struct err *e)
 {
     static const char *const calls[] = { "tool_calls", "function_call" };
+    static const char *const thoughts[] = { "reasoning_content", "reasoning", "thinking" };
     const struct json *weight = json_get(message, "weight");
+    size_t n;
 
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         const struct json *v = json_get(message, calls[i]);
@@ -138,6 +143,13 @@ static int check_message(const struct json *message, struct err *e)
             return err_set(e, E_INPUT,
                 "'%s' is not read: write the call as the 'content' of an assistant's message",
                 calls[i]);
+    }
+    for (size_t i = 0; i < sizeof thoughts / sizeof *thoughts; i++) {
+        const struct json *v = json_get(message, thoughts[i]);
+        const char *text = v ? json_text(v, &n) : NULL;
+        if (text && !text_blank(text, n))
+            return err_set(e, E_INPUT,
+                "'%s' is not read: write into 'content' what is to be learnt of it", thoughts[i]);
     }
     if (weight && json_number(weight, 1) == 0)
         return err_set(e, E_INPUT, "'weight' 0: every answer of the assistant is learnt here");
@@ -265,6 +277,7 @@ int conversation_add_question(struct conversation *c, const struct record *r, st
     if (rc == OK)
         rc = add_history(c, record_get(r, "history"), e);
     if (rc == OK)
-        rc = add_instruction(c, question, input, e);
+        rc = !input && is_dialogue(question) ? conversation_add_dialogue(c, question, e)
+                                             : add_instruction(c, question, input, e);
     return rc;
 }

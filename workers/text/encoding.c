@@ -207,6 +207,8 @@ static const struct format {
     { "BZh", 3, "packed with bzip2: unpack it" },
     { "GGUF", 4, "a GGUF model, not text" },
     { "PAR1", 4, "a Parquet table: give JSON Lines or CSV" },
+    { "version https://git-lfs.github.com/", 35,
+        "a pointer of Git LFS: get the file itself (`git lfs pull`)" },
     { "\xff\xfe\0\0", 4, "UTF-32: convert it to UTF-8" },
     { "\0\0\xfe\xff", 4, "UTF-32: convert it to UTF-8" },
 };

@@ -6,8 +6,9 @@
 #define RANK (GIVES_RANKING | GIVES_PROMPT)
 
 /* `fields`: what a record of the shape has, with commas between them; a|b: one of them; what
- * follows tells the kind: $ text, [ list, { object, ? true or false, nothing: any. `mapped`: only
- * where a format names the fields, because by themselves they may mean something else. */
+ * follows tells the kind: $ text, [ list, : list of objects, { object, ? true or false, nothing:
+ * any. `mapped`: only where a format names the fields, because by themselves they may mean
+ * something else. */
 static const struct shape {
     const char *name;
     unsigned gives;
@@ -16,6 +17,8 @@ static const struct shape {
     bool mapped;
 } shapes[] = {
     { "message tree with ranks (OASST)", RANK, "message_tree_id$,prompt{", shape_tree, false },
+    { "single message of a tree (OASST)", RANK | DEMO | GIVES_TEXT, "message_id$,role$,text$",
+        shape_single_message, false },
     { "graded answers", RANK, "question$,ground_truth$", shape_graded, false },
     { "preferences over all pairs", RANK, "question$,prediction 1$,preference[", shape_matrix,
         false },
@@ -25,6 +28,10 @@ static const struct shape {
         "prompt|instruction|question$,answers|responses|outputs|completions[,"
         "scores|ratings|rewards[",
         shape_scores, false },
+    { "answers that say their score or rank", RANK,
+        "prompt|instruction|question$,completions|answers|responses:", shape_rated, false },
+    { "two answers to a post (SHP)", RANK, "history$,human_ref_A$,human_ref_B$,labels", shape_votes,
+        false },
     { "two answers with a preference", RANK,
         "prompt|instruction|question$,"
         "first|output_1|response_a|response_1|response_0|answer_1|answer_a|completion_a$,"
@@ -86,11 +93,13 @@ static const struct kind {
     char letter;
     enum json_type type;
     const char *what;
+    bool objects; /* in the list */
 } kinds[] = {
-    { '$', JSON_STRING_, "a text" },
-    { '[', JSON_ARRAY_, "a list" },
-    { '{', JSON_OBJECT_, "an object" },
-    { '?', JSON_BOOL_, "true or false" },
+    { '$', JSON_STRING_, "a text", false },
+    { '[', JSON_ARRAY_, "a list", false },
+    { ':', JSON_ARRAY_, "a list of objects", true },
+    { '{', JSON_OBJECT_, "an object", false },
+    { '?', JSON_BOOL_, "true or false", false },
 };
 
 /* One of `names` (n bytes, '|' between them); kind NULL: any. */
@@ -114,6 +123,13 @@ static struct field next_field(const char **p)
     return f;
 }
 
+static bool is_of_kind(const struct json *v, const struct kind *kind)
+{
+    if (json_kind(v) != kind->type)
+        return false;
+    return !kind->objects || (json_size(v) > 0 && json_kind(json_at(v, 0)) == JSON_OBJECT_);
+}
+
 /* name: of what was found. */
 static bool has_field(
     const struct record *r, struct field f, const struct kind *kind, char name[FIELD_NAME])
@@ -126,7 +142,7 @@ static bool has_field(
         memcpy(name, f.names + at, length);
         name[length] = '\0';
         const struct json *v = record_get(r, name);
-        if (v && (!kind || json_kind(v) == kind->type))
+        if (v && (!kind || is_of_kind(v, kind)))
             return true;
     }
     return false;
@@ -146,8 +162,8 @@ static bool fits(const struct shape *s, const struct record *r)
     return true;
 }
 
-/* A shape all of whose fields the record has, were they of the right kind. *kind: what that of
- * `name` is. */
+/* A shape all of whose fields the record has, were one of them of the right kind. *kind: what that
+ * of `name` should be. A list without objects may be another shape's. */
 static bool nearly_fits(
     const struct shape *s, const struct record *r, const struct kind **kind, char name[FIELD_NAME])
 {
@@ -160,7 +176,7 @@ static bool nearly_fits(
         struct field f = next_field(&p);
         if (has_field(r, f, f.kind, any))
             continue;
-        if (*kind || !has_field(r, f, NULL, name))
+        if (*kind || (f.kind && f.kind->objects) || !has_field(r, f, NULL, name))
             return false;
         *kind = f.kind;
     }

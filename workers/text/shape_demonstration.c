@@ -87,6 +87,7 @@ int shape_labelled(struct shaping *x, const struct record *r, struct err *e)
 {
     if (!json_bool(record_get(r, "label"), false) && x->want == GIVES_DEMONSTRATION) {
         *x->fate = FATE_LABELLED_BAD;
+        record_read_all(r);
         return OK;
     }
     return messages_of(r) ? shape_messages(x, r, e) : shape_answer(x, r, e);

@@ -60,6 +60,26 @@ static int read_dialogue(struct conversation *c, const char *text, struct err *e
     return rc;
 }
 
+int conversation_add_dialogue(struct conversation *c, const char *text, struct err *e)
+{
+    size_t before = c->n;
+    int rc = read_dialogue(c, text, e);
+    const Turn *last = rc == OK && c->n > before ? c->turns[c->n - 1] : NULL;
+
+    if (!last)
+        return rc;
+    if (last->role == ROLE__ASSISTANT && !*last->text)
+        conversation_drop(c);
+    return c->n > before && c->turns[c->n - 1]->role == ROLE__USER
+               ? OK
+               : err_set(e, E_INPUT, "the dialogue does not end with what is to be answered");
+}
+
+bool is_dialogue(const char *text)
+{
+    return strncmp(text, marks[0].text, strlen(marks[0].text)) == 0;
+}
+
 int shape_pair_of_dialogues(struct shaping *x, const struct record *r, struct err *e)
 {
     static const char *const names[] = { "chosen", "rejected" };
@@ -153,4 +173,13 @@ int shape_tree(struct shaping *x, const struct record *r, struct err *e)
         *x->fate = FATE_NOT_COMPARED;
     conversation_free(&path);
     return rc;
+}
+
+/* Its tree is in other records, in any order. */
+int shape_single_message(struct shaping *x, const struct record *r, struct err *e)
+{
+    (void)x, (void)r;
+    return err_set(e, E_INPUT,
+        "it is a single message of a tree (OASST): give the file of whole trees; or, as raw text, "
+        "`format: {text: text}`");
 }

@@ -19,6 +19,9 @@ int shape_graded(struct shaping *x, const struct record *r, struct err *e);
 int shape_matrix(struct shaping *x, const struct record *r, struct err *e);
 int shape_tiers(struct shaping *x, const struct record *r, struct err *e);
 int shape_scores(struct shaping *x, const struct record *r, struct err *e);
+int shape_rated(struct shaping *x, const struct record *r, struct err *e);
+int shape_votes(struct shaping *x, const struct record *r, struct err *e);
+int shape_single_message(struct shaping *x, const struct record *r, struct err *e);
 int shape_list(struct shaping *x, const struct record *r, struct err *e);
 int shape_two(struct shaping *x, const struct record *r, struct err *e);
 int shape_pair(struct shaping *x, const struct record *r, struct err *e);
@@ -48,8 +51,11 @@ bool conversation_equal(const struct conversation *a, const struct conversation 
 /* {role, content}, {from, value} or, taken in turns, {message}. */
 int conversation_add_message(struct conversation *c, const struct json *message, struct err *e);
 int conversation_add_messages(struct conversation *c, const struct json *messages, struct err *e);
-/* system?, tools?, history?, and the question with what it is about. */
+/* system?, tools?, history?, and the question with what it is about, or a dialogue. */
 int conversation_add_system(struct conversation *c, const struct record *r, struct err *e);
+/* "\n\nHuman: …\n\nAssistant:", up to what is to be answered. */
+bool is_dialogue(const char *text);
+int conversation_add_dialogue(struct conversation *c, const char *text, struct err *e);
 int conversation_add_question(struct conversation *c, const struct record *r, struct err *e);
 
 /* ---- answers and tiers ---- */

@@ -171,6 +171,45 @@ int shape_scores(struct shaping *x, const struct record *r, struct err *e)
     return give_list(x, r, list_of(r, names), key_by_score, e);
 }
 
+/* What an answer is called in an object of its own, and how good it is. */
+static int rated(const char **text, double *key, const struct json *answer, struct err *e)
+{
+    static const char *const texts[] = { "response", "answer", "text", "content", "completion" };
+    static const char *const keys[] = { "overall_score", "score", "rating", "rank" };
+    const struct json *found = NULL, *by = NULL;
+    size_t length, i = 0;
+
+    for (size_t k = 0; !found && k < sizeof texts / sizeof *texts; k++)
+        found = json_get(answer, texts[k]);
+    while (i < sizeof keys / sizeof *keys && !(by = json_get(answer, keys[i])))
+        i++;
+    *text = found ? json_text(found, &length) : NULL;
+    *key = by ? number_of(by) : NAN;
+    if (!*text)
+        return err_set(e, E_INPUT, "no text of its own: 'response', 'answer' or 'text'");
+    if (!isfinite(*key))
+        return err_set(
+            e, E_INPUT, "no number says how good it is: 'overall_score', 'score' or 'rank'");
+    *key = strcmp(keys[i], "rank") == 0 ? *key : -*key; /* higher is better, but of ranks */
+    return OK;
+}
+
+int shape_rated(struct shaping *x, const struct record *r, struct err *e)
+{
+    static const char *const names[] = { "completions", "answers", "responses", NULL };
+    const struct json *list = list_of(r, names);
+    const char *texts[64];
+    double keys[64];
+    size_t n = json_size(list);
+
+    if (n < 2 || n > 64)
+        return err_set(e, E_INPUT, "%zu answers: a ranking has from 2 to 64", n);
+    for (size_t i = 0; i < n; i++)
+        if (rated(&texts[i], &keys[i], json_at(list, i), e) != OK)
+            return err_wrap(e, "answer %zu", i + 1);
+    return give_record(x, r, texts, keys, n, e);
+}
+
 /* Every object with `is_correct` is a graded answer: right, or wrong. */
 int shape_graded(struct shaping *x, const struct record *r, struct err *e)
 {
@@ -300,6 +339,29 @@ int shape_two(struct shaping *x, const struct record *r, struct err *e)
         return give_record(x, r, texts, keys, 2, e);
     }
     return err_set(e, E_INPUT, "one of the two answers is missing");
+}
+
+/* Stanford's: labels 1, and A has more votes, or 0. */
+int shape_votes(struct shaping *x, const struct record *r, struct err *e)
+{
+    double label = number_of(record_get(r, "labels"));
+    struct conversation c = { 0 };
+    const char *post, *texts[2];
+    double keys[2] = { label == 1 ? 0 : 1, label == 1 ? 1 : 0 };
+    int rc = record_text(&post, r, "history", e);
+
+    if (rc == OK)
+        rc = record_text(&texts[0], r, "human_ref_A", e);
+    if (rc == OK)
+        rc = record_text(&texts[1], r, "human_ref_B", e);
+    if (rc == OK && label != 0 && label != 1)
+        rc = err_set(e, E_INPUT, "'labels' is neither 0 nor 1");
+    if (rc == OK)
+        rc = conversation_add(&c, ROLE__USER, post, e);
+    if (rc == OK)
+        rc = give(x, &c, texts, keys, 2, e);
+    conversation_free(&c);
+    return rc;
 }
 
 /* Equal answers are a tie, whatever they are called. */

@@ -208,6 +208,61 @@ static void comparisons_come_in_many_shapes(void **state)
         "1(en) u:q b>a|2(en) u:q b>a|3(en) u:q a=b|4(en) u:q a>b|5(en) u:q b=c>a");
 }
 
+static void answers_may_say_themselves_how_good_they_are(void **state)
+{
+    (void)state;
+    expect(RANKINGS, "r.jsonl",
+        "{\"instruction\": \"q\", \"completions\": [{\"response\": \"a\", \"overall_score\": 3}, "
+        "{\"response\": \"b\", \"overall_score\": 8.5}]}\n"
+        "{\"prompt\": \"q\", \"answers\": [{\"answer\": \"a\", \"rank\": 1.0}, "
+        "{\"answer\": \"b\", \"rank\": 2}, {\"answer\": \"c\", \"rank\": 2}]}\n"
+        "{\"history\": \"q\", \"human_ref_A\": \"a\", \"human_ref_B\": \"b\", \"labels\": 1}\n"
+        "{\"history\": \"q\", \"human_ref_A\": \"a\", \"human_ref_B\": \"b\", \"labels\": 0}\n",
+        "1(en) u:q b>a|2(en) u:q a>b=c|3(en) u:q a>b|4(en) u:q b>a");
+    expect_error(RANKINGS, "r.jsonl",
+        "{\"prompt\": \"q\", \"answers\": [{\"answer\": \"a\", \"rank\": 1}, {\"answer\": \"b\"}]}",
+        "r.jsonl:1: answer 2: no number says how good it is");
+    expect_error(RANKINGS, "r.jsonl",
+        "{\"history\": \"q\", \"human_ref_A\": \"a\", \"human_ref_B\": \"b\", \"labels\": 2}",
+        "r.jsonl:1: 'labels' is neither 0 nor 1");
+}
+
+static void a_question_may_be_a_dialogue(void **state)
+{
+    (void)state;
+    expect(RANKINGS, "r.jsonl",
+        "{\"prompt\": \"\\n\\nHuman: p\\n\\nAssistant: r\\n\\nHuman: q\\n\\nAssistant:\", "
+        "\"chosen\": \"a\", \"rejected\": \"b\"}\n",
+        "1(en) u:p a:r u:q a>b");
+    expect_error(DEMONSTRATIONS, "r.jsonl",
+        "{\"prompt\": \"\\n\\nHuman: p\\n\\nAssistant: r\", \"completion\": \"a\"}",
+        "r.jsonl:1: the dialogue does not end with what is to be answered");
+}
+
+static void what_would_be_lost_of_a_message_is_told(void **state)
+{
+    (void)state;
+    expect_error(DEMONSTRATIONS, "r.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}, "
+        "{\"role\": \"assistant\", \"reasoning_content\": \"so\", \"content\": \"a\"}]}",
+        "r.jsonl:1: message 2: 'reasoning_content' is not read");
+    expect(DEMONSTRATIONS, "r.jsonl",
+        "{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, "
+        "{\"from\": \"chatgpt\", \"value\": \"a\", \"reasoning_content\": null}]}",
+        "u:q a:a");
+}
+
+static void a_single_message_of_a_tree_is_no_text(void **state)
+{
+    static const char one[] =
+        "{\"message_id\": \"1\", \"parent_id\": null, \"role\": \"prompter\", "
+        "\"text\": \"q\"}";
+
+    (void)state;
+    expect_error(RANKINGS, "r.jsonl", one, "r.jsonl:1: it is a single message of a tree");
+    expect_error(DEMONSTRATIONS, "r.jsonl", one, "r.jsonl:1: it is a single message of a tree");
+}
+
 static void grades_matrices_and_trees_become_tiers(void **state)
 {
     (void)state;
@@ -307,6 +362,10 @@ int main(void)
         cmocka_unit_test(prompts_have_ids_languages_and_accepted_answers),
         cmocka_unit_test(rankings_come_in_three_shapes),
         cmocka_unit_test(comparisons_come_in_many_shapes),
+        cmocka_unit_test(answers_may_say_themselves_how_good_they_are),
+        cmocka_unit_test(a_question_may_be_a_dialogue),
+        cmocka_unit_test(what_would_be_lost_of_a_message_is_told),
+        cmocka_unit_test(a_single_message_of_a_tree_is_no_text),
         cmocka_unit_test(grades_matrices_and_trees_become_tiers),
         cmocka_unit_test(more_demonstrations),
         cmocka_unit_test(mistakes_in_rankings_are_told),
