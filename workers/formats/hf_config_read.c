@@ -186,6 +186,54 @@ static bool has_scalar_head(const struct json *root)
            memcmp(p + n - (sizeof ending - 1), ending, sizeof ending - 1) == 0;
 }
 
+/* A number in quotes would else count as none. */
+static int check_kinds(const struct reading *r, const struct json *object)
+{
+    static const struct {
+        const char *key;
+        enum json_type type;
+    } kinds[] = {
+        { "rms_norm_eps", JSON_NUMBER_ },
+        { "layer_norm_epsilon", JSON_NUMBER_ },
+        { "rope_theta", JSON_NUMBER_ },
+        { "partial_rotary_factor", JSON_NUMBER_ },
+        { "sliding_window", JSON_NUMBER_ },
+        { "original_max_position_embeddings", JSON_NUMBER_ },
+        { "factor", JSON_NUMBER_ },
+        { "low_freq_factor", JSON_NUMBER_ },
+        { "high_freq_factor", JSON_NUMBER_ },
+        { "tie_word_embeddings", JSON_BOOL_ },
+        { "use_sliding_window", JSON_BOOL_ },
+        { "attention_bias", JSON_BOOL_ },
+        { "mlp_bias", JSON_BOOL_ },
+        { "scale_attn_weights", JSON_BOOL_ },
+        { "scale_attn_by_inverse_layer_idx", JSON_BOOL_ },
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const struct json *v = member(object, kinds[i].key);
+        if (v && json_kind(v) != kinds[i].type)
+            return err_set(r->e, E_INPUT, "%s is %s", kinds[i].key,
+                kinds[i].type == JSON_BOOL_ ? "neither true nor false" : "no number");
+    }
+    return OK;
+}
+
+static int check_all_kinds(const struct reading *r)
+{
+    int rc = check_kinds(r, r->root);
+
+    if (rc == OK)
+        rc = check_kinds(r, member(r->root, "rope_scaling"));
+    if (rc == OK)
+        rc = check_kinds(r, member(r->root, "rope_parameters"));
+    if (rc == OK && member(r->root, "quantization_config"))
+        rc = err_set(r->e, E_INPUT,
+            "quantization_config: its numbers are packed in a way that is not read here: give it "
+            "as float32, float16 or bfloat16");
+    return rc;
+}
+
 static int read_root(ModelConfig *c, enum scheme *scheme, const struct reading *r, uint32_t context)
 {
     size_t i = 0;
@@ -202,7 +250,9 @@ static int read_root(ModelConfig *c, enum scheme *scheme, const struct reading *
     c->qk_norm = types[i].qk_norm;
     c->scalar_head = has_scalar_head(r->root);
     c->tied_output = flag(r, "tie_word_embeddings", types[i].tied);
-    rc = count(r, "vocab_size", 0, &c->vocab_size);
+    rc = check_all_kinds(r);
+    if (rc == OK)
+        rc = count(r, "vocab_size", 0, &c->vocab_size);
     if (rc == OK)
         rc = types[i].llama ? read_llama(r, c, context) : read_gpt2(r, c);
     return rc == OK && types[i].llama ? check_llama(r, c, types[i].slides) : rc;

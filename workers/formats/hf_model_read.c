@@ -50,6 +50,14 @@ static void shards_close(struct shards *s)
     free(s->at);
 }
 
+/* Mistral's folders hold the same weights once more, under names of its own. */
+static bool is_shard(const char *name)
+{
+    static const char again[] = "consolidated";
+
+    return name_ends(name, ".safetensors") && strncmp(name, again, sizeof again - 1) != 0;
+}
+
 static int shards_open(struct shards *s, const struct named_file *files, size_t n, struct err *e)
 {
     int rc = OK;
@@ -58,7 +66,7 @@ static int shards_open(struct shards *s, const struct named_file *files, size_t 
     if (!s->at)
         return err_set(e, E_NOMEM, "out of memory");
     for (size_t i = 0; rc == OK && i < n; i++) {
-        if (!name_ends(files[i].name, ".safetensors"))
+        if (!is_shard(files[i].name))
             continue;
         rc = safetensors_open(&s->at[s->n], files[i].bytes, e);
         if (rc == OK) {
@@ -181,7 +189,10 @@ static int read_tokenizer(
         return rc == OK ? OK : err_wrap(e, "tokenizer.json");
     }
     if (!vocab || !merges)
-        return err_set(e, E_INPUT, "neither tokenizer.json nor vocab.json with merges.txt");
+        return err_set(e, E_INPUT,
+            "neither tokenizer.json nor vocab.json with merges.txt (SentencePiece's "
+            "tokenizer.model is "
+            "not read: transformers can save it as tokenizer.json)");
     rc = tokenizer_from_merges(out, vocab->bytes, merges->bytes, e);
     return rc == OK ? OK : err_wrap(e, "vocab.json, merges.txt");
 }

@@ -86,6 +86,18 @@ static int check_vocabulary(const struct imported *m, struct err *e)
     return OK;
 }
 
+int files_check(const struct named_file *files, size_t n, struct err *e)
+{
+    static const char pointer[] = "version https://git-lfs.github.com/";
+    const size_t length = sizeof pointer - 1;
+
+    for (size_t i = 0; i < n; i++)
+        if (files[i].bytes.n >= length && memcmp(files[i].bytes.p, pointer, length) == 0)
+            return err_set(e, E_INPUT,
+                "%s is a pointer of Git LFS: get the file itself (`git lfs pull`)", files[i].name);
+    return OK;
+}
+
 int model_import(struct imported *out, const char **what, const struct named_file *files, size_t n,
     const struct import_options *o, struct err *e)
 {
@@ -100,7 +112,9 @@ int model_import(struct imported *out, const char **what, const struct named_fil
             "no model: neither a .gguf file, nor config.json with .safetensors (a "
             "pytorch_model.bin is "
             "not read: save it as safetensors), nor llama2.c's .bin files");
-    rc = kinds[i].read(&m, files, n, o, e);
+    rc = files_check(files, n, e);
+    if (rc == OK)
+        rc = kinds[i].read(&m, files, n, o, e);
     if (rc == OK)
         rc = check_vocabulary(&m, e);
     if (rc == OK && o->template)

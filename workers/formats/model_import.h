@@ -31,6 +31,9 @@ void imported_free(struct imported *m);
 /* The file of this name; NULL: none. */
 const struct named_file *file_named(const struct named_file *files, size_t n, const char *name);
 
+/* None of them stands for another that is elsewhere. */
+int files_check(const struct named_file *files, size_t n, struct err *e);
+
 /* A folder's files: one .gguf; or Hugging Face's (config.json, *.safetensors, tokenizer.json or
  * vocab.json and merges.txt; chat_template.jinja); or llama2.c's (a .bin with weights and
  * tokenizer.bin). *what: which kind it was; static memory. */

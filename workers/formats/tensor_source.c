@@ -82,6 +82,18 @@ static int check_places(
     return OK;
 }
 
+/* It is not there, or its numbers cannot be read. */
+static int not_found(const struct tensor_source *source, const char *wanted, struct err *e)
+{
+    struct span name;
+
+    for (size_t i = 0; (name = source->name(source->file, i)).p; i++)
+        if (is_named(name, wanted))
+            return err_set(e, E_INPUT,
+                "tensor '%s' has numbers of a type, or a shape, that is not read here", wanted);
+    return err_set(e, E_INPUT, "tensor '%s' is missing", wanted);
+}
+
 static int check_finite(const struct foreign *f, const float *p, struct err *e)
 {
     size_t n = f->rows * f->cols, i = 0;
@@ -102,7 +114,7 @@ int model_fill(struct model *m, enum scheme s, const struct tensor_source *sourc
     for (size_t at = 0; rc == OK && naming_next(&f, m, s, &at);) {
         struct tensor_view v;
         if (!source->find(source->file, f.name, &v)) {
-            rc = err_set(e, E_INPUT, "tensor '%s' is missing", f.name);
+            rc = not_found(source, f.name, e);
             break;
         }
         rc = check_shape(&f, &v, e);

@@ -41,8 +41,10 @@ int tokenizer_import(struct imported *out, const struct named_file *files, size_
     const struct named_file *tiktoken = first_ending(files, n, ".tiktoken");
     const struct named_file *llama2c = first_ending(files, n, ".bin");
     struct imported m = { 0 };
-    int rc;
+    int rc = files_check(files, n, e);
 
+    if (rc != OK)
+        return rc;
     if (first_ending(files, n, ".gguf")) {
         rc = gguf_tokenizer_import(&m, files, n, e);
     } else if (tiktoken || llama2c) {

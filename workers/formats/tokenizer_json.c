@@ -13,6 +13,8 @@
 struct reading {
     const struct json *root, *model, *vocab, *merges, *added;
     bool byte_fallback; /* SentencePiece-like */
+    bool prepends;      /* its normalizer puts a space before text */
+    bool cuts;          /* its pre_tokenizer cuts text before every space */
     size_t n;           /* ids */
     struct draft_traits traits;
     struct token_roles roles;
@@ -59,6 +61,8 @@ static const char *split_of(const struct json *pre)
         return NULL;
     if (!list)
         return flag_of(member(level, "use_regex"), true) ? "gpt-2" : NULL;
+    if (flag_of(member(level, "use_regex"), true) || flag_of(member(cut, "invert"), false))
+        return NULL; /* GPT-2's expression would cut what the other has cut; what matches goes */
     struct span regex = text_of(member(member(cut, "pattern"), "Regex"));
     return regex.p && is_text(member(cut, "type"), "Split") &&
                    is_text(member(cut, "behavior"), "Isolated")
@@ -90,7 +94,7 @@ static int read_normalizer(struct reading *r, const struct json *v, struct err *
     }
     if (r->byte_fallback && is_text(member(v, "type"), "Prepend") &&
         is_text(member(v, "prepend"), LOW_LINE)) {
-        r->traits.space_prefix = true;
+        r->traits.space_prefix = r->prepends = true;
         return OK;
     }
     if (r->byte_fallback && is_text(member(v, "type"), "Replace") &&
@@ -109,6 +113,7 @@ static int read_metaspace(struct reading *r, const struct json *pre, struct err 
     if (!is_text(member(pre, "type"), "Metaspace") ||
         !is_text(member(pre, "replacement"), LOW_LINE))
         return err_set(e, E_INPUT, "a pre_tokenizer that is not known here beside byte_fallback");
+    r->cuts = flag_of(member(pre, "split"), true);
     if (!is_text(member(pre, "prepend_scheme"), "never") &&
         flag_of(member(pre, "add_prefix_space"), true))
         r->traits.space_prefix = true;
@@ -178,6 +183,50 @@ static int count_ids(struct reading *r, struct err *e)
     return rc;
 }
 
+static bool is_ascii(struct span text)
+{
+    const uint8_t *p = text.p;
+
+    for (size_t i = 0; i < text.n; i++)
+        if (p[i] > 127)
+            return false;
+    return true;
+}
+
+/* One that text may hold is found as it stands, before text is normalised. */
+static int check_added(
+    const struct reading *r, const struct json *token, struct span text, struct err *e)
+{
+    static const char *const ways[] = { "lstrip", "rstrip", "single_word" };
+    bool normalised = flag_of(member(token, "normalized"), false);
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (flag_of(member(token, ways[i]), false))
+            return err_set(e, E_INPUT, "the added token '%.*s' has '%s': that is not known here",
+                (int)(text.n < 64 ? text.n : 64), (const char *)text.p, ways[i]);
+    if (normalised && (r->prepends || (r->traits.nfc && !is_ascii(text))))
+        return err_set(e, E_INPUT,
+            "the added token '%.*s' is looked for in normalised text ('normalized'): that is not "
+            "known here",
+            (int)(text.n < 64 ? text.n : 64), (const char *)text.p);
+    return OK;
+}
+
+static int add_added(struct vocab_draft *d, const struct reading *r, size_t i, struct err *e)
+{
+    const struct json *token = json_at(r->added, i);
+    struct span text = text_of(member(token, "content"));
+    bool special = flag_of(member(token, "special"), true);
+    size_t id;
+    int rc = id_of(member(token, "id"), &id, e);
+
+    if (rc == OK && text.p && !special)
+        rc = check_added(r, token, text, e);
+    return rc == OK
+               ? vocab_draft_token(d, id, text.p, text.n, special ? TOKEN_SPECIAL : TOKEN_ADDED, e)
+               : rc;
+}
+
 static int add_tokens(struct vocab_draft *d, const struct reading *r, struct err *e)
 {
     struct buf room = { 0 };
@@ -197,14 +246,8 @@ static int add_tokens(struct vocab_draft *d, const struct reading *r, struct err
             rc = piece_token(
                 d, id, text, piece_byte(text, &byte) ? TOKEN_BYTE : TOKEN_NORMAL, &room, e);
     }
-    for (size_t i = 0; rc == OK && r->added && i < json_size(r->added); i++) {
-        const struct json *token = json_at(r->added, i);
-        struct span text = text_of(member(token, "content"));
-        bool special = flag_of(member(token, "special"), true);
-        rc = id_of(member(token, "id"), &id, e);
-        if (rc == OK)
-            rc = vocab_draft_token(d, id, text.p, text.n, special ? TOKEN_SPECIAL : TOKEN_ADDED, e);
-    }
+    for (size_t i = 0; rc == OK && r->added && i < json_size(r->added); i++)
+        rc = add_added(d, r, i, e);
     buf_free(&room);
     return rc;
 }
@@ -236,6 +279,10 @@ static int add_merges(struct vocab_draft *d, const struct reading *r, struct err
 
     for (size_t i = 0; rc == OK && i < json_size(r->merges); i++) {
         rc = sides(json_at(r->merges, i), &left, &right, e);
+        if (rc == OK && r->cuts && memmem(right.p, right.n, LOW_LINE, sizeof LOW_LINE - 1))
+            rc = err_set(e, E_INPUT,
+                "it joins what the pre_tokenizer (Metaspace, with 'split') keeps apart: that is "
+                "not known here");
         if (rc == OK)
             rc = r->byte_fallback ? piece_merge_of(d, left, right, &room, e)
                                   : alphabet_merge_of(d, left, right, &room, e);
@@ -293,6 +340,16 @@ static void read_roles(struct reading *r, const struct vocab_draft *d, const str
 
 /* ---- the file ---- */
 
+static int not_bpe(const struct json *type, struct err *e)
+{
+    struct span name = text_of(type);
+
+    if (name.p && !is_text(type, "BPE"))
+        return err_set(e, E_INPUT, "a model of the type '%.*s': only BPE is read",
+            (int)(name.n < 32 ? name.n : 32), (const char *)name.p);
+    return err_set(e, E_INPUT, "a model that is no BPE with vocab and merges");
+}
+
 static int read_draft(struct vocab_draft **out, struct reading *r, struct err *e)
 {
     struct vocab_draft *d = NULL;
@@ -305,7 +362,7 @@ static int read_draft(struct vocab_draft **out, struct reading *r, struct err *e
     if (!r->vocab || json_kind(r->vocab) != JSON_OBJECT_ || !r->merges ||
         json_kind(r->merges) != JSON_ARRAY_ ||
         !(is_null(member(r->model, "type")) || is_text(member(r->model, "type"), "BPE")))
-        return err_set(e, E_INPUT, "a model that is no BPE with vocab and merges");
+        return not_bpe(member(r->model, "type"), e);
     rc = read_traits(r, e);
     if (rc == OK)
         rc = count_ids(r, e);

@@ -379,6 +379,14 @@ static void what_would_compute_otherwise_is_refused(void **state)
         { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "has no place in such a model" },
         { "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1e30", "whole number" },
         { "\"vocab_size\": ", "\"vocab_size\": 1", "config" },
+        { "\"rms_norm_eps\": ", "\"rms_norm_eps\": \"1e-6\", \"x\": ",
+            "rms_norm_eps is no number" },
+        { "\"rope_parameters\": {", "\"rope_parameters\": {\"factor\": \"2\", ",
+            "factor is no number" },
+        { "\"hidden_act\"", "\"use_sliding_window\": \"no\", \"hidden_act\"",
+            "neither true nor false" },
+        { "\"hidden_act\"", "\"quantization_config\": {\"bits\": 4}, \"hidden_act\"",
+            "packed in a way" },
     };
     struct err e = ERR_INIT;
     struct imported back;
@@ -396,6 +404,74 @@ static void what_would_compute_otherwise_is_refused(void **state)
         free_folder(&f);
         model_free(m);
     }
+}
+
+/* Turns a file's bytes into others. */
+static void replace(struct folder *f, const char *name, const char *text)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (strcmp(f->files[i].name, name) != 0)
+            continue;
+        free((void *)(uintptr_t)f->files[i].bytes.p);
+        f->files[i].bytes = (struct span){ strdup(text), strlen(text) };
+    }
+}
+
+static void a_file_that_is_elsewhere_is_named(void **state)
+{
+    struct model *m = make(&shapes[0]);
+    struct folder f;
+    struct err e = ERR_INIT;
+    struct imported back;
+    const char *what;
+
+    (void)state;
+    export_to(&f, m, false, ELEMENT_F32);
+    replace(&f, "model.safetensors", "version https://git-lfs.github.com/spec/v1\nsize 12\n");
+    assert_int_equal(model_import(&back, &what, f.files, f.n, &none, &e), E_INPUT);
+    assert_non_null(strstr(e.msg, "model.safetensors is a pointer of Git LFS"));
+    free_folder(&f);
+    model_free(m);
+}
+
+static void weights_that_are_there_once_more_are_left_alone(void **state)
+{
+    struct model *m = make(&shapes[0]);
+    struct folder f;
+    struct imported back;
+
+    (void)state;
+    export_to(&f, m, false, ELEMENT_F32);
+    f.files[f.n++] = (struct named_file){ strdup("consolidated.safetensors"), { strdup("x"), 1 } };
+    back = import_from(&f, 0);
+    assert_memory_equal(m->params, back.model->params, m->n_params * sizeof *m->params);
+    imported_free(&back);
+    free_folder(&f);
+    model_free(m);
+}
+
+static void a_type_of_numbers_that_is_not_read_is_told(void **state)
+{
+    static const char half[] = "\"dtype\":\"F32\"", quarter[] = "\"dtype\":\"I32\"";
+    struct model *m = make(&shapes[0]);
+    struct folder f;
+    struct err e = ERR_INIT;
+    struct imported back;
+    const char *what;
+
+    (void)state;
+    export_to(&f, m, false, ELEMENT_F32);
+    for (size_t i = 0; i < f.n; i++) {
+        if (!name_ends(f.files[i].name, ".safetensors"))
+            continue;
+        char *at = memmem(f.files[i].bytes.p, f.files[i].bytes.n, half, sizeof half - 1);
+        assert_non_null(at);
+        memcpy(at, quarter, sizeof quarter - 1);
+    }
+    assert_int_equal(model_import(&back, &what, f.files, f.n, &none, &e), E_INPUT);
+    assert_non_null(strstr(e.msg, "has numbers of a type"));
+    free_folder(&f);
+    model_free(m);
 }
 
 static void numbers_that_are_none_are_refused(void **state)
@@ -487,6 +563,9 @@ int main(void)
         cmocka_unit_test(shards_are_one_model_and_none_may_be_missing),
         cmocka_unit_test(what_would_compute_otherwise_is_refused),
         cmocka_unit_test(numbers_that_are_none_are_refused),
+        cmocka_unit_test(a_file_that_is_elsewhere_is_named),
+        cmocka_unit_test(weights_that_are_there_once_more_are_left_alone),
+        cmocka_unit_test(a_type_of_numbers_that_is_not_read_is_told),
         cmocka_unit_test(a_pickle_is_no_model),
         cmocka_unit_test(a_model_that_has_no_room_is_not_begun),
     };
