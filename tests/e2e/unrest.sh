@@ -3,7 +3,7 @@
 # drawn by a seed, is killed every so often, or a worker is stopped for longer than its lease. The
 # run ends, with the ids of an undisturbed one.
 #
-#   JIELONG_BUILD=build tests/e2e/unrest.sh pipelines/quickstart/quickstart.yaml   # the whole of it
+#   JIELONG_BUILD=build sh tests/e2e/unrest.sh pipelines/quickstart/quickstart.yaml   # the whole of it
 #
 # SEED and MEAN (seconds between two deeds) may be given; further operands are options of
 # `jielong run`.
