@@ -17,7 +17,8 @@ struct learner {
     float *init, *grad;
     double *m, *v, *average;
     uint64_t t; /* steps done */
-    float log_prob[LEARNER_TOKENS], value[LEARNER_TOKENS], g[LEARNER_TOKENS];
+    float log_prob[LEARNER_TOKENS], entropy[LEARNER_TOKENS], value[LEARNER_TOKENS];
+    float g[LEARNER_TOKENS], value_g[LEARNER_TOKENS]; /* of a scalar head alone: g */
 };
 
 /* Takes the model. */
@@ -60,18 +61,19 @@ static inline struct batch one_sequence(const int32_t *tokens, size_t n)
     return (struct batch){ .n_sequences = 1, .n_tokens = n, .start = start, .tokens = tokens };
 }
 
-/* Sets log_prob at each target, or value at each token. */
+/* Sets log_prob and entropy at each target, value at each token, by the heads that there are. */
 static inline void learner_read(
     struct learner *l, const int32_t *tokens, size_t n, const int32_t *target, double temperature)
 {
     struct batch b = one_sequence(tokens, n);
 
     transformer_forward(l->w, &l->c->engine, l->model, &b);
-    if (l->model->config.scalar_head)
+    if (l->model->config.scalar_head || l->model->config.value_head)
         transformer_values(l->w, &l->c->engine, l->model, l->value);
-    else
+    if (!l->model->config.scalar_head)
         transformer_log_probs(
-            l->w, &l->c->engine, l->model, target, (float)temperature, l->log_prob, NULL);
+            l->w, &l->c->engine, l->model, target, (float)temperature, l->log_prob, l->entropy);
+    memset(l->value_g, 0, sizeof l->value_g);
     memset(l->g, 0, sizeof l->g);
 }
 
@@ -82,8 +84,12 @@ static inline void learner_back(
     struct batch b = one_sequence(tokens, n);
 
     transformer_forward(l->w, &l->c->engine, l->model, &b);
+    const struct head_gradients both = { l->g, l->value_g };
     if (l->model->config.scalar_head)
         transformer_backward_values(l->w, &l->c->engine, l->model, l->grad, l->g);
+    else if (l->model->config.value_head)
+        transformer_backward_both(
+            l->w, &l->c->engine, l->model, l->grad, target, &both, (float)temperature, l->log_prob);
     else
         transformer_backward_log_probs(
             l->w, &l->c->engine, l->model, l->grad, target, l->g, (float)temperature, l->log_prob);

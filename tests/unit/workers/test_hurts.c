@@ -101,11 +101,84 @@ static void gradient_accumulation_does_not_change_the_loss_of_unequal_answers(vo
         assert_true(fabs(loss_with_parts(w, examples, parts) - whole) < 2e-3 * whole);
 }
 
+/* One token more is left out and counted. */
+static void demonstrations_of_every_length_up_to_the_context_are_learnt(void **state)
+{
+    struct world *w = *state;
+    char text[60 * 160], answer[128] = "";
+    size_t n = 0;
+    struct spec s;
+    TrainTask k;
+    EncodeTask of = ENCODE_TASK__INIT;
+
+    for (int i = 0; i < 60; i++) { /* digits stand in no text here: a token each */
+        strcat(answer, i % 2 ? "7" : "3");
+        n += (size_t)sprintf(
+            text + n, "{\"instruction\": \"the cat\", \"output\": \"%s\"}\n", answer);
+    }
+    spec_start(&s, TASK_SPEC__KIND_ENCODE);
+    of.has_as = true;
+    of.as = ENCODE_AS__AS_DEMONSTRATIONS;
+    s.m.encode = &of;
+    spec_input(&s, "model", w->base);
+    spec_input(&s, "demonstrations", chain_file(&w->c, "lengths.jsonl", text, SPLIT__FILE));
+    TaskAnswer *a = spec_run(&w->c, &s);
+    double kept = answer_metric_of(a, "examples");
+    assert_true(kept > 10 && kept + answer_metric_of(a, "too_long") == 60);
+    train_task(&k, TRAIN_TASK__OBJECTIVE__ANSWERS, 1000);
+    k.has_epochs = 1;
+    k.epochs = 1;
+    train_to_end(&w->c, &k, "init", w->base, "examples", answer_id(a, "examples"), false, NULL);
+    message_free(a);
+}
+
+static double documents_of(struct world *w, uint32_t shard, uint32_t shards, uint64_t *bytes)
+{
+    struct spec s;
+    EncodeTask k = ENCODE_TASK__INIT;
+
+    spec_start(&s, TASK_SPEC__KIND_ENCODE);
+    k.has_as = k.has_shards = k.has_shard = 1;
+    k.as = ENCODE_AS__AS_TEXT;
+    k.shard = shard;
+    k.shards = shards;
+    s.m.encode = &k;
+    spec_input(&s, "tokenizer", w->tokenizer);
+    spec_input(&s, "text", w->text);
+    TaskAnswer *a = spec_run(&w->c, &s);
+    struct id id = answer_id(a, "tokens");
+    struct artifact_reader *r;
+    chain_check(&w->c, artifact_open(&r, w->c.store, &id, ARTIFACT_KIND__TOKENS, &w->c.e));
+    *bytes = artifact_manifest(r)->size;
+    artifact_close(r);
+    double documents = answer_metric_of(a, "documents");
+    message_free(a);
+    return documents;
+}
+
+/* Shards of unequal content: none is there twice in place of another. */
+static void shards_of_a_text_hold_each_document_once(void **state)
+{
+    struct world *w = *state;
+    uint64_t all, bytes[3], sum = 0;
+    double documents = 0, whole = documents_of(w, 0, 1, &all);
+
+    for (uint32_t i = 0; i < 3; i++) {
+        documents += documents_of(w, i, 3, &bytes[i]);
+        sum += bytes[i];
+    }
+    assert_true(documents == whole);
+    assert_true(sum == all);
+    assert_true(bytes[0] != bytes[1] || bytes[1] != bytes[2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answers_last_token_is_its_end),
         cmocka_unit_test(an_answer_is_never_cut_inside_a_character),
+        cmocka_unit_test(demonstrations_of_every_length_up_to_the_context_are_learnt),
+        cmocka_unit_test(shards_of_a_text_hold_each_document_once),
         cmocka_unit_test(gradient_accumulation_does_not_change_the_loss_of_unequal_answers),
     };
     return cmocka_run_group_tests(tests, start, end);

@@ -124,18 +124,26 @@ static double policy_slope(double ratio, double a, double clip)
     return held ? 0 : -a * ratio;
 }
 
-/* d/dv of max((v - R)^2, (clip(v, old +- c) - R)^2) / 2 */
-static double value_slope(double v, double old, double r, double c)
+/* max((v - R)^2, (clip(v, old +- c) - R)^2) / 2, and its slope. */
+static double value_loss(double *slope, double v, double old, double r, double c)
 {
-    double held = fmin(fmax(v, old - c), old + c);
+    double held = fmin(fmax(v, old - c), old + c), free = (v - r) * (v - r);
 
-    if ((v - r) * (v - r) >= (held - r) * (held - r))
-        return v - r;
-    return held == v ? held - r : 0;
+    *slope = v - r;
+    if (free >= (held - r) * (held - r))
+        return free / 2;
+    *slope = held == v ? held - r : 0;
+    return (held - r) * (held - r) / 2;
 }
+
+/* What an update says of itself, summed over its tokens or actions. */
+struct told {
+    double tokens, actions, clipped, approx_kl, entropy, value_loss;
+};
 
 struct update {
     struct practice p;
+    struct told told;
     TrainTask k;
     double clip; /* of gradients; 0: off */
     struct batch_of_episodes b;
@@ -157,23 +165,33 @@ static size_t lay_out(const Episode *x, int32_t *tokens, int32_t *target)
     return n;
 }
 
-/* One of n answers, of the minibatch's `all` tokens. */
-static void answer_gradient(struct update *u, size_t i, size_t n, size_t all)
+static void tell_action(struct told *t, double ratio, double a, double clip)
+{
+    t->actions += 1;
+    t->clipped += a != 0 && policy_slope(ratio, a, clip) == 0;
+}
+
+/* Of one of n answers, of the minibatch's `all` tokens, whose log-probabilities were read. */
+static void policy_gradient(struct update *u, size_t i, size_t at, size_t n, size_t all)
 {
     const Episode *x = episode(&u->b, i);
     const RlConfig *rl = &u->p.rl;
-    int32_t tokens[LEARNER_TOKENS], target[LEARNER_TOKENS];
-    size_t length = lay_out(x, tokens, target), at = x->n_prompt - 1, own = x->n_answer;
+    size_t own = x->n_answer;
     bool whole = u->p.objective == TRAIN_TASK__OBJECTIVE__RLOO;
     double moved = 0;
 
-    learner_read(&u->policy, tokens, length, target, rl->temperature);
     for (size_t k = 0; k < own; k++)
         moved += (double)u->policy.log_prob[at + k] - x->log_probs[k];
     for (size_t k = 0; k < own; k++) {
         double d = (double)u->policy.log_prob[at + k] - x->log_probs[k];
-        double g = policy_slope(exp(whole ? moved : d), u->b.advantage[i][k], rl->clip_ratio);
+        double ratio = exp(whole ? moved : d), a = u->b.advantage[i][k];
+        double g = policy_slope(ratio, a, rl->clip_ratio);
         double to_ref = (double)u->policy.log_prob[at + k] - x->ref_log_probs[k];
+        u->told.tokens += 1;
+        u->told.approx_kl += d * d / 2;
+        u->told.entropy += u->policy.entropy[at + k];
+        if (!whole || k == 0)
+            tell_action(&u->told, ratio, a, rl->clip_ratio);
         if (u->p.objective == TRAIN_TASK__OBJECTIVE__PPO)
             g /= (double)all;
         else if (whole)
@@ -182,14 +200,37 @@ static void answer_gradient(struct update *u, size_t i, size_t n, size_t all)
             g = (g + rl->kl_coef * (1 - exp(-to_ref))) / (double)(n * own);
         u->policy.g[at + k] = (float)g;
     }
-    learner_back(&u->policy, tokens, length, target, rl->temperature);
-    if (u->p.objective != TRAIN_TASK__OBJECTIVE__PPO)
+}
+
+static void critic_gradient(struct update *u, size_t i, size_t at, size_t all)
+{
+    const Episode *x = episode(&u->b, i);
+    bool shared = u->p.rl.value_shared;
+    struct learner *l = shared ? &u->policy : &u->critic;
+    double slope, coef = shared ? u->p.rl.value_coef : 1;
+
+    for (size_t k = 0; k < x->n_answer; k++) {
+        u->told.value_loss += value_loss(
+            &slope, l->value[at + k], x->values[k], u->b.returns[i][k], u->p.rl.value_clip);
+        (shared ? l->value_g : l->g)[at + k] = (float)(coef * slope / (double)all);
+    }
+}
+
+static void answer_gradient(struct update *u, size_t i, size_t n, size_t all)
+{
+    const Episode *x = episode(&u->b, i);
+    int32_t tokens[LEARNER_TOKENS], target[LEARNER_TOKENS];
+    size_t length = lay_out(x, tokens, target), at = x->n_prompt - 1;
+
+    learner_read(&u->policy, tokens, length, target, u->p.rl.temperature);
+    policy_gradient(u, i, at, n, all);
+    if (u->p.rl.value_shared)
+        critic_gradient(u, i, at, all);
+    learner_back(&u->policy, tokens, length, target, u->p.rl.temperature);
+    if (!u->critic.model)
         return;
     learner_read(&u->critic, tokens, length, NULL, 1);
-    for (size_t k = 0; k < own; k++)
-        u->critic.g[at + k] = (float)(value_slope(u->critic.value[at + k], x->values[k],
-                                          u->b.returns[i][k], rl->value_clip) /
-                                      (double)all);
+    critic_gradient(u, i, at, all);
     learner_back(&u->critic, tokens, length, NULL, 1);
 }
 
@@ -226,22 +267,61 @@ static void learn(struct update *u)
     }
 }
 
-/* Mean of the episodes' KL, signed. */
-static double told_kl(const struct batch_of_episodes *b)
+static void told_is(const TaskAnswer *a, const char *name, double want)
 {
-    double kl = 0;
+    double got = answer_metric_of(a, name);
 
-    for (size_t i = 0; i < EPISODES; i++)
-        for (size_t k = 0; k < episode(b, i)->n_answer; k++)
-            kl += log_ratio(episode(b, i), k) / EPISODES;
-    return kl;
+    if (!(fabs(got - want) <= 1e-3 * fabs(want) + 1e-5))
+        fail_msg("%s is %.9g, not %.9g", name, got, want);
+}
+
+static void check_told(const struct update *u, const TaskAnswer *a)
+{
+    const struct told *t = &u->told;
+    double kl = 0, score = 0, reward = 0, ended = 0, length = 0, repetition = 0;
+
+    for (size_t i = 0; i < EPISODES; i++) {
+        const Episode *x = episode(&u->b, i);
+        for (size_t k = 0; k < x->n_answer; k++)
+            kl += log_ratio(x, k) / EPISODES;
+        score += x->score / EPISODES;
+        reward += score_of(x, &u->p.rl) / EPISODES;
+        ended += x->ended / (double)EPISODES;
+        length += (double)x->n_answer / EPISODES;
+        repetition += x->repetition / EPISODES;
+    }
+    told_is(a, "objective/kl", kl);
+    told_is(a, "objective/scores", score);
+    told_is(a, "objective/rlhf_reward", reward - u->p.rl.kl_coef * kl);
+    told_is(a, "end_rate", ended);
+    told_is(a, "length", length);
+    told_is(a, "repetition_rate", repetition);
+    told_is(a, "objective/entropy", t->entropy / t->tokens);
+    told_is(a, "policy/approxkl_avg", t->approx_kl / t->tokens);
+    assert_true(t->clipped > 0);
+    told_is(a, "policy/clipfrac_avg", t->clipped / t->actions);
+    if (u->p.objective == TRAIN_TASK__OBJECTIVE__PPO)
+        told_is(a, "loss/value_avg", t->value_loss / t->tokens);
+}
+
+/* With a head for values where the critic shares the body. */
+static struct model *first_policy(struct world *w, struct id init, bool shared)
+{
+    struct model *body = loaded(&w->c, init), *m = body;
+
+    if (shared) {
+        chain_check(&w->c, model_with_value_head(&m, body, 7, &w->c.e));
+        model_free(body);
+    }
+    return m;
 }
 
 /* Runs the task and computes the same; the last weights, averages and the critic must agree. */
 static void check_update(struct update *u, struct world *w)
 {
     struct spec s;
-    struct learner *critic = u->p.objective == TRAIN_TASK__OBJECTIVE__PPO ? &u->critic : NULL;
+    bool ppo = u->p.objective == TRAIN_TASK__OBJECTIVE__PPO, shared = u->p.rl.value_shared;
+    struct learner *critic = ppo && !shared ? &u->critic : NULL;
 
     u->p.shards = 1;
     u->p.rl.iterations = 2; /* a state is left, with all that there is */
@@ -259,11 +339,11 @@ static void check_update(struct update *u, struct world *w)
     TaskAnswer *a = spec_run(&w->c, &s);
     struct id state = answer_id(a, "state");
     read_episodes(&u->b, &w->c, experience);
-    learner_start(&u->policy, &w->c, loaded(&w->c, u->p.init));
+    learner_start(&u->policy, &w->c, first_policy(w, u->p.init, shared));
     if (critic)
         learner_start(critic, &w->c, loaded(&w->c, *u->p.teacher));
     learn(u);
-    assert_true(fabs(answer_metric_of(a, "objective/kl") - told_kl(&u->b)) < 1e-6);
+    check_told(u, a);
     learner_check(&u->policy, state, "policy.", "the policy");
     if (u->p.rl.ema_decay > 0)
         learner_check(&u->policy, state, "average.", "its average");
@@ -299,14 +379,16 @@ static void ppo_updates_policy_and_critic_as_its_papers_say(void **state)
     struct world *w = *state;
     struct id teacher = reward_model(w, w->base, NULL);
 
-    for (int i = 0; i < 3; i++) { /* plain; with text; by rewards that are whitened */
+    /* plain; with text; by rewards that are whitened; with a critic that is a head of the policy */
+    for (int i = 0; i < 4; i++) {
         struct update u = various(w, TRAIN_TASK__OBJECTIVE__PPO);
         u.p.teacher = &teacher;
         u.clip = i == 1 ? .05 : 0;
         u.p.rl.ptx_coef = i == 1 ? 3 : 0;
         u.p.rl.ptx_examples = 2;
         u.p.rl.whiten_rewards = i == 2;
-        u.p.rl.whiten_advantages = i < 2;
+        u.p.rl.whiten_advantages = i != 2;
+        u.p.rl.value_shared = i == 3;
         check_update(&u, w);
     }
 }
@@ -356,6 +438,34 @@ static size_t read_rollout(struct world *w, struct practice *p, uint32_t i, Prot
 {
     return records_all(&w->c, rollout(p, i, 0, NULL), ARTIFACT_KIND__EXPERIENCE,
         &episode__descriptor, all, EPISODES);
+}
+
+/* A rubric beside a reward model is the gold score, which nothing learns from. */
+static void a_rubric_is_the_reward_only_where_there_is_no_reward_model(void **state)
+{
+    struct world *w = *state;
+    struct practice p = practice(w, TRAIN_TASK__OBJECTIVE__PPO);
+    struct id teacher = reward_model(w, w->base, NULL);
+    Rubric rubric = RUBRIC__INIT;
+    Rule rule = RULE__INIT, *rules[] = { &rule };
+    ProtobufCMessage *all[EPISODES], *scored[EPISODES];
+
+    rule.contains = "s";
+    rubric.rules = rules;
+    rubric.n_rules = 1;
+    p.rubric = &rubric;
+    p.shards = 1;
+    assert_int_equal(read_rollout(w, &p, 0, all), EPISODES);
+    p.teacher = &teacher;
+    assert_int_equal(read_rollout(w, &p, 0, scored), EPISODES);
+    for (size_t i = 0; i < EPISODES; i++) {
+        const Episode *by_rubric = (Episode *)all[i], *by_teacher = (Episode *)scored[i];
+        assert_false(by_rubric->has_gold);
+        assert_true(by_teacher->has_gold && by_teacher->gold == by_rubric->score);
+        assert_true(by_teacher->score != by_teacher->gold);
+    }
+    records_free_all(all, EPISODES);
+    records_free_all(scored, EPISODES);
 }
 
 /* Three prompts, two for each iteration: in three iterations each comes twice. */
@@ -464,6 +574,7 @@ int main(void)
         cmocka_unit_test(ppo_updates_policy_and_critic_as_its_papers_say),
         cmocka_unit_test(rloo_and_grpo_update_the_policy_as_theirs_say),
         cmocka_unit_test(every_part_of_a_rollout_is_at_its_temperature),
+        cmocka_unit_test(a_rubric_is_the_reward_only_where_there_is_no_reward_model),
         cmocka_unit_test(iterations_walk_on_through_the_prompts_with_new_random_numbers),
         cmocka_unit_test(an_answer_ends_at_either_end_token_and_nowhere_else),
         cmocka_unit_test(an_adaptive_coefficient_moves_between_iterations),
