@@ -16,7 +16,8 @@ struct learner {
     struct workspace *w;
     float *init, *grad;
     double *m, *v, *average;
-    uint64_t t; /* steps done */
+    uint64_t t;             /* steps done */
+    double loss, predicted; /* -log p of text, summed over its tokens */
     float log_prob[LEARNER_TOKENS], entropy[LEARNER_TOKENS], value[LEARNER_TOKENS];
     float g[LEARNER_TOKENS], value_g[LEARNER_TOKENS]; /* of a scalar head alone: g */
 };
@@ -188,6 +189,7 @@ static inline void records_free_all(ProtobufCMessage **all, size_t n)
 struct text_tokens {
     int32_t *p; /* an end of text, then the documents with an end each */
     size_t n, window;
+    double bytes; /* for each token */
 };
 
 static inline void text_read(struct text_tokens *t, struct chain *c, struct id id, size_t context)
@@ -197,6 +199,9 @@ static inline void text_read(struct text_tokens *t, struct chain *c, struct id i
     chain_check(c, artifact_open(&r, c->store, &id, ARTIFACT_KIND__TOKENS, &c->e));
     t->n = artifact_manifest(r)->size / sizeof *t->p + 1;
     t->window = context;
+    t->bytes =
+        (double)fact_value(artifact_manifest(r)->facts, artifact_manifest(r)->n_facts, "bytes", 0) /
+        (double)(t->n - 1);
     t->p = calloc(t->n, sizeof *t->p);
     assert_non_null(t->p);
     chain_check(c, artifact_read(r, 0, t->p + 1, (t->n - 1) * sizeof *t->p, &c->e));
@@ -218,8 +223,11 @@ static inline void text_gradient(struct learner *l, const struct text_tokens *t,
         for (to = from + 1; to < t->window && p[to] != t->p[0]; to++)
             ;
         learner_read(l, p + from, to - from, p + from + 1, 1);
-        for (size_t i = 0; i < to - from; i++)
+        for (size_t i = 0; i < to - from; i++) {
             l->g[i] = (float)-weight;
+            l->loss -= l->log_prob[i];
+            l->predicted += 1;
+        }
         learner_back(l, p + from, to - from, p + from + 1, 1);
     }
     free(order);

@@ -28,8 +28,9 @@ static double rate_at(const TrainTask *k, uint64_t step, uint64_t total)
     return k->learning_rate * (step < 2 ? ((double)step + 1) / 2 : 1 - done);
 }
 
-static struct id trained(struct chain *c, TrainTask *k, const char *first, struct id first_id,
-    struct id examples, const struct id *tokens)
+/* told: what it says of itself; freed by message_free. */
+static struct id trained_and_told(TaskAnswer **told, struct chain *c, TrainTask *k,
+    const char *first, struct id first_id, struct id examples, const struct id *tokens)
 {
     struct spec s;
 
@@ -40,10 +41,26 @@ static struct id trained(struct chain *c, TrainTask *k, const char *first, struc
         spec_input(&s, "examples", examples);
     if (tokens)
         spec_input(&s, "tokens", *tokens);
-    TaskAnswer *a = spec_run(c, &s);
-    struct id id = answer_id(a, "checkpoint");
+    *told = spec_run(c, &s);
+    return answer_id(*told, "checkpoint");
+}
+
+static struct id trained(struct chain *c, TrainTask *k, const char *first, struct id first_id,
+    struct id examples, const struct id *tokens)
+{
+    TaskAnswer *a;
+    struct id id = trained_and_told(&a, c, k, first, first_id, examples, tokens);
+
     message_free(a);
     return id;
+}
+
+static void told_is(const TaskAnswer *a, const char *name, double want)
+{
+    double got = answer_metric_of(a, name);
+
+    if (!(fabs(got - want) <= 1e-3 * fabs(want)))
+        fail_msg("%s is %.9g, not %.9g", name, got, want);
 }
 
 /* ---- text ---- */
@@ -56,6 +73,7 @@ static void pretraining_is_the_mean_over_the_windows_of_each_pass(void **state)
     struct text_tokens text;
     struct learner l;
     struct model *fresh;
+    TaskAnswer *a;
 
     text_read(&text, &w->c, w->tokens, m.context);
     size_t windows = (text.n - 1) / text.window, total = 5;
@@ -63,7 +81,8 @@ static void pretraining_is_the_mean_over_the_windows_of_each_pass(void **state)
     k.has_steps = true;
     k.steps = (uint32_t)total;
     k.model = &m;
-    struct id id = trained(&w->c, &k, "tokenizer", w->tokenizer, w->tokenizer, &w->tokens);
+    struct id id =
+        trained_and_told(&a, &w->c, &k, "tokenizer", w->tokenizer, w->tokenizer, &w->tokens);
     struct model *shape = loaded(&w->c, w->base);
     chain_check(&w->c, model_new(&fresh, &shape->config, &w->c.e));
     model_free(shape);
@@ -76,6 +95,9 @@ static void pretraining_is_the_mean_over_the_windows_of_each_pass(void **state)
         learner_step(&l, &k, rate_at(&k, step, total), false, 0);
     }
     learner_check(&l, id, "", "the model");
+    told_is(a, "loss", l.loss / l.predicted);
+    told_is(a, "bits_per_byte", l.loss / l.predicted / log(2) / text.bytes);
+    message_free(a);
     learner_end(&l);
     free(text.p);
 }
@@ -221,9 +243,11 @@ static void answers(struct learner *l, struct learner *ref, const RankingExample
     }
 }
 
-static void rank_steps(
+/* Returns the share of pairs that were in order when they were trained on. */
+static double rank_steps(
     struct learner *l, struct learner *ref, const struct preferences *p, const TrainTask *k)
 {
+    double right = 0;
     uint32_t order[MOST], n = (uint32_t)p->n_trained, size = k->batch_size;
     uint32_t each = (n + size - 1) / size, total = each * k->epochs;
 
@@ -234,12 +258,14 @@ static void rank_steps(
             double x[3], slope[3];
             answers(l, ref, p->trained[order[i]], x, NULL);
             slopes(slope, x, ref ? k->beta : 1);
+            right += (x[0] > x[1]) + (x[0] > x[2]) + (x[1] > x[2]);
             for (int j = 0; j < 3; j++)
                 slope[j] /= to - from;
             answers(l, ref, p->trained[order[i]], x, slope);
         }
         learner_step(l, k, rate_at(k, step, total), false, 0);
     }
+    return right / (3 * n * k->epochs);
 }
 
 static TrainTask ranking(TrainTask__Objective objective)
@@ -264,12 +290,14 @@ static void a_reward_model_is_the_mean_over_prompts_that_are_not_held_out(void *
     struct model *body = loaded(&w->c, w->base), *with_head;
 
     preferences_read(&p, w);
-    struct id id = trained(&w->c, &k, "init", w->base, p.examples, NULL);
+    TaskAnswer *a;
+    struct id id = trained_and_told(&a, &w->c, &k, "init", w->base, p.examples, NULL);
     chain_check(&w->c, model_with_scalar_head(&with_head, body, 7, &w->c.e));
     model_free(body);
     learner_start(&l, &w->c, with_head);
-    rank_steps(&l, NULL, &p, &k);
+    told_is(a, "train_accuracy", rank_steps(&l, NULL, &p, &k));
     learner_check(&l, id, "", "the reward model");
+    message_free(a);
     learner_end(&l);
     records_free_all(p.all, p.n);
 }
