@@ -29,8 +29,9 @@ static const struct usage usage = {
         "Says what files or folders hold, as a stage would read them: shape, counts,\n"
         "languages, lengths, ties, duplicates, what is wrong with which line, and the\n"
         "first three records as the model will see them; ⟦ ⟧ is what is learnt.\n"
-        "Of a model (a .gguf file, a folder with config.json or llama2.c's tok….bin): what the\n"
-        "stage `import` reads.\n"
+        "Of a model (a .gguf file, a folder with config.json or llama2.c's tok….bin), or of a\n"
+        "tokenizer alone (tokenizer.json, .tiktoken, …): what the stage `import` or `tokenizer`\n"
+        "reads.\n"
         "Exit code 65: a stage would stop at what is wrong, or at nothing that it can use.\n",
     .more = "  --tokenizer [RUN/]STAGE   counts tokens with what a stage has made\n"
             "  --output table|json       for people, or for programs\n"

@@ -28,15 +28,33 @@ static bool is_folder(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* A tokenizer of another program, by its name alone. */
+static bool is_tokenizer(const char *name)
+{
+    return strcmp(name, "tokenizer.json") == 0 || name_ends(name, ".tiktoken") ||
+           (strncmp(name, "tok", 3) == 0 && name_ends(name, ".bin"));
+}
+
+static bool is_part(const char *name)
+{
+    return is_tokenizer(name) || name_ends(name, ".gguf") || name_ends(name, ".safetensors") ||
+           strcmp(name, "config.json") == 0 || strcmp(name, "merges.txt") == 0;
+}
+
 bool import_is_model(const char *path)
 {
     DIR *d = is_folder(path) ? opendir(path) : NULL;
-    bool found = d == NULL && name_ends(path, ".gguf");
+    bool found = d == NULL && (name_ends(path, ".gguf") || is_tokenizer(last_part(path)));
 
     for (struct dirent *one; d && !found && (one = readdir(d)) != NULL;)
-        found = name_ends(one->d_name, ".gguf") || name_ends(one->d_name, ".safetensors") ||
-                strcmp(one->d_name, "config.json") == 0 ||
-                (strncmp(one->d_name, "tok", 3) == 0 && name_ends(one->d_name, ".bin"));
+        found = is_part(one->d_name);
     if (d)
         closedir(d);
     return found;
@@ -149,10 +167,25 @@ static int token_text(struct buf *out, const TokenizerModel *m, uint32_t id)
     return json_string(out, (const char *)m->tokens[id].data, m->tokens[id].len);
 }
 
+static int model_lines(struct buf *out, const struct model *m)
+{
+    const ModelConfig *c = &m->config;
+
+    return buf_printf(out,
+        "  family        %s%s%s%s\n  layers        %u, width %u, heads %u of %u (keys %u), "
+        "hidden %u\n  context       %u%s\n  parameters    %.1f M (%.2f GiB as float32)\n",
+        family_word(c), c->qkv_bias ? ", biases on q, k, v (Qwen2)" : "",
+        c->qk_norm ? ", norms of q, k (Qwen3)" : "",
+        c->scalar_head ? ", a scalar head: a reward model" : "", c->layers, c->width, c->heads,
+        c->head_dim, c->kv_heads, c->hidden, c->context, scaling_word(c), (double)m->n_params / 1e6,
+        (double)m->n_params * 4 / (1 << 30));
+}
+
+/* Of a tokenizer alone there is no model. */
 static int table(struct buf *out, const char *path, const char *what, const struct imported *m)
 {
-    const ModelConfig *c = &m->model->config;
     const TokenizerModel *t = m->tokenizer;
+    size_t rows = m->model ? m->model->config.vocab_size : t->n_tokens;
     const struct {
         const char *word;
         uint32_t id;
@@ -162,17 +195,14 @@ static int table(struct buf *out, const char *path, const char *what, const stru
         { "answer ends", t->end_of_answer },
         { "padding", t->pad },
     };
-    int rc = buf_printf(out,
-        "%s: %s\n  family        %s%s%s%s\n  layers        %u, width %u, heads %u of %u (keys %u), "
-        "hidden %u\n  context       %u%s\n  parameters    %.1f M (%.2f GiB as float32)\n"
-        "  vocabulary    %u rows, %zu tokens, %zu merges, split %s\n  chat template %s%s\n",
-        path, what, family_word(c), c->qkv_bias ? ", biases on q, k, v (Qwen2)" : "",
-        c->qk_norm ? ", norms of q, k (Qwen3)" : "",
-        c->scalar_head ? ", a scalar head: a reward model" : "", c->layers, c->width, c->heads,
-        c->head_dim, c->kv_heads, c->hidden, c->context, scaling_word(c),
-        (double)m->model->n_params / 1e6, (double)m->model->n_params * 4 / (1 << 30), c->vocab_size,
-        t->n_tokens, t->n_merges / 2, t->split, t->template_->name, template_origin(m));
+    int rc = buf_printf(out, "%s: %s\n", path, what);
 
+    if (rc == OK && m->model)
+        rc = model_lines(out, m->model);
+    if (rc == OK)
+        rc = buf_printf(out,
+            "  vocabulary    %zu rows, %zu tokens, %zu merges, split %s\n  chat template %s%s\n",
+            rows, t->n_tokens, t->n_merges / 2, t->split, t->template_->name, template_origin(m));
     for (size_t i = 0; rc == OK && i < sizeof roles / sizeof *roles; i++) {
         rc = buf_printf(out, "  %-14s", roles[i].word);
         if (rc == OK)
@@ -190,9 +220,9 @@ static int as_json(struct buf *out, const char *what, const struct imported *m)
 
     if (rc == OK)
         rc = json_string(out, what, strlen(what));
-    if (rc == OK)
+    if (rc == OK && m->model)
         rc = buf_printf(out, ", \"parameters\": %zu, \"model\": ", m->model->n_params);
-    if (rc == OK)
+    if (rc == OK && m->model)
         rc = json_message(out, &m->model->config.base, false);
     if (rc == OK)
         rc = buf_printf(out,
@@ -204,20 +234,54 @@ static int as_json(struct buf *out, const char *what, const struct imported *m)
     return rc;
 }
 
+/* A vocabulary may stand alone in such a file. */
+static bool has_tensors(struct span gguf)
+{
+    struct gguf *g = NULL;
+    bool has = gguf_open(&g, gguf, &ERR_INIT) != OK || gguf_tensors(g) > 0;
+
+    gguf_free(g);
+    return has;
+}
+
+static bool is_weights(const struct named_file *file)
+{
+    if (name_ends(file->name, ".gguf"))
+        return has_tensors(file->bytes);
+    return !is_tokenizer(file->name) &&
+           (name_ends(file->name, ".safetensors") || name_ends(file->name, ".bin"));
+}
+
+/* No weights are among the files, nor what describes some. */
+static bool is_alone(const struct folder *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (strcmp(f->files[i].name, "config.json") == 0 || is_weights(&f->files[i]))
+            return false;
+    return true;
+}
+
+static int import_either(struct imported *m, const char **what, struct folder *f, struct err *e)
+{
+    const struct import_options o = { .admit = admit_model, .ctx = f };
+
+    *what = "tokenizer";
+    return is_alone(f) ? tokenizer_import(m, f->files, f->n, "gpt-2", e)
+                       : model_import(m, what, f->files, f->n, &o, e);
+}
+
 int import_model_inspect(const char *path, bool json)
 {
-    const char *slash = strrchr(path, '/'), *what = NULL;
+    const char *what = NULL;
     struct folder f = { .need = { .what = "reading it", .process = memory_resident() } };
-    const struct import_options o = { .admit = admit_model, .ctx = &f };
     struct imported m = { 0 };
     struct tokenizer *t = NULL;
     struct buf out = { 0 };
     struct err e = ERR_INIT;
-    int rc = is_folder(path) ? read_folder(&f, path, &e)
-                             : add_file(&f, path, slash ? slash + 1 : path, &e);
+    int rc = is_folder(path) ? read_folder(&f, path, &e) : add_file(&f, path, last_part(path), &e);
 
     if (rc == OK)
-        rc = model_import(&m, &what, f.files, f.n, &o, &e);
+        rc = import_either(&m, &what, &f, &e);
     folder_free(&f);
     if (rc == OK)
         rc = tokenizer_new(&t, m.tokenizer, &e);

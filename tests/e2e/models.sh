@@ -42,6 +42,17 @@ say "out and in again by both formats: the same continuations"
 
 # The tokenizer alone, of the same files: the same one; a model of one's own learns with it.
 cp "$work/in/folder/tokenizer.json" "$work/in/named.json"
+mkdir "$work/in/alone"
+cp "$work/in/folder/tokenizer.json" "$work/in/alone"
+printf 'AA== 0\n' >"$work/in/cut.tiktoken"
+for path in alone alone/tokenizer.json; do
+    "$jielong" import --inspect "$work/in/$path" >"$work/out" || die "$path is not understood"
+    grep -q 'vocabulary    320 rows, 320 tokens' "$work/out" || die "$path: $(cat "$work/out")"
+    grep -q 'parameters' "$work/out" && die "$path has a model: $(cat "$work/out")"
+done
+"$jielong" import --inspect "$work/in/alone" --output json | grep -q '"tokenizer": {"tokens": 320' || die "no JSON"
+"$jielong" import --inspect "$work/in/cut.tiktoken" 2>"$work/log" && die "a cut tokenizer"
+grep -q 'no token for byte 0x01' "$work/log" || die "$(cat "$work/log")"
 cat >"$work/in/third.yaml" <<END
 name: third
 inputs:
