@@ -16,6 +16,7 @@ struct unpacker {
     z_stream gzip;
     ZSTD_DStream *zstd;
     bool open, inside; /* inside: a stream has begun and has not ended */
+    bool behind;       /* a whole stream came before, and of this one nothing has come out */
     bool ended;        /* nothing more comes in */
     uint8_t out[OUT_SIZE];
 };
@@ -182,8 +183,11 @@ int unpacker_next(void *unpacker, struct span *out, struct err *e)
         if (rc != OK || (starved && !u->inside))
             break;
         why = u->method->step(u, &n);
+        if (why && u->behind)
+            why = "other bytes stand behind what is packed";
         if (why)
             return err_set(e, E_INPUT, "%s: %s", u->method->name, why);
+        u->behind = !u->inside || (u->behind && n == 0);
         if (n == 0 && starved && u->inside)
             return err_set(e, E_INPUT, "%s: it ends too early: was it cut off?", u->method->name);
     }

@@ -132,12 +132,29 @@ static void what_is_cut_or_damaged_is_told(void **state)
     }
 }
 
+static void what_stands_behind_is_told(void **state)
+{
+    (void)state;
+    fill_text();
+    for (size_t m = 0; m < 2; m++)
+        for (size_t piece = 1; piece < 4000; piece += 1999) {
+            struct buf out = { 0 };
+            struct err e = ERR_INIT;
+            size_t n = methods[m].pack(packed, text, 1000);
+            memset(packed + n, 0, 100);
+            assert_int_equal(unpack(&out, methods[m].name, n + 100, piece, &e), E_INPUT);
+            assert_non_null(strstr(e.msg, "other bytes stand behind what is packed"));
+            buf_free(&out);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_packed_comes_out_whatever_the_pieces),
         cmocka_unit_test(streams_one_after_the_other_are_one_file),
         cmocka_unit_test(what_is_cut_or_damaged_is_told),
+        cmocka_unit_test(what_stands_behind_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
