@@ -277,7 +277,8 @@ int conversation_add_question(struct conversation *c, const struct record *r, st
     if (rc == OK)
         rc = add_history(c, record_get(r, "history"), e);
     if (rc == OK)
-        rc = !input && is_dialogue(question) ? conversation_add_dialogue(c, question, e)
-                                             : add_instruction(c, question, input, e);
+        rc = (!input || text_blank(input, strlen(input))) && is_dialogue(question)
+                 ? conversation_add_dialogue(c, question, e)
+                 : add_instruction(c, question, input, e);
     return rc;
 }

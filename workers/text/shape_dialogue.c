@@ -8,18 +8,22 @@
 
 /* ---- "\n\nHuman: …\n\nAssistant: …" ---- */
 
+#define MARKS 3
+
 static const struct mark {
     const char *text;
     Role role;
-} marks[] = { { "\n\nHuman:", ROLE__USER }, { "\n\nAssistant:", ROLE__ASSISTANT },
-    { "\n\nSystem:", ROLE__SYSTEM } };
+} hh[MARKS] = { { "\n\nHuman:", ROLE__USER }, { "\n\nAssistant:", ROLE__ASSISTANT },
+    { "\n\nSystem:", ROLE__SYSTEM } },
+  belle[MARKS] = { { "\nHuman:", ROLE__USER }, { "\nAssistant:", ROLE__ASSISTANT },
+      { "\nSystem:", ROLE__SYSTEM } };
 
 /* The first mark in p; NULL: there is none. */
-static const char *find_mark(const char *p, const struct mark **out)
+static const char *find_mark(const char *p, const struct mark *marks, const struct mark **out)
 {
     const char *first = NULL;
 
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+    for (size_t i = 0; i < MARKS; i++) {
         const char *at = strstr(p, marks[i].text);
         if (at && (!first || at < first)) {
             first = at;
@@ -43,29 +47,57 @@ static int add_turn(struct conversation *c, Role role, const char *p, size_t n, 
     return rc;
 }
 
-static int read_dialogue(struct conversation *c, const char *text, struct err *e)
+static int read_dialogue(
+    struct conversation *c, const char *text, const struct mark *marks, struct err *e)
 {
     const struct mark *mark = NULL, *next = NULL;
-    const char *at = find_mark(text, &mark);
+    const char *at = find_mark(text, marks, &mark);
     int rc = OK;
 
     if (!at || !text_blank(text, (size_t)(at - text)))
         return err_set(e, E_INPUT, "it does not begin with \"\\n\\nHuman:\"");
     while (rc == OK && at) {
         const char *begin = at + strlen(mark->text);
-        at = find_mark(begin, &next);
+        at = find_mark(begin, marks, &next);
         rc = add_turn(c, mark->role, begin, at ? (size_t)(at - begin) : strlen(begin), e);
         mark = next;
     }
     return rc;
 }
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* BELLE's: "Human:…\nAssistant:…\nHuman:…\nAssistant:", in an instruction. */
+static bool is_belle(const char *text)
+{
+    static const char end[] = "\nAssistant:";
+    size_t n = strlen(text);
+
+    while (n > 0 && strchr(" \n", text[n - 1]))
+        n--;
+    return begins(text, belle[0].text + 1) && n >= sizeof end &&
+           memcmp(text + n - (sizeof end - 1), end, sizeof end - 1) == 0;
+}
+
+bool is_dialogue(const char *text)
+{
+    return begins(text, hh[0].text) || is_belle(text);
+}
+
 int conversation_add_dialogue(struct conversation *c, const char *text, struct err *e)
 {
+    const struct mark *marks = is_belle(text) ? belle : hh;
+    struct buf whole = { 0 };
     size_t before = c->n;
-    int rc = read_dialogue(c, text, e);
+    int rc = buf_printf(&whole, "%s%s", marks == belle ? "\n" : "", text) == OK
+                 ? read_dialogue(c, whole.p, marks, e)
+                 : err_set(e, E_NOMEM, "out of memory");
     const Turn *last = rc == OK && c->n > before ? c->turns[c->n - 1] : NULL;
 
+    buf_free(&whole);
     if (!last)
         return rc;
     if (last->role == ROLE__ASSISTANT && !*last->text)
@@ -73,11 +105,6 @@ int conversation_add_dialogue(struct conversation *c, const char *text, struct e
     return c->n > before && c->turns[c->n - 1]->role == ROLE__USER
                ? OK
                : err_set(e, E_INPUT, "the dialogue does not end with what is to be answered");
-}
-
-bool is_dialogue(const char *text)
-{
-    return strncmp(text, marks[0].text, strlen(marks[0].text)) == 0;
 }
 
 int shape_pair_of_dialogues(struct shaping *x, const struct record *r, struct err *e)
@@ -90,7 +117,7 @@ int shape_pair_of_dialogues(struct shaping *x, const struct record *r, struct er
     for (size_t i = 0; rc == OK && i < 2; i++) {
         rc = record_text(&text, r, names[i], e);
         if (rc == OK)
-            rc = read_dialogue(&both[i], text, e);
+            rc = read_dialogue(&both[i], text, hh, e);
         if (rc == E_INPUT)
             err_wrap(e, "'%s'", names[i]);
     }

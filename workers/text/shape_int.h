@@ -53,7 +53,7 @@ int conversation_add_message(struct conversation *c, const struct json *message,
 int conversation_add_messages(struct conversation *c, const struct json *messages, struct err *e);
 /* system?, tools?, history?, and the question with what it is about, or a dialogue. */
 int conversation_add_system(struct conversation *c, const struct record *r, struct err *e);
-/* "\n\nHuman: …\n\nAssistant:", up to what is to be answered. */
+/* "\n\nHuman: …\n\nAssistant:", or with single line ends, up to what is to be answered. */
 bool is_dialogue(const char *text);
 int conversation_add_dialogue(struct conversation *c, const char *text, struct err *e);
 int conversation_add_question(struct conversation *c, const struct record *r, struct err *e);

@@ -234,6 +234,11 @@ static void a_question_may_be_a_dialogue(void **state)
         "{\"prompt\": \"\\n\\nHuman: p\\n\\nAssistant: r\\n\\nHuman: q\\n\\nAssistant:\", "
         "\"chosen\": \"a\", \"rejected\": \"b\"}\n",
         "1(en) u:p a:r u:q a>b");
+    expect(DEMONSTRATIONS, "r.jsonl",
+        "{\"instruction\": \"Human:p\\nAssistant:r\\nHuman:q\\nAssistant:\", \"input\": \"\", "
+        "\"output\": \"a\"}\n"
+        "{\"instruction\": \"Human: or machine?\", \"output\": \"a\"}",
+        "u:p a:r u:q a:a|u:Human: or machine? a:a");
     expect_error(DEMONSTRATIONS, "r.jsonl",
         "{\"prompt\": \"\\n\\nHuman: p\\n\\nAssistant: r\", \"completion\": \"a\"}",
         "r.jsonl:1: the dialogue does not end with what is to be answered");
