@@ -32,12 +32,13 @@ static struct why lacks(const struct kin *k, const struct lane *l)
     return (struct why){ .what = WHY_NOT };
 }
 
-/* Of long tasks one runs and one is next, and that only where the last ones were quick: how long a
- * task takes is not known before. */
+/* Tasks are given ahead as far as such were quick here; behind a long one at most one brief. */
 static bool has_room(const struct worker *w, bool brief)
 {
-    uint32_t most = brief && w->held_long == 0 ? w->credit : w->credit < 2 ? w->credit : 2;
+    uint32_t most = w->credit[brief];
 
+    if (brief && w->held_long > 0 && most > 2)
+        most = 2;
     return w->state == SESSION_LIVE && !w->draining && w->held < most;
 }
 
@@ -93,7 +94,8 @@ static bool task_goes_before(const struct ranked *x, const struct ranked *y)
 
 static bool worker_is_emptier(const struct ranked *x, const struct ranked *y)
 {
-    const struct worker *a = (const struct worker *)x, *b = (const struct worker *)y;
+    const struct worker *a = ((const struct seat *)x)->worker;
+    const struct worker *b = ((const struct seat *)y)->worker;
 
     return a->held != b->held ? a->held < b->held : a->serial < b->serial;
 }
@@ -191,13 +193,15 @@ int kin_join(struct sched *s, struct worker *w, const struct worker_spec *spec, 
         }
         k->memory = spec->memory;
         k->threads = spec->threads;
-        k->free.before = worker_is_emptier;
+        k->free[false].before = k->free[true].before = worker_is_emptier;
         k->next = s->kins;
         s->kins = k;
     }
     w->kin = k;
+    w->seats[false].worker = w->seats[true].worker = w;
     k->n_workers++;
-    if (heap_reserve(&k->free, k->n_workers, e) == OK)
+    if (heap_reserve(&k->free[false], k->n_workers, e) == OK &&
+        heap_reserve(&k->free[true], k->n_workers, e) == OK)
         return OK;
     kin_leave(s, w);
     return e->code;
@@ -207,15 +211,17 @@ void kin_leave(struct sched *s, struct worker *w)
 {
     struct kin *k = w->kin, **at = &s->kins;
 
-    if (w->ranked.at > 0)
-        heap_take(&k->free, &w->ranked);
+    for (int brief = 0; brief < 2; brief++)
+        if (w->seats[brief].ranked.at > 0)
+            heap_take(&k->free[brief], &w->seats[brief].ranked);
     w->kin = NULL;
     if (--k->n_workers > 0)
         return;
     while (*at != k)
         at = &(*at)->next;
     *at = k->next;
-    heap_free(&k->free);
+    heap_free(&k->free[false]);
+    heap_free(&k->free[true]);
     free(k->tags.items);
     free(k);
 }
@@ -241,7 +247,8 @@ void task_place(struct sched *s, struct task *t)
 void worker_place(struct sched *s, struct worker *w)
 {
     (void)s;
-    place(&w->kin->free, &w->ranked, has_room(w, true) && !w->kept);
+    for (int brief = 0; brief < 2; brief++)
+        place(&w->kin->free[brief], &w->seats[brief].ranked, has_room(w, brief) && !w->kept);
 }
 
 /* ---- giving ---- */
@@ -274,6 +281,14 @@ static bool better(const struct worker *a, const struct worker *b, const struct 
     return a->held != b->held ? a->held < b->held : a->serial < b->serial;
 }
 
+/* The emptiest of k with room; NULL: none. */
+static struct worker *emptiest(const struct kin *k, bool brief)
+{
+    const struct ranked *first = heap_first(&k->free[brief]);
+
+    return first ? ((const struct seat *)first)->worker : NULL;
+}
+
 static struct worker *best_for(const struct sched *s, const struct task *t)
 {
     struct worker *best = NULL, *warm = warm_for(t);
@@ -282,13 +297,13 @@ static struct worker *best_for(const struct sched *s, const struct task *t)
         best = warm;
     for (struct kin *k = s->kins; k; k = k->next) {
         /* The second where the first is the one to avoid. */
-        struct ranked *two[] = { heap_first(&k->free), heap_second(&k->free) };
+        const struct heap *free = &k->free[t->lane->brief];
+        const struct ranked *two[] = { heap_first(free), heap_second(free) };
         if (!two[0] || lacks(k, t->lane).what != WHY_NOT)
             continue;
         for (int i = 0; i < 2 && two[i]; i++) {
-            struct worker *w = (struct worker *)two[i];
-            if (has_room(w, t->lane->brief) && !is_for_another(s, t->lane, w) &&
-                (!best || better(w, best, t)))
+            struct worker *w = ((const struct seat *)two[i])->worker;
+            if (!is_for_another(s, t->lane, w) && (!best || better(w, best, t)))
                 best = w;
         }
     }
@@ -302,9 +317,9 @@ static void keep_free(struct sched *s, const struct lane *l)
     for (size_t wanted = l->ready.n; wanted > 0; wanted--) {
         struct worker *best = NULL;
         for (struct kin *k = s->kins; k; k = k->next) {
-            struct worker *w = (struct worker *)heap_first(&k->free);
+            struct worker *w = emptiest(k, true);
             if (w && lacks(k, l).what == WHY_NOT &&
-                (!best || worker_is_emptier(&w->ranked, &best->ranked)))
+                (!best || worker_is_emptier(&w->seats[0].ranked, &best->seats[0].ranked)))
                 best = w;
         }
         if (!best)
@@ -337,13 +352,20 @@ static struct lane *next_lane(const struct sched *s)
     return next;
 }
 
+void credit_reset(struct worker *w)
+{
+    for (int brief = 0; brief < 2; brief++)
+        if (w->credit_most >= w->credit[brief])
+            w->credit[brief] = 1;
+}
+
 /* Somebody has nothing to do, and a task waits behind another that was thought to be quick. */
 void take_back(struct sched *s, int64_t now)
 {
     size_t idle = 0;
 
     for (struct kin *k = s->kins; s->n_behind > 0 && k; k = k->next) {
-        const struct worker *w = (const struct worker *)heap_first(&k->free);
+        const struct worker *w = emptiest(k, true);
         idle += w && w->held == 0;
     }
     for (struct worker *w = s->workers.first, *next; idle > 0 && w; w = next) {
@@ -354,7 +376,7 @@ void take_back(struct sched *s, int64_t now)
         struct action *a = sched_act(s, ACT_REVOKE);
         a->worker = w;
         a->ref = last->lease;
-        w->credit = w->credit_most >= w->credit ? 1 : w->credit;
+        credit_reset(w);
         task_give_back(s, last);
         idle--;
     }

@@ -276,13 +276,14 @@ static void release(struct sched *s, struct task *t)
  * take. */
 static void adapt_credit(struct worker *w, const struct task *t, int64_t now)
 {
+    uint32_t *credit = &w->credit[t->lane->brief];
     int64_t took = now - t->given_ms;
 
     w->answered_ms = now;
-    if (took < AHEAD_MS / 2 && w->held >= w->credit && w->credit < w->credit_most)
-        w->credit++;
-    else if (took > AHEAD_MS && w->credit > 1 && w->credit_most >= w->credit)
-        w->credit = took > 4 * AHEAD_MS ? (w->credit + 3) / 4 : w->credit - 1;
+    if (took < AHEAD_MS / 2 && w->held >= *credit && *credit < w->credit_most)
+        ++*credit;
+    else if (took > AHEAD_MS && *credit > 1 && w->credit_most >= *credit)
+        *credit = took > 4 * AHEAD_MS ? (*credit + 3) / 4 : *credit - 1;
 }
 
 void task_lease(
@@ -292,8 +293,8 @@ void task_lease(
         heap_take(t->state == TASK_BACKING_OFF ? &s->backing_off : &t->lane->ready, &t->ranked);
     task_move(t, TASK_LEASED);
     t->awaited = false;
-    if (w->held == 0 && now - w->answered_ms > REST_MS && w->credit_most >= w->credit)
-        w->credit = 1; /* what comes now may be of another kind */
+    if (w->held == 0 && now - w->answered_ms > REST_MS)
+        credit_reset(w); /* what comes now may be of another kind */
     hold(s, w, t);
     worker_place(s, w);
     t->lease = *ref;

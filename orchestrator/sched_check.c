@@ -35,7 +35,8 @@ static void check_worker(const struct worker *w)
         held_long += !t->lane->brief;
     }
     assert(held == w->held && held_long == w->held_long && w->state != SESSION_LOST); /* (2) */
-    assert(!w->ranked.at || (w->held < w->credit && !w->draining));
+    for (int brief = 0; brief < 2; brief++)
+        assert(!w->seats[brief].ranked.at || (w->held < w->credit[brief] && !w->draining));
 }
 
 static void check_job(const struct sched *s, const struct job *j)

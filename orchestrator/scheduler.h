@@ -132,15 +132,22 @@ struct task {
 
 enum session_state { SESSION_NEW, SESSION_LIVE, SESSION_SUSPECT, SESSION_LOST };
 
+/* A place among the workers of a kin that have room. */
+struct seat {
+    struct ranked ranked;
+    struct worker *worker;
+};
+
 /* A worker's session: from its Hello to its Goodbye or silence. */
 struct worker {
-    struct ranked ranked; /* among those of its kin that have room */
+    struct seat seats[2]; /* among those with room for a long task, for a brief one */
     struct kin *kin;      /* all sessions that offer the same */
     uint64_t serial;      /* from 1; never used again */
     uint64_t who;         /* the same for every session of one worker */
     enum session_state state;
     int64_t heard_ms;
-    uint32_t credit; /* tasks that it may hold at once: grows while it is quick */
+    uint32_t credit[2]; /* tasks that it may hold at once, long and brief ones: grows while such
+                         * are quick here */
     int64_t answered_ms;
     uint32_t credit_most;
     uint32_t held, held_long;

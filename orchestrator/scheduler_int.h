@@ -24,7 +24,7 @@ struct kin {
     struct tags tags;
     uint64_t memory;
     uint32_t threads;
-    struct heap free; /* those with room, the emptiest first */
+    struct heap free[2]; /* those with room for long, for brief tasks; the emptiest first */
     size_t n_workers;
     struct kin *next;
 };
@@ -94,6 +94,7 @@ bool task_is_sooner(const struct ranked *a, const struct ranked *b);
 /* dispatch.c */
 void dispatch(struct sched *s, int64_t now);
 void take_back(struct sched *s, int64_t now);
+void credit_reset(struct worker *w);    /* to one task, unless it stays as it is */
 bool is_behind(const struct worker *w); /* a task that it holds waits for another, perhaps long */
 /* A new task's lane, a new session's kin, with room for it. */
 int lane_join(struct sched *s, struct task *t, const struct task_spec *spec, struct err *e);

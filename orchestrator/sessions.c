@@ -43,7 +43,7 @@ int sched_add_worker(struct worker **out, struct sched *s, const struct worker_s
     }
     w->serial = ++s->last_serial;
     w->who = spec->who;
-    w->credit = spec->credit;
+    w->credit[false] = w->credit[true] = spec->credit;
     w->credit_most = spec->credit_most;
     w->draining = spec->draining;
     w->heard_ms = now;

@@ -263,6 +263,7 @@ static void long_task_does_not_starve_behind_brief_ones(void **unused)
     struct worker *w = join(b, &eager), *other;
 
     (void)unused;
+    w->credit[false] = 1;
     unfold_brief(b, &r->jobs[0], 100, 9, 2);
     assert_int_equal(w->held, 2); /* kept free, for place 2 */
     sched_check(b->s);
@@ -318,7 +319,7 @@ static void credit_grows_while_a_worker_is_quick_and_shrinks_when_it_is_slow(voi
         b->now++;
         report(b, EV_ANSWER, w, w->held_first->lease, 0);
     }
-    assert_int_equal(w->credit, 8);
+    assert_int_equal(w->credit[true], 8);
     assert_int_equal(w->held, 8);
     for (int i = 0; i < 20; i++) {
         b->now += 1000;
@@ -326,7 +327,7 @@ static void credit_grows_while_a_worker_is_quick_and_shrinks_when_it_is_slow(voi
         if (w->held_first)
             report(b, EV_ANSWER, w, w->held_first->lease, 0);
     }
-    assert_int_equal(w->credit, 1);
+    assert_int_equal(w->credit[true], 1);
     sched_check(b->s);
     bench_free(b);
 }
@@ -390,6 +391,37 @@ static void hundreds_of_sessions_share_thousands_of_tasks(void **unused)
     bench_free(b);
 }
 
+/* Else a worker that was quick with brief ones would get long ones ahead, which then wait. */
+static void long_tasks_are_given_ahead_only_where_long_ones_were_quick(void **unused)
+{
+    struct bench *b = bench_new();
+    const struct worker_spec spec = { .credit = 1, .credit_most = 8 };
+    const struct job_spec jobs[] = { { 0 }, { 0 } };
+    struct run *r = start_run(b, jobs, 2);
+    struct worker *w = join(b, &spec);
+
+    (void)unused;
+    unfold_brief(b, &r->jobs[0], 100, 20, 20);
+    for (int i = 0; i < 20; i++) {
+        b->now++;
+        report(b, EV_ANSWER, w, w->held_first->lease, 0);
+    }
+    assert_int_equal(w->credit[true], 8);
+    unfold_into(b, &r->jobs[1], 200, 20);
+    assert_int_equal(w->held, 1);
+    for (int i = 0; i < 5; i++) {
+        b->now++;
+        report(b, EV_ANSWER, w, w->held_first->lease, 0);
+    }
+    assert_int_equal(w->credit[false], 6);
+    assert_int_equal(w->held_long, 6);
+    b->now += 1000;
+    report(b, EV_ANSWER, w, w->held_first->lease, 0);
+    assert_int_equal(w->credit[false], 2);
+    sched_check(b->s);
+    bench_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +439,7 @@ int main(void)
         cmocka_unit_test(long_task_does_not_starve_behind_brief_ones),
         cmocka_unit_test(task_behind_a_long_one_is_taken_back_for_who_has_nothing_to_do),
         cmocka_unit_test(credit_grows_while_a_worker_is_quick_and_shrinks_when_it_is_slow),
+        cmocka_unit_test(long_tasks_are_given_ahead_only_where_long_ones_were_quick),
         cmocka_unit_test(prefetched_tasks_are_lost_with_their_worker_and_cost_no_attempt),
         cmocka_unit_test(prefetched_task_is_revoked_before_it_began),
         cmocka_unit_test(hundreds_of_sessions_share_thousands_of_tasks),
