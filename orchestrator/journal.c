@@ -190,15 +190,26 @@ int journal_put_log(struct journal *j, uint64_t run, const LogLine *line, struct
     return put(j, STATE_LOG, key_numbers(2, run, line->number, 0), line, SOFT, e);
 }
 
-int journal_drop_log(struct journal *j, uint64_t run, uint64_t number, struct err *e)
+/* Beside rows of the same kind that are put: it is durable with them. */
+static int drop(struct journal *j, enum state_table table, struct state_key key, struct err *e)
 {
     int rc = begin(j, e);
 
     if (rc == OK)
-        rc = state_delete(j->txn, STATE_LOG, key_numbers(2, run, number, 0), e);
+        rc = state_delete(j->txn, table, key, e);
     if (rc == E_MISSING)
         rc = OK;
     return rc == OK ? OK : err_wrap(e, "journal");
+}
+
+int journal_drop_log(struct journal *j, uint64_t run, uint64_t number, struct err *e)
+{
+    return drop(j, STATE_LOG, key_numbers(2, run, number, 0), e);
+}
+
+int journal_drop_metric(struct journal *j, uint64_t run, uint32_t job, uint64_t seq, struct err *e)
+{
+    return drop(j, STATE_METRIC, key_numbers(3, run, job, seq), e);
 }
 
 int journal_put_metric(struct journal *j, const MetricPoint *p, uint64_t seq, struct err *e)

@@ -36,6 +36,7 @@ int journal_put_job_answer(
 int journal_put_log(struct journal *j, uint64_t run, const LogLine *line, struct err *e);
 int journal_drop_log(struct journal *j, uint64_t run, uint64_t number, struct err *e);
 int journal_put_metric(struct journal *j, const MetricPoint *p, uint64_t seq, struct err *e);
+int journal_drop_metric(struct journal *j, uint64_t run, uint32_t job, uint64_t seq, struct err *e);
 int journal_put_label(
     struct journal *j, uint64_t run, uint32_t job, uint64_t seq, const Ranking *r, struct err *e);
 

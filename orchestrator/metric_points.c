@@ -59,22 +59,78 @@ static size_t size_of(const MetricPoint *point)
     return n;
 }
 
-/* Points are numbered without gaps. */
+/* ---- which stay ---- */
+
+uint64_t metric_stride(uint64_t n)
+{
+    uint64_t stride = 1;
+
+    while ((n + stride - 1) / stride > METRIC_POINTS_MAX)
+        stride *= 2;
+    return stride;
+}
+
+int metric_points_thin(uint64_t number, int (*drop)(void *ctx, uint64_t number, struct err *e),
+    void *ctx, struct err *e)
+{
+    uint64_t before = metric_stride(number), stride = metric_stride(number + 1);
+    uint64_t last = number - 1;
+    int rc = OK;
+
+    if (number == 0)
+        return OK;
+    for (uint64_t i = before; before < stride && i < last && rc == OK; i += 2 * before)
+        rc = drop(ctx, i, e);
+    return rc == OK && last % stride > 0 ? drop(ctx, last, e) : rc;
+}
+
+/* ---- reading ---- */
+
+static int take_number(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    uint64_t *n = ctx, number = 0;
+
+    (void)e;
+    for (int i = 16; i < 24 && i < key.n; i++)
+        number = number << 8 | key.b[i];
+    *n = number + 1;
+    message_free(m);
+    return 1;
+}
+
+int metric_points_told(uint64_t *n, struct state_txn *t, uint64_t run, uint64_t job, struct err *e)
+{
+    *n = 0;
+    return state_each(t, STATE_METRIC, key_numbers(2, run, job, 0), true, &metric_point__descriptor,
+        take_number, n, e);
+}
+
+/* The one from number `at` on. */
+static uint64_t next_kept(uint64_t at, uint64_t n, uint64_t stride)
+{
+    uint64_t next = (at + stride - 1) / stride * stride;
+
+    return next < n ? next : n - 1;
+}
+
 static int read_points(
     MetricsReply *r, struct state_txn *t, uint64_t run, uint64_t job, struct err *e)
 {
     size_t bytes = 0;
-    int rc = OK;
+    uint64_t n = 0;
+    int rc = metric_points_told(&n, t, run, job, e);
+    uint64_t stride = metric_stride(n);
 
-    while (rc == OK && r->n_points < REPLY_POINTS && bytes < REPLY_BYTES) {
+    while (rc == OK && r->next < n && r->n_points < REPLY_POINTS && bytes < REPLY_BYTES) {
+        uint64_t at = next_kept(r->next, n, stride);
         ProtobufCMessage *m = NULL;
         rc = state_get(
-            t, STATE_METRIC, key_numbers(3, run, job, r->next), &metric_point__descriptor, &m, e);
-        if (rc != OK || !m)
-            return rc;
+            t, STATE_METRIC, key_numbers(3, run, job, at), &metric_point__descriptor, &m, e);
+        r->next = at + 1;
+        if (rc != OK || !m) /* missing: from a time when another one was kept */
+            continue;
         bytes += size_of((MetricPoint *)m);
         rc = add_row(r, (MetricPoint *)m, e);
-        r->next++;
         message_free(m);
     }
     return rc;

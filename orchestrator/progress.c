@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/field.h"
+#include "orchestrator/metric_points.h"
 #include "proto/clock.h"
 #include "proto/task.h"
 #include "proto/utf8.h"
@@ -42,6 +43,18 @@ int progress_count(struct job_book *b, struct err *e)
     return rc;
 }
 
+struct dropping {
+    struct journal *journal;
+    const JobRecord *job;
+};
+
+static int drop_point(void *ctx, uint64_t number, struct err *e)
+{
+    struct dropping *d = ctx;
+
+    return journal_drop_metric(d->journal, d->job->run, d->job->index, number, e);
+}
+
 static int add_point(struct orchestrator *o, struct job_book *b, uint64_t step, Metric **metrics,
     size_t n, struct err *e)
 {
@@ -54,7 +67,11 @@ static int add_point(struct orchestrator *o, struct job_book *b, uint64_t step, 
     point.time_ms = o->now.unix_ms;
     point.n_metrics = n;
     point.metrics = metrics;
-    return n > 0 ? journal_put_metric(o->journal, &point, b->next_metric++, e) : OK;
+    if (n == 0)
+        return OK;
+    int rc = metric_points_thin(
+        b->next_metric, drop_point, &(struct dropping){ o->journal, b->record }, e);
+    return rc == OK ? journal_put_metric(o->journal, &point, b->next_metric++, e) : rc;
 }
 
 int progress_answer(struct orchestrator *o, struct job_book *b, const struct task *t,
@@ -309,18 +326,6 @@ static int each_line(void *ctx, struct state_key key, ProtobufCMessage *m, struc
     return rc;
 }
 
-static int last_point(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
-{
-    uint64_t *next = ctx, seq = 0;
-
-    (void)e;
-    for (int i = 16; i < 24 && i < key.n; i++)
-        seq = seq << 8 | key.b[i];
-    *next = seq + 1;
-    message_free(m);
-    return 1;
-}
-
 int progress_load_lines(struct orchestrator *o, struct run_book *r, struct err *e)
 {
     uint64_t number = r->record->number;
@@ -331,7 +336,6 @@ int progress_load_lines(struct orchestrator *o, struct run_book *r, struct err *
         rc = state_each(t, STATE_LOG, key_numbers(1, number, 0, 0), false, &log_line__descriptor,
             each_line, r, e);
     for (size_t i = 0; i < r->plan->n_jobs && rc >= OK; i++)
-        rc = state_each(t, STATE_METRIC, key_numbers(2, number, i, 0), true,
-            &metric_point__descriptor, last_point, &r->jobs[i].next_metric, e);
+        rc = metric_points_told(&r->jobs[i].next_metric, t, number, i, e);
     return rc < OK ? rc : OK;
 }

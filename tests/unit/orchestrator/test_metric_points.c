@@ -2,7 +2,7 @@
 
 #include "tests/unit/orchestrator/home.h"
 
-#define POINTS 5000
+#define POINTS METRIC_POINTS_MAX
 
 /* A state with points of two jobs, put there by hand. */
 struct scene {
@@ -102,6 +102,66 @@ static void every_point_comes_once_in_bounded_parts(void **at)
     }
     assert_int_equal(seen, POINTS);
     assert_int_equal(parts, 3);
+    assert_int_equal(metric_stride(POINTS), 1);
+}
+
+static int drop_point(void *ctx, uint64_t number, struct err *e)
+{
+    struct scene *c = ctx;
+    ProtobufCMessage *m = NULL;
+    struct state_key key = key_numbers(3, 1, 1, number);
+
+    assert_int_equal(state_get(c->txn, STATE_METRIC, key, &metric_point__descriptor, &m, e), OK);
+    assert_non_null(m); /* nothing is dropped twice */
+    message_free(m);
+    return state_delete(c->txn, STATE_METRIC, key, e);
+}
+
+static int count(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    size_t *n = ctx;
+
+    (void)key;
+    (void)e;
+    ++*n;
+    message_free(m);
+    return 0;
+}
+
+/* A week of points: the state holds so many at every moment, and they are evenly spread. */
+static void old_points_are_thinned_out(void **at)
+{
+    struct scene *c = *at;
+    struct err e = ERR_INIT;
+    uint64_t told = 0, seen = 0, next = 0;
+    bool more = true;
+
+    for (uint64_t i = 0; i < 10 * METRIC_POINTS_MAX + 3; i++) {
+        size_t n = 0;
+        assert_int_equal(metric_points_thin(i, drop_point, c, &e), OK);
+        put_point(c, 1, i, (double)i);
+        if (i % 1000 == 0 || i % METRIC_POINTS_MAX < 2) {
+            assert_int_equal(state_each(c->txn, STATE_METRIC, key_numbers(2, 1, 1, 0), false,
+                                 &metric_point__descriptor, count, &n, &e),
+                OK);
+            assert_in_range(
+                n, i < METRIC_POINTS_MAX ? i + 1 : METRIC_POINTS_MAX / 2, METRIC_POINTS_MAX + 1);
+        }
+    }
+    assert_int_equal(metric_points_told(&told, c->txn, 1, 1, &e), OK);
+    assert_int_equal(told, 10 * METRIC_POINTS_MAX + 3);
+    uint64_t stride = metric_stride(told);
+    assert_int_equal(stride, 16);
+    while (more) {
+        MetricsReply *r = NULL;
+        assert_int_equal(points_of(&r, c, "base", next, &e), OK);
+        for (size_t k = 0; k < r->n_points; k++, seen += stride)
+            assert_int_equal(r->points[k]->step, 10 * (seen < told ? seen : told - 1));
+        more = r->n_points > 0;
+        next = r->next;
+        message_free(r);
+    }
+    assert_true(seen >= told); /* the last one was among them */
 }
 
 static void points_have_their_time_and_the_reply_its_names(void **at)
@@ -134,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         METRICS_TEST(every_point_comes_once_in_bounded_parts),
+        METRICS_TEST(old_points_are_thinned_out),
         METRICS_TEST(points_have_their_time_and_the_reply_its_names),
         METRICS_TEST(a_job_that_there_is_not_is_missing),
     };
