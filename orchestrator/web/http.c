@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #define CONNECTIONS_MAX 64
 #define CONNECTION_MEMORY ((size_t)32 << 10) /* a request's head fits, or is refused */
 #define SILENCE_S 10
-#define WAIT_MAX_MS 1000
 
 struct http {
     struct MHD_Daemon *daemon;
@@ -218,20 +218,37 @@ bool http_is_local(const struct http *h)
     return h->local;
 }
 
+static unsigned connections(const struct http *h)
+{
+    return MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+/* Until something happens, or a silent connection has been so for too long. A connection that has
+ * ended makes room for one that waits, of which only another run takes notice. */
+static int wait_ms(const struct http *h, bool room)
+{
+    MHD_UNSIGNED_LONG_LONG wait;
+
+    if (room)
+        return 0;
+    return MHD_get_timeout(h->daemon, &wait) == MHD_YES ? (int)(wait < INT_MAX ? wait : INT_MAX)
+                                                        : -1;
+}
+
 int http_run(struct http *h, int stop_fd, struct err *e)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd fds[] = { { .fd = info->epoll_fd, .events = POLLIN },
         { .fd = stop_fd, .events = POLLIN } };
+    bool room = false;
 
     while (fds[1].revents == 0) {
-        MHD_UNSIGNED_LONG_LONG wait = WAIT_MAX_MS;
-        if (MHD_get_timeout(h->daemon, &wait) != MHD_YES || wait > WAIT_MAX_MS)
-            wait = WAIT_MAX_MS;
-        if (poll(fds, 2, (int)wait) < 0 && errno != EINTR)
+        unsigned before = connections(h);
+        if (poll(fds, 2, wait_ms(h, room)) < 0 && errno != EINTR)
             return err_errno(e, "waiting for requests");
         if (MHD_run(h->daemon) != MHD_YES)
             return err_set(e, E_IO, "the web server has failed");
+        room = connections(h) < before;
     }
     return OK;
 }
