@@ -87,24 +87,19 @@ static bool is_answered(const Parcel *p, const ParcelItem *item)
     return false;
 }
 
-/* Takes nothing of the item. */
-static int hold(Parcel *p, const ParcelItem *item, struct err *e)
+/* An answer under the item's own id, which is no job's key: it holds the item, and has its name. */
+static int hold(JobAnswer **out, const ParcelItem *item, struct err *e)
 {
     Output output = OUTPUT__INIT, *outputs[] = { &output };
     JobAnswer answer = JOB_ANSWER__INIT;
-    ProtobufCMessage *copy = NULL;
-    struct id id;
-    int rc;
 
     output.has_id = output.has_kind = true;
     output.id = item->id;
     output.kind = item->kind;
-    output.name = "held";
+    output.name = item->name ? item->name : "";
     answer.outputs = outputs;
     answer.n_outputs = 1;
-    id_from_span(&id, item->id.data, item->id.len);
-    rc = message_copy(&copy, &answer.base, e);
-    return rc == OK ? add_job(p, &id, (JobAnswer *)copy, e) : rc;
+    return message_copy((ProtobufCMessage **)out, &answer.base, e);
 }
 
 int parcel_add_jobs(Parcel *p, struct state_txn *t, struct err *e)
@@ -113,28 +108,74 @@ int parcel_add_jobs(Parcel *p, struct state_txn *t, struct err *e)
                      &job_answer__descriptor, each_answer, p, e)
                : OK;
 
-    for (size_t i = 0; i < p->n_items && rc == OK; i++)
-        if (!is_answered(p, p->items[i]))
-            rc = hold(p, p->items[i], e);
+    for (size_t i = 0; i < p->n_items && rc == OK; i++) {
+        JobAnswer *held = NULL;
+        struct id id;
+        if (is_answered(p, p->items[i]) ||
+            !id_from_span(&id, p->items[i]->id.data, p->items[i]->id.len))
+            continue;
+        rc = hold(&held, p->items[i], e);
+        if (rc == OK)
+            rc = add_job(p, &id, held, e);
+    }
     return rc;
 }
 
 /* ---- what came along ---- */
 
+static int remember(struct journal *j, struct store *s, const struct id *key,
+    const JobAnswer *answer, struct err *e)
+{
+    JobAnswer *known = NULL;
+    int rc = journal_job_answer(j, key, &known, e);
+    bool kept = known && outputs_stored(s, known->outputs, known->n_outputs);
+
+    message_free(known);
+    return rc == OK && !kept && outputs_stored(s, answer->outputs, answer->n_outputs)
+               ? journal_put_job_answer(j, key, answer, e)
+               : rc;
+}
+
 int parcel_remember(struct journal *j, struct store *s, const Parcel *p, struct err *e)
 {
+    struct id key;
     int rc = OK;
 
-    for (size_t i = 0; i < p->n_jobs && rc == OK; i++) {
-        const JobAnswer *answer = p->jobs[i]->answer;
-        JobAnswer *known = NULL;
-        struct id key;
-        id_from_span(&key, p->jobs[i]->key.data, p->jobs[i]->key.len);
-        rc = journal_job_answer(j, &key, &known, e);
-        bool kept = known && outputs_stored(s, known->outputs, known->n_outputs);
-        message_free(known);
-        if (rc == OK && !kept && outputs_stored(s, answer->outputs, answer->n_outputs))
-            rc = journal_put_job_answer(j, &key, answer, e);
+    for (size_t i = 0; i < p->n_items && rc == OK; i++) {
+        JobAnswer *held = NULL;
+        if (!id_from_span(&key, p->items[i]->id.data, p->items[i]->id.len))
+            continue;
+        rc = hold(&held, p->items[i], e);
+        if (rc == OK)
+            rc = remember(j, s, &key, held, e);
+        message_free(held);
     }
+    for (size_t i = 0; i < p->n_jobs && rc == OK; i++)
+        if (id_from_span(&key, p->jobs[i]->key.data, p->jobs[i]->key.len))
+            rc = remember(j, s, &key, p->jobs[i]->answer, e);
     return rc;
+}
+
+struct imported {
+    int (*each)(void *ctx, const Output *output, struct err *e);
+    void *ctx;
+};
+
+static int each_imported(void *ctx, struct state_key key, ProtobufCMessage *m, struct err *e)
+{
+    const JobAnswer *a = (JobAnswer *)m;
+    const struct imported *of = ctx;
+    bool own = a->n_outputs == 1 && a->outputs[0]->id.len == key.n &&
+               memcmp(a->outputs[0]->id.data, key.b, key.n) == 0;
+    int rc = own ? of->each(of->ctx, a->outputs[0], e) : OK;
+
+    message_free(m);
+    return rc;
+}
+
+int parcel_each_imported(struct state_txn *t,
+    int (*each)(void *ctx, const Output *output, struct err *e), void *ctx, struct err *e)
+{
+    return state_each(t, STATE_JOB_ANSWER, (struct state_key){ .n = 0 }, false,
+        &job_answer__descriptor, each_imported, &(struct imported){ each, ctx }, e);
 }

@@ -15,8 +15,12 @@ int parcel_add_item(
  * which is no job's key: it only holds the artifact in the store. t NULL: there is no state. */
 int parcel_add_jobs(Parcel *p, struct state_txn *t, struct err *e);
 
-/* Remembers the answers, as far as their outputs are in the store and none is known already. Not
- * committed. */
+/* Remembers the items under their names where they come from, and the answers, as far as what they
+ * name is in the store and nothing is known already. Not committed. */
 int parcel_remember(struct journal *j, struct store *s, const Parcel *p, struct err *e);
+/* The remembered items; each() borrows: an id, a kind, and the name ("RUN/JOB.OUTPUT" over there).
+ */
+int parcel_each_imported(struct state_txn *t,
+    int (*each)(void *ctx, const Output *output, struct err *e), void *ctx, struct err *e);
 
 #endif

@@ -9,24 +9,31 @@
 #include "orchestrator/cli/parcel.h"
 #include "orchestrator/cli/show.h"
 #include "orchestrator/cli/view.h"
+#include "orchestrator/parcels.h"
+#include "proto/json.h"
 
 /* `jielong artifacts …`: what runs have made, by name or by id. */
 
 #define PIECE (1u << 20)
+#define NAME_WIDTH 26
 
 struct asking {
     const struct command_line *l;
     struct store *store;
     struct buf text;
+    size_t n, n_imported; /* listed so far */
 };
 
-static int list_output(struct asking *a, const JobStatus *j, const OutputStatus *o, bool first)
+/* from: its name in the home that it was imported from; NULL: j has made it here. */
+static int list_output(
+    struct asking *a, const JobStatus *j, const OutputStatus *o, const char *from)
 {
     struct err none = ERR_INIT;
     Manifest *m = NULL;
-    char hex[ID_HEX] = "", size[SHOW_PART] = "-", name[128];
+    char hex[ID_HEX] = "", size[SHOW_PART] = "-", name[512];
     const char *kind = "gone";
     struct id id;
+    int rc = a->l->json && a->n++ > 0 ? buf_printf(&a->text, ", ") : OK;
 
     if (id_from_span(&id, o->id.data, o->id.len))
         id_hex(hex, &id);
@@ -34,41 +41,91 @@ static int list_output(struct asking *a, const JobStatus *j, const OutputStatus 
         kind = enum_word(&artifact_kind__descriptor, m->kind);
         show_size(size, m->size);
     }
-    snprintf(name, sizeof name, "%s.%s", j->name, o->name);
-    int rc = a->l->json ? buf_printf(&a->text,
-                              "%s{\"job\": \"%s\", \"output\": \"%s\", \"kind\": \"%s\", "
-                              "\"bytes\": %llu, \"id\": \"%s\"}",
-                              first ? "" : ", ", j->name, o->name, kind,
-                              m ? (unsigned long long)m->size : 0ULL, hex)
-                        : buf_printf(&a->text, "%-26s  %-16s  %9s  %s\n", name, kind, size, hex);
+    if (from)
+        snprintf(name, sizeof name, "%s", from);
+    else
+        snprintf(name, sizeof name, "%s.%s", j->name, o->name);
+    if (rc == OK && a->l->json)
+        rc = from ? buf_printf(&a->text, "{\"imported\": ")
+                  : buf_printf(&a->text, "{\"job\": \"%s\", \"output\": \"%s\"", j->name, o->name);
+    if (rc == OK && a->l->json && from)
+        rc = json_string(&a->text, from, strlen(from));
+    if (rc == OK)
+        rc = a->l->json
+                 ? buf_printf(&a->text, ", \"kind\": \"%s\", \"bytes\": %llu, \"id\": \"%s\"}",
+                       kind, m ? (unsigned long long)m->size : 0ULL, hex)
+                 : show_text(&a->text, name);
+    if (rc == OK && !a->l->json)
+        rc = buf_printf(&a->text, "%*s  %-16s  %9s  %s\n",
+            strlen(name) < NAME_WIDTH ? NAME_WIDTH - (int)strlen(name) : 0, "", kind, size, hex);
     message_free(m);
     return rc;
 }
 
-static int list(struct asking *a, const char *what, struct err *e)
+static int list_run(struct asking *a, const char *what, struct err *e)
 {
     struct target t = { 0 };
     struct view *v = NULL;
-    bool first = true;
     int rc = view_open(&v, a->l->home, NULL, e);
 
     if (rc == OK)
         rc = view_target(&t, v, what, e);
-    if (rc == OK)
-        rc = a->l->json ? buf_printf(&a->text, "{\"schema\": 1, \"artifacts\": [")
-                        : buf_printf(&a->text, "%-26s  %-16s  %9s  %s\n", "JOB.OUTPUT", "KIND",
-                              "SIZE", "ID");
+    if (rc == OK && !a->l->json)
+        rc = buf_printf(
+            &a->text, "%-*s  %-16s  %9s  %s\n", NAME_WIDTH, "JOB.OUTPUT", "KIND", "SIZE", "ID");
     for (size_t i = 0; rc == OK && i < t.run->n_jobs; i++) {
         const JobStatus *j = t.run->jobs[i];
-        for (size_t k = 0; k < j->n_outputs && rc == OK && (!t.job || t.job == j); k++) {
-            rc = list_output(a, j, j->outputs[k], first);
-            first = false;
-        }
+        for (size_t k = 0; k < j->n_outputs && rc == OK && (!t.job || t.job == j); k++)
+            rc = list_output(a, j, j->outputs[k], NULL);
     }
-    if (rc == OK && a->l->json)
-        rc = buf_printf(&a->text, "]}\n");
     message_free(t.run);
     view_close(v);
+    return rc;
+}
+
+static int list_imported(void *ctx, const Output *output, struct err *e)
+{
+    struct asking *a = ctx;
+    OutputStatus o = OUTPUT_STATUS__INIT;
+    int rc = !a->l->json && a->n_imported++ == 0
+                 ? buf_printf(&a->text, "%s%-*s  %-16s  %9s  %s\n", a->text.n > 0 ? "\n" : "",
+                       NAME_WIDTH, "IMPORTED", "KIND", "SIZE", "ID")
+                 : OK;
+
+    (void)e;
+    o.has_id = true;
+    o.id = output->id;
+    return rc == OK ? list_output(a, NULL, &o, output->name) : rc;
+}
+
+static int list_all_imported(struct asking *a, struct err *e)
+{
+    struct state *s = NULL;
+    struct state_txn *t = NULL;
+    int rc = state_open(&s, a->l->home, false, e);
+
+    if (rc == OK)
+        rc = state_begin(&t, s, false, e);
+    if (rc == OK)
+        rc = parcel_each_imported(t, list_imported, a, e);
+    state_abort(t);
+    state_close(s);
+    return rc;
+}
+
+/* A run's or a job's; without a name the last run's, and what came from other homes. */
+static int list(struct asking *a, const char *what, struct err *e)
+{
+    struct err none = ERR_INIT;
+    int rc = a->l->json ? buf_printf(&a->text, "{\"schema\": 1, \"artifacts\": [") : OK;
+
+    if (rc == OK)
+        rc = list_run(a, what, e);
+    if (!*what && (rc == OK || rc == E_MISSING) && list_all_imported(a, &none) == OK &&
+        a->n_imported + a->n > 0)
+        rc = OK; /* there need not be a run */
+    if (rc == OK && a->l->json)
+        rc = buf_printf(&a->text, "]}\n");
     return rc;
 }
 

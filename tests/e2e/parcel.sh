@@ -58,6 +58,9 @@ say "eleven bad files, all refused"
 artifacts import "$work/run.parcel" --home "$to" >"$work/said2" || die "import"
 cmp "$work/said" "$work/said2" || die "import tells of other artifacts"
 artifacts import - --home "$to" <"$work/run.parcel" | cmp - "$work/said" || die "import a second time"
+artifacts --home "$to" >"$work/listed" || die "list without a run"
+grep -q "^tiny-1/chat.checkpoint  *checkpoint .* $(id_of chat.checkpoint)\$" "$work/listed" || die "not said whence: $(cat "$work/listed")"
+artifacts --home "$to" --output json | grep -q "{\"imported\": \"tiny-1/answers.answers\", \"kind\": \"answers\", .*\"id\": \"$(id_of answers.answers)\"}" || die "list as JSON"
 for output in chat.checkpoint vocabulary.tokenizer answers.answers report.report; do
     id=$(id_of $output)
     [ -n "$id" ] || die "there is no $output"
@@ -71,6 +74,7 @@ done
 "$jielong" plan "$tiny" --home "$to" --set name=tiny >"$work/plan" 2>&1 || die "plan: $(cat "$work/plan")"
 "$jielong" run "$tiny" --home "$to" >/dev/null 2>"$work/err" || die "run there: $(cat "$work/err")"
 outputs "$to" | cmp - "$work/want" || die "the run there has other outputs"
+artifacts --home "$to" | grep -q '^tiny-1/chat.checkpoint ' || die "what was imported has no name beside a run"
 "$jielong" status --home "$to" --output json >"$work/status"
 grep -q '"tasks_run": [1-9]' "$work/status" && die "something was computed again"
 grep -q '"cached": false' "$work/status" && die "a job is not cached"
