@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/cli/command.h"
 #include "orchestrator/cli/show.h"
@@ -21,6 +23,16 @@
             0, 0, NULL                                                                             \
     }
 
+/* E_BUSY: none is at work there; E_IO: the home cannot be looked into. */
+static int find_orchestrator(const struct command_line *l, struct err *e)
+{
+    if (state_orchestrator_alive(l->home))
+        return OK;
+    if (access(l->home, R_OK | X_OK) != 0 && errno == EACCES)
+        return err_errno(e, "'%s'", l->home);
+    return err_set(e, E_BUSY, "no orchestrator is at work in %s", l->home);
+}
+
 /* E_BUSY: there is none that answers. */
 static int ask(
     const struct command_line *l, const char *connect, Envelope *m, Envelope **reply, struct err *e)
@@ -30,9 +42,9 @@ static int ask(
     int rc = OK;
 
     if (!connect) {
-        if (!state_orchestrator_alive(l->home))
-            return err_set(e, E_BUSY, "no orchestrator is at work in %s", l->home);
-        rc = home_url(url, l->home, e);
+        rc = find_orchestrator(l, e);
+        if (rc == OK)
+            rc = home_url(url, l->home, e);
         connect = url;
     }
     if (rc == OK)
@@ -87,9 +99,9 @@ int submit_command(struct command_line *l)
         return exit_code;
     m.kind_case = ENVELOPE__KIND_SUBMIT;
     m.submit = submit;
-    int rc = !connect && !state_orchestrator_alive(l->home)
-                 ? err_set(&e, E_BUSY, "no orchestrator is at work in %s", l->home)
-                 : submission_take_inputs(submit, l->home, &e);
+    int rc = connect ? OK : find_orchestrator(l, &e);
+    if (rc == OK)
+        rc = submission_take_inputs(submit, l->home, &e);
     if (rc == OK)
         rc = ask(l, connect, &m, &reply, &e);
     if (rc == OK && reply->kind_case != ENVELOPE__KIND_SUBMITTED)

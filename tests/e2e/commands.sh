@@ -13,6 +13,12 @@ grep -q "did you mean 'status'" "$work/err" || die "no did-you-mean for a comman
 code 2 "$jielong" run "$tiny" --workers many
 code 2 "$jielong" status --home "$home"
 code 69 "$jielong" submit "$tiny" --home "$home"
+mkdir -m 000 "$work/closed"
+as_other() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
+if as_other "$jielong" --help >/dev/null 2>&1; then
+    code 74 as_other "$jielong" workers --home "$work/closed"
+    grep -q 'closed.: Permission denied' "$work/err" || die "a home of others: $(cat "$work/err")"
+fi
 say "usage errors"
 
 mkdir "$work/bad"
