@@ -315,7 +315,8 @@ static int receive_second(
     return rc;
 }
 
-static int receive_payload(struct socket *s, Envelope **out, struct buf *bytes, struct err *e)
+static int receive_payload(
+    struct socket *s, const struct peer *peer, Envelope **out, struct buf *bytes, struct err *e)
 {
     zmq_msg_t frame;
     size_t dropped;
@@ -335,6 +336,8 @@ static int receive_payload(struct socket *s, Envelope **out, struct buf *bytes, 
         rc = err_set(e, E_PROTOCOL, "a message of %zu frames", dropped + 1 + (bytes != NULL));
     if (rc == OK && there)
         rc = wire_decode(out, zmq_msg_data(&frame), zmq_msg_size(&frame), e);
+    if (there && s->watch) /* after a poll the frame before this one has no descriptor */
+        watch_heard(s->watch, zmq_msg_get(&frame, ZMQ_SRCFD), peer->b, peer->n);
     zmq_msg_close(&frame);
     return rc;
 }
@@ -359,8 +362,6 @@ static int receive_peer(struct socket *s, struct peer *peer, bool *more, struct 
     } else if (rc == OK && there) {
         memcpy(peer->b, zmq_msg_data(&frame), n);
         peer->n = (uint8_t)n;
-        if (s->watch)
-            watch_heard(s->watch, zmq_msg_get(&frame, ZMQ_SRCFD), peer->b, n);
         *more = zmq_msg_more(&frame);
         if (!*more)
             rc = err_set(e, E_PROTOCOL, "an empty message");
@@ -383,7 +384,7 @@ int socket_receive_bytes(
     *out = NULL;
     if (s->router)
         rc = receive_peer(s, peer, &more, e);
-    return rc == OK && more ? receive_payload(s, out, bytes, e) : rc;
+    return rc == OK && more ? receive_payload(s, peer, out, bytes, e) : rc;
 }
 
 int socket_poll(struct socket *const *sockets, size_t n_sockets, const int *fds, size_t n_fds,

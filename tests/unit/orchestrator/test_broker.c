@@ -306,9 +306,9 @@ static void put(int fd, const void *p, size_t n)
     assert_int_equal(write(fd, p, n), (ssize_t)n);
 }
 
-static void frame_that_says_a_tebibyte_ends_its_connection(void **at)
+/* Waits for the end of its connection. */
+static void announce_a_tebibyte(const struct scene *c)
 {
-    struct scene *c = *at;
     /* ZMTP 3.0 (rfc.zeromq.org/spec/23): greeting, READY, a long frame of 2^40 bytes */
     static const uint8_t greeting[64] = { 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0, 'N', 'U', 'L',
         'L' };
@@ -324,11 +324,41 @@ static void frame_that_says_a_tebibyte_ends_its_connection(void **at)
     put(fd, huge, sizeof huge);
     while ((n = read(fd, rest, sizeof rest)) > 0) /* its greeting, and then its end */
         ;
-    wait_line(c, "above the limit");
     close(fd);
+}
+
+static void frame_that_says_a_tebibyte_ends_its_connection(void **at)
+{
+    struct scene *c = *at;
+
+    announce_a_tebibyte(c);
+    wait_line(c, "above the limit");
     assert_int_equal(workers(c), 0);
     assert_int_equal(lines_with(c, "refused "), 1);
     assert_true(resident(c) < c->resident + GROWTH);
+}
+
+/* If it were refused, it would share the line of the one that comes after it. */
+static void who_leaves_after_a_message_is_not_refused(void **at)
+{
+    struct scene *c = *at;
+    struct net *net = NULL;
+    struct socket *guest = NULL, *liar = c->liar;
+    struct err e = ERR_INIT;
+    char url[64];
+
+    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", c->port);
+    assert_int_equal(net_new(&net, &e), OK);
+    assert_int_equal(socket_connect(&guest, net, url, NULL, &e), OK);
+    c->liar = guest;
+    beat(c);
+    assert_int_equal(told(c), ENVELOPE__KIND_CHALLENGE);
+    c->liar = liar;
+    socket_free(guest);
+    net_free(net);
+    announce_a_tebibyte(c);
+    wait_line(c, "above the limit");
+    assert_int_equal(lines_with(c, "refused 2 in"), 0);
 }
 
 /* It waits for an end that must come. */
@@ -405,6 +435,7 @@ int main(void)
         HOSTILE(bytes_that_are_no_message_are_ignored),
         HOSTILE(flood_of_bad_messages_is_a_few_lines),
         HOSTILE(frame_that_says_a_tebibyte_ends_its_connection),
+        HOSTILE(who_leaves_after_a_message_is_not_refused),
         HOSTILE(who_speaks_another_protocol_is_refused),
         HOSTILE(flood_of_half_open_connections_leaves_room_for_others),
     };
