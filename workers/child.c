@@ -268,6 +268,15 @@ static void describe(Failure *f, int status, char *text, size_t size)
     }
 }
 
+/* Nothing more can come: it has ended, or is about to. */
+static bool is_gone(const struct child *c)
+{
+    char byte;
+    ssize_t n = recv(c->message_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 /* It may live on, and wait for us as we would for it; or it crashed in the middle of a message. */
 static void describe_unreadable(
     Failure *f, struct child *c, const char *why, char *text, size_t size)
@@ -292,7 +301,7 @@ int child_failure(Failure **out, struct child *c, const char *unreadable, struct
     failure__init(f);
     child_log(c, NULL, NULL);
     f->has_cause = true;
-    if (unreadable)
+    if (unreadable && !is_gone(c))
         describe_unreadable(f, c, unreadable, text, sizeof text);
     else
         describe(f, reap(c), text, sizeof text);

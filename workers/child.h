@@ -38,7 +38,8 @@ int child_receive(struct child *c, Envelope **out, struct err *e);
 bool child_log(struct child *c, void (*line)(void *ctx, const char *text), void *ctx);
 
 /* Why it ended, with its last lines; waits for it. unreadable: what was wrong with its last
- * message, for which it is killed; NULL: it ended by itself. Freed by message_free. */
+ * message, for which it is killed unless it has ended already; NULL: it ended by itself. Freed by
+ * message_free. */
 int child_failure(Failure **out, struct child *c, const char *unreadable, struct err *e);
 
 #endif

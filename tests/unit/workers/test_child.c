@@ -1,7 +1,10 @@
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,8 +20,11 @@
 static int executor(void)
 {
     static const uint8_t frame[] = { 4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff };
+    struct pollfd daemon = { .fd = DAEMON_FD, .events = POLLIN };
     uint8_t more;
 
+    if (getenv("DIES") && poll(&daemon, 1, -1) == 1)
+        raise(SIGKILL);
     if (write(DAEMON_FD, frame, sizeof frame) != (ssize_t)sizeof frame)
         return 1;
     while (read(DAEMON_FD, &more, 1) > 0)
@@ -45,10 +51,34 @@ static void an_executor_that_cannot_be_read_is_ended_and_told(void **state)
     child_end(c);
 }
 
+/* What it has not read makes the end of its connection an error. */
+static void an_executor_that_is_killed_before_it_reads_was_killed(void **state)
+{
+    const struct child_options o = { "/nowhere", "", 1 };
+    Assignment a = ASSIGNMENT__INIT;
+    struct child *c;
+    Envelope *m = NULL;
+    Failure *f = NULL;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(setenv("DIES", "1", 1), 0);
+    assert_int_equal(child_spawn(&c, &o, &e), OK);
+    assert_int_equal(unsetenv("DIES"), 0);
+    assert_int_equal(child_execute(c, &a, &e), OK);
+    assert_int_not_equal(child_receive(c, &m, &e), OK);
+    assert_int_equal(child_failure(&f, c, e.msg, &e), OK);
+    assert_int_equal(f->cause, CAUSE__OUT_OF_MEMORY);
+    assert_non_null(strstr(f->message, "killed by signal 9"));
+    message_free(f);
+    child_end(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_executor_that_cannot_be_read_is_ended_and_told),
+        cmocka_unit_test(an_executor_that_is_killed_before_it_reads_was_killed),
     };
 
     if (argc > 1 && strcmp(argv[1], "executor") == 0)
