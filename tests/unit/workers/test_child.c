@@ -32,27 +32,8 @@ static int executor(void)
     return 0;
 }
 
-/* Waiting for it to end by itself would be for ever. */
-static void an_executor_that_cannot_be_read_is_ended_and_told(void **state)
-{
-    const struct child_options o = { "/nowhere", "", 1 };
-    struct child *c;
-    Envelope *m = NULL;
-    Failure *f = NULL;
-    struct err e = ERR_INIT;
-
-    (void)state;
-    assert_int_equal(child_spawn(&c, &o, &e), OK);
-    assert_int_not_equal(child_receive(c, &m, &e), OK);
-    assert_int_equal(child_failure(&f, c, e.msg, &e), OK);
-    assert_int_equal(f->cause, CAUSE__CRASH);
-    assert_non_null(strstr(f->message, "the executor sent what cannot be read: "));
-    message_free(f);
-    child_end(c);
-}
-
-/* What it has not read makes the end of its connection an error. */
-static void an_executor_that_is_killed_before_it_reads_was_killed(void **state)
+/* Of an executor that is given a task, and then sends nothing that can be read. */
+static Failure *failure_of_one_that_cannot_be_read(void)
 {
     const struct child_options o = { "/nowhere", "", 1 };
     Assignment a = ASSIGNMENT__INIT;
@@ -61,17 +42,35 @@ static void an_executor_that_is_killed_before_it_reads_was_killed(void **state)
     Failure *f = NULL;
     struct err e = ERR_INIT;
 
-    (void)state;
-    assert_int_equal(setenv("DIES", "1", 1), 0);
     assert_int_equal(child_spawn(&c, &o, &e), OK);
-    assert_int_equal(unsetenv("DIES"), 0);
     assert_int_equal(child_execute(c, &a, &e), OK);
     assert_int_not_equal(child_receive(c, &m, &e), OK);
     assert_int_equal(child_failure(&f, c, e.msg, &e), OK);
+    child_end(c);
+    return f;
+}
+
+/* Waiting for it to end by itself would be for ever. */
+static void an_executor_that_cannot_be_read_is_ended_and_told(void **state)
+{
+    Failure *f = failure_of_one_that_cannot_be_read();
+
+    (void)state;
+    assert_int_equal(f->cause, CAUSE__CRASH);
+    assert_non_null(strstr(f->message, "the executor sent what cannot be read: "));
+    message_free(f);
+}
+
+/* What it has not read makes the end of its connection an error. */
+static void an_executor_that_is_killed_before_it_reads_was_killed(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("DIES", "1", 1), 0);
+    Failure *f = failure_of_one_that_cannot_be_read();
+    assert_int_equal(unsetenv("DIES"), 0);
     assert_int_equal(f->cause, CAUSE__OUT_OF_MEMORY);
     assert_non_null(strstr(f->message, "killed by signal 9"));
     message_free(f);
-    child_end(c);
 }
 
 int main(int argc, char **argv)
